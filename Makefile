@@ -1,0 +1,45 @@
+# What people type. `make run` and `make test` install what is missing first.
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: setup run quick flow ui test test-slow lint lock clean
+
+setup: $(INSTALLED)
+
+# constraints.txt holds every package with its exact version, so there is nothing for pip to resolve
+$(INSTALLED): constraints.txt pyproject.toml
+	@echo "installing into $(VENV)"
+	@test -x $(BIN)/python || python3 -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --no-deps --no-compile --disable-pip-version-check -r constraints.txt
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --disable-pip-version-check -e .
+	@touch $@
+
+run: setup
+	@stillhouse run
+
+quick: setup
+	@stillhouse quick
+
+flow: setup
+	@python -m flows.train
+
+ui: setup
+	@stillhouse ui
+
+test: setup
+	@python -m pytest -m "not slow"
+
+test-slow: setup
+	@python -m pytest -m slow
+
+lint: setup
+	@ruff check .
+	@ruff format --check .
+	@mypy
+
+# refreshed at releases: runs everything and keeps the hashes of a whole run
+lock: setup
+	@stillhouse run && git add dvc.lock reports

@@ -1,0 +1,81 @@
+"""Writing files whole or not at all, and hashing what was written. No domain logic."""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+class InputError(Exception):
+    """What the user gave is wrong: one line naming file, row or key, what was found, what was expected."""
+
+
+def sha256_of_file(path: Path) -> str:
+    """Return the sha256 of a file's bytes as 64 hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def content_hash(path: Path) -> str:
+    """Return one sha256 for a file or a folder: names and bytes count, times and owners do not."""
+    if path.is_file():
+        return sha256_of_file(path)
+    digest = hashlib.sha256()
+    for member in sorted(item for item in path.rglob("*") if item.is_file()):
+        digest.update(f"{member.relative_to(path).as_posix()}\0{sha256_of_file(member)}\n".encode())
+    return digest.hexdigest()
+
+
+def stable_hash(value: Any) -> str:
+    """Return the sha256 of a JSON-able value, the same whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+@contextlib.contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Yield a path beside `target` to write a file or a folder to; it becomes `target` when the block ends well.
+
+    When the block raises, what was written is removed and an older `target` stands untouched.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.parent / f".{target.name}.{uuid.uuid4().hex}.partial"
+    try:
+        yield draft
+        if target.is_dir() and not target.is_symlink():
+            discarded = draft.with_suffix(".discarded")
+            os.replace(target, discarded)
+            os.replace(draft, target)
+            shutil.rmtree(discarded)
+        else:
+            os.replace(draft, target)
+    finally:
+        if draft.is_dir():
+            shutil.rmtree(draft)
+        else:
+            draft.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8, whole or not at all."""
+    with replacing(path) as draft:
+        draft.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as readable JSON with sorted keys, so that equal values give equal bytes."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file; raise InputError naming the file where it is missing or broken."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file, expected a JSON file") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid JSON ({error})") from None

@@ -1,0 +1,76 @@
+"""How a stage becomes a command: arguments from its signature, one line for an error, an exit code that means something.
+
+Exit codes: 0 done, 1 a failure, 2 something wrong with the user's input, 143 ended by SIGTERM.
+DVC answers 255 for each of the last three, so the code and the line are also left in `.stillhouse/stages/NAME.json`,
+where `stillhouse run` and the flow read them.
+"""
+
+import argparse
+import inspect
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from pipeline.files import InputError, write_json
+from pipeline.params import load_params
+
+STATE = Path(".stillhouse/stages")
+
+
+def main(run: Callable[..., None]) -> None:
+    """Run a stage from the command line and exit.
+
+    `run` is `run(params, *, dataset: str, rows: Path, ...)`; every keyword becomes a required option of the same name
+    (`held_out` is `--held-out`). `params.yaml` is read from the current folder. `--debug` shows the traceback.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m {inspect.getmodule(run).__spec__.name}", description=run.__doc__)  # type: ignore[union-attr]
+    keywords = list(inspect.signature(run, eval_str=True).parameters.values())[1:]
+    for keyword in keywords:
+        parser.add_argument(f"--{keyword.name.replace('_', '-')}", type=keyword.annotation, required=True)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    arguments = vars(parser.parse_args())
+    debug = arguments.pop("debug") or bool(os.environ.get("STILLHOUSE_DEBUG"))
+    stage = run.__module__ if run.__module__ != "__main__" else parser.prog.rsplit(" ", 1)[1]
+    key = arguments.get("dataset") or arguments.get("task")
+    name = stage.rsplit(".", 1)[1] + (f"@{key}" if key else "")
+    signal.signal(signal.SIGTERM, _terminated)
+    sys.exit(_outcome(run, arguments, name, debug))
+
+
+def _outcome(run: Callable[..., None], arguments: dict[str, Any], name: str, debug: bool) -> int:
+    state = STATE / f"{name}.json"
+    state.unlink(missing_ok=True)
+    try:
+        run(load_params(Path("params.yaml")), **arguments)
+        return 0
+    except Exception as error:
+        code = 2 if isinstance(error, InputError) else 1
+        line = describe(error)
+        if debug:
+            traceback.print_exc()
+    except (SystemExit, KeyboardInterrupt):
+        code, line = 143, "ended by a signal"
+    print(f"{name}: {line}", file=sys.stderr, flush=True)
+    try:
+        write_json(state, {"code": code, "line": line})
+    except OSError:
+        pass  # a full or read-only disk is what the line above already says
+    return code
+
+
+def describe(error: Exception) -> str:
+    """Return an exception as one line: the file and the reason for what the system refused, else type and message."""
+    if isinstance(error, InputError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'a file'}: {error.strerror}"
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def _terminated(signum: int, frame: FrameType | None) -> None:
+    raise SystemExit(143)
