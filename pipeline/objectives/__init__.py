@@ -1,0 +1,26 @@
+"""Pretraining objectives by the name that params.yaml gives them; the chosen one is imported when it is called for.
+
+`OBJECTIVES["masked_lm"]()` is a class: made from an `objectives.masking.Masking`, with `collate(rows, generator)` for a batch and
+`loss(model)` for the module around the model whose forward takes that batch.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+
+def _masked_lm() -> type:
+    from pipeline.objectives.masked_lm import MaskedLM
+
+    return MaskedLM
+
+
+def _masked_lm_next_sentence() -> type:
+    from pipeline.objectives.masked_lm_next_sentence import MaskedLMNextSentence
+
+    return MaskedLMNextSentence
+
+
+OBJECTIVES: dict[str, Callable[[], Any]] = {
+    "masked_lm": _masked_lm,
+    "masked_lm_next_sentence": _masked_lm_next_sentence,
+}

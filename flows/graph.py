@@ -1,0 +1,82 @@
+"""dvc.yaml as nodes and edges, what changed, and the canonical dvc.lock: the only import of dvc.
+
+`dvc.repo.Repo.index.graph` is internal to DVC: its version is pinned, and a test compares the edges with `dvc dag`.
+`python -m flows.graph` writes the canonical lock.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dvc.exceptions import DvcException
+from dvc.repo import Repo
+from dvc.repo.reproduce import plan_repro
+from dvc.stage import PipelineStage
+from dvc.utils.serialize import load_yaml, modify_yaml
+
+from pipeline.files import InputError
+
+
+@dataclass(frozen=True)
+class Node:
+    """A stage of dvc.yaml, or a file that `dvc add` tracks; `changed` where it or anything before it did."""
+
+    name: str
+    description: str
+    threads: int
+    upstreams: tuple[str, ...]
+    changed: bool
+
+
+def read_graph(targets: Sequence[str] = ()) -> list[Node]:
+    """Return the nodes that `targets` need (all without targets), each after its upstreams.
+
+    Raises InputError where a target names no stage or dvc.yaml cannot be read.
+    """
+    try:
+        repo = Repo(_wait_for_lock=True)
+        graph = repo.index.graph
+        wanted = [stage for target in targets for stage in repo.stage.collect(target)]
+        stages = plan_repro(graph, wanted)
+        changed = set(repo.status())
+    except DvcException as error:
+        raise InputError(f"dvc.yaml: {' '.join(str(error).split())}") from None
+    nodes: list[Node] = []
+    for stage in stages:
+        upstreams = tuple(upstream.addressing for upstream in graph.successors(stage))  # edges point to dependencies
+        if changed.intersection(upstreams):
+            changed.add(stage.addressing)
+        nodes.append(
+            Node(
+                name=stage.addressing,
+                description=stage.desc or "",
+                threads=(stage.meta or {}).get("threads", 1),
+                upstreams=upstreams,
+                changed=stage.addressing in changed,
+            )
+        )
+    return nodes
+
+
+def write_canonical_lock() -> None:
+    """Make dvc.lock hold exactly the stages of dvc.yaml, in its order.
+
+    DVC appends what ran last and never forgets a removed stage. Written as DVC writes it and under its repository
+    lock, so that apart from order and leftovers no byte changes.
+    """
+    repo = Repo(_wait_for_lock=True)
+    lock = Path(repo.root_dir) / "dvc.lock"
+    with repo.lock:
+        if not lock.is_file():
+            return
+        found = list(load_yaml(lock).get("stages", {}))
+        stages = [stage.name for stage in repo.index.stages if isinstance(stage, PipelineStage)]
+        wanted = [name for name in stages if name in found]
+        if found == wanted:
+            return
+        with modify_yaml(lock) as contents:
+            contents["stages"] = {name: contents["stages"][name] for name in wanted}
+
+
+if __name__ == "__main__":
+    write_canonical_lock()

@@ -1,0 +1,60 @@
+"""What happens inside a BERT: hidden states and attention matrices of chosen layers. Layer 0 is the embeddings."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Which layers' hidden states (from 0) and attention matrices (from 1) are wanted."""
+
+    hidden_states: tuple[int, ...] = ()
+    attentions: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class LayerOutputs:
+    """logits: (rows, classes); by layer, hidden_states: (rows, length, width); attentions: (rows, heads, length, length)."""
+
+    logits: Tensor
+    hidden_states: dict[int, Tensor]
+    attentions: dict[int, Tensor]
+
+    def to(self, dtype: torch.dtype, device: torch.device) -> "LayerOutputs":
+        """Return the same outputs in another precision, elsewhere."""
+        return LayerOutputs(
+            self.logits.to(device, dtype),
+            {layer: states.to(device, dtype) for layer, states in self.hidden_states.items()},
+            {layer: scores.to(device, dtype) for layer, scores in self.attentions.items()},
+        )
+
+
+def layer_outputs(model: nn.Module, input_ids: Tensor, attention_mask: Tensor, layers: Layers) -> LayerOutputs:
+    """Run a BERT for sequence classification and keep what the chosen layers put out.
+
+    input_ids, attention_mask: int64 (rows, length).
+    """
+    wanted = bool(layers.hidden_states or layers.attentions)
+    output = model(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=wanted)
+    return LayerOutputs(
+        output.logits,
+        {layer: output.hidden_states[layer] for layer in layers.hidden_states},
+        {layer: attention_scores(model, layer, output.hidden_states[layer - 1]) for layer in layers.attentions},
+    )
+
+
+def attention_scores(model: Any, layer: int, inputs: Tensor) -> Tensor:
+    """Return Q K^T / √d of `layer`, (rows, heads, length, length), from what goes into it, (rows, length, width).
+
+    Vaswani et al. 2017, equation 1, before the softmax. The model's fused attention never shows these numbers, so they
+    are computed a second time.
+    """
+    attention = model.base_model.encoder.layer[layer - 1].attention.self
+    query, key = (
+        projection(inputs).unflatten(-1, (attention.num_attention_heads, -1)).transpose(1, 2)
+        for projection in (attention.query, attention.key)
+    )
+    return torch.matmul(query, key.transpose(-1, -2)) * attention.scaling

@@ -1,0 +1,173 @@
+"""The teacher is run once: what it says about every row is kept on disk, memory-mapped, for all epochs, seeds, students.
+
+An entry is written whole or not at all, under a hash of everything its bits depend on. One whose key or bytes are not
+what its marker says is refused and made anew.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import PretrainedConfig, PreTrainedModel
+
+from pipeline.distillation.intermediate import LayerOutputs, Layers, layer_outputs
+from pipeline.files import replacing, sha256_of_file, stable_hash, write_json
+from pipeline.training import runtime
+from pipeline.training.batches import pad_rows
+from pipeline.training.prediction import Rows
+from pipeline.training.progress import Progress
+
+BATCH_SIZE = 64
+PADDING = f"right, to the longest of {BATCH_SIZE} rows sorted by length"  # padding changes a teacher's bits
+MARKER = "complete.json"
+
+
+@dataclass(frozen=True)
+class TeacherRow:
+    """What the teacher says about one row of TeacherOutputs: logits (classes,); by layer, hidden states (length, width)
+    and attention scores (length, length, heads).
+    """
+
+    logits: np.ndarray
+    hidden_states: dict[int, np.ndarray]
+    attentions: dict[int, np.ndarray]
+
+
+@dataclass(frozen=True)
+class TeacherOutputs:
+    """What the teacher says about N rows of unequal length.
+
+    lengths: tokens of each row, int64 (N,). logits: float32 (N, classes).
+    hidden_states: by layer float16 (tokens, width), the rows' states after one another.
+    attentions: by layer float16 (sum of length², heads), the rows' scores before the softmax after one another.
+    """
+
+    lengths: np.ndarray
+    logits: np.ndarray
+    hidden_states: dict[int, np.ndarray]
+    attentions: dict[int, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.logits)
+
+    def rows(self) -> Iterator[TeacherRow]:
+        """Yield every row's part of the arrays, without copying."""
+        token = pair = 0
+        for row, length in enumerate(self.lengths.tolist()):
+            states = {layer: array[token : token + length] for layer, array in self.hidden_states.items()}
+            scores = {
+                layer: array[pair : pair + length**2].reshape(length, length, -1)
+                for layer, array in self.attentions.items()
+            }
+            yield TeacherRow(self.logits[row], states, scores)
+            token, pair = token + length, pair + length**2
+
+
+def cached_outputs(
+    splits: Mapping[str, Rows],
+    load_teacher: Callable[[], PreTrainedModel],
+    *,
+    folder: Path,
+    inputs: dict[str, str],
+    layers: Layers,
+    dtype: torch.dtype,
+) -> dict[str, TeacherOutputs]:
+    """Return the teacher's outputs for each split, from the cache in `folder` or by running the teacher.
+
+    `inputs` says which teacher and which rows: the `content_hash` of each. Precision, threads, padding, layers, library
+    versions and the processor are added here. `load_teacher` is called only where no good entry stands.
+    """
+    key = {
+        "inputs": inputs,
+        "precision": str(dtype),
+        "threads": torch.get_num_threads(),
+        "padding": PADDING,
+        "hidden_states": list(layers.hidden_states),
+        "attentions": list(layers.attentions),
+        "machine": runtime.fingerprint(),
+    }
+    entry = folder / stable_hash(key)[:16]
+    if not _is_good(entry, key):
+        with replacing(entry) as draft:
+            _run_teacher(draft, splits, load_teacher(), layers, dtype)
+            hashes = {str(file.relative_to(draft)): sha256_of_file(file) for file in sorted(draft.rglob("*.npy"))}
+            write_json(draft / MARKER, {"key": key, "files": hashes})
+    return {name: _open(entry / name, rows.lengths, layers) for name, rows in splits.items()}
+
+
+def _is_good(entry: Path, key: dict[str, Any]) -> bool:
+    """Tell whether the entry was finished, for this key, and still holds the bytes it was finished with."""
+    try:
+        marker = json.loads((entry / MARKER).read_text(encoding="utf-8"))
+        return bool(
+            marker["key"] == key
+            and all(sha256_of_file(entry / file) == expected for file, expected in marker["files"].items())
+        )
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _run_teacher(
+    entry: Path, splits: Mapping[str, Rows], teacher: PreTrainedModel, layers: Layers, dtype: torch.dtype
+) -> None:
+    teacher.to(runtime.device()).eval()
+    progress, done = Progress("teacher", sum(len(rows) for rows in splits.values()), step="row", unit="rows"), 0
+    for name, rows in splits.items():
+        outputs = _create(entry / name, rows.lengths, layers, teacher.config)
+        order, parts = np.argsort(rows.lengths, kind="stable"), list(outputs.rows())
+        for start in range(0, len(order), BATCH_SIZE):
+            batch = order[start : start + BATCH_SIZE].tolist()
+            found = _forward(teacher, [rows[row] for row in batch], layers, dtype)
+            for index, row in enumerate(batch):
+                _fill(parts[row], found, index, int(rows.lengths[row]))
+            done += len(batch)
+            if progress.advance(len(batch)):
+                progress.show(done)
+
+
+def _forward(teacher: PreTrainedModel, rows: list[np.ndarray], layers: Layers, dtype: torch.dtype) -> LayerOutputs:
+    input_ids, attention_mask = pad_rows(rows, teacher.config.pad_token_id)
+    with torch.inference_mode(), runtime.autocast(dtype):
+        found = layer_outputs(teacher, input_ids.to(teacher.device), attention_mask.to(teacher.device), layers)
+    return found.to(torch.float32, torch.device("cpu"))
+
+
+def _fill(row: TeacherRow, found: LayerOutputs, index: int, length: int) -> None:
+    """Copy what was found for one row of a batch, its padding left out, into the arrays on disk."""
+    row.logits[:] = found.logits[index].numpy()
+    for layer, states in row.hidden_states.items():
+        states[:] = found.hidden_states[layer][index, :length].numpy()
+    for layer, scores in row.attentions.items():
+        scores[:] = found.attentions[layer][index, :, :length, :length].permute(1, 2, 0).numpy()
+
+
+def _create(folder: Path, lengths: np.ndarray, layers: Layers, teacher: PretrainedConfig) -> TeacherOutputs:
+    folder.mkdir(parents=True)
+
+    def array(name: str, shape: tuple[int, int], dtype: type) -> np.ndarray:
+        return np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", shape=shape, dtype=dtype)
+
+    tokens, pairs = int(lengths.sum()), int(np.square(lengths).sum())
+    width, heads = teacher.hidden_size, teacher.num_attention_heads
+    return TeacherOutputs(
+        lengths,
+        array("logits", (len(lengths), teacher.num_labels), np.float32),
+        {layer: array(f"hidden_states_{layer}", (tokens, width), np.float16) for layer in layers.hidden_states},
+        {layer: array(f"attentions_{layer}", (pairs, heads), np.float16) for layer in layers.attentions},
+    )
+
+
+def _open(folder: Path, lengths: np.ndarray, layers: Layers) -> TeacherOutputs:
+    def array(name: str) -> np.ndarray:
+        return np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False))
+
+    return TeacherOutputs(
+        lengths,
+        array("logits"),
+        {layer: array(f"hidden_states_{layer}") for layer in layers.hidden_states},
+        {layer: array(f"attentions_{layer}") for layer in layers.attentions},
+    )

@@ -1,0 +1,199 @@
+"""What the two drivers, `stillhouse run` and the flow, share.
+
+One lock per checkout, the environment of a child, process groups that end as one, what DVC's lines mean, how long
+stages took.
+"""
+
+import contextlib
+import ctypes
+import fcntl
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from pipeline.files import InputError, read_json, write_json
+
+STATE = Path(".stillhouse")
+Outcome = Literal["ran", "restored", "unchanged"]
+
+# --- one run at a time -----------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def run_lock(owner: str, say: Callable[[str], None]) -> Iterator[None]:
+    """Hold `.stillhouse/run.lock`; where another run does, say which process and since when, and wait for it.
+
+    The kernel lets go of the lock when its holder dies, however it dies.
+    """
+    STATE.mkdir(exist_ok=True)
+    with open(STATE / "run.lock", "a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            say(f"{file.name}: held by {file.read() or 'another run'}; waiting for it to end")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        file.truncate(0)
+        file.write(f"{owner}, pid {os.getpid()}, since {datetime.now():%Y-%m-%d %H:%M:%S}")
+        file.flush()
+        try:
+            yield
+        finally:
+            file.truncate(0)
+
+
+# --- child processes -------------------------------------------------------------------------------------------------
+
+_QUIET = {
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "GX_ANALYTICS_ENABLED": "false",
+    "TQDM_DISABLE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "PYTHONUNBUFFERED": "1",
+}
+
+
+def environment() -> dict[str, str]:
+    """Return a child's environment: this interpreter's folder first on PATH, lines unbuffered, no telemetry."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    return {**_QUIET, **os.environ, "PATH": path}
+
+
+def dvc(*arguments: str) -> list[str]:
+    """Return the command for DVC; it waits for the repository lock instead of failing on it."""
+    return [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments]
+
+
+def start(command: list[str]) -> subprocess.Popen[str]:
+    """Start `command` in a process group of its own, output and errors in one pipe of lines."""
+    return subprocess.Popen(
+        command,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,
+        preexec_fn=_end_with_parent,
+    )
+
+
+def stop(process: subprocess.Popen[str], grace: float = 10.0) -> None:
+    """End a process and all it started: SIGTERM to the group, SIGKILL to what is left after `grace` seconds."""
+    for number, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, 2.0)):
+        deadline = time.monotonic() + patience
+        _signal_group(process.pid, number)
+        while time.monotonic() < deadline:
+            process.poll()
+            if not _signal_group(process.pid, 0):
+                return
+            time.sleep(0.05)
+
+
+def _signal_group(group: int, number: int) -> bool:
+    try:
+        os.killpg(group, number)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+_libc = ctypes.CDLL(None)
+
+
+def _end_with_parent() -> None:
+    """Ask Linux to end this child when its parent dies, SIGKILL included."""
+    if sys.platform == "linux":
+        _libc.prctl(1, signal.SIGTERM)  # 1 is PR_SET_PDEATHSIG
+
+
+# --- what DVC's lines mean -------------------------------------------------------------------------------------------
+
+_OUTCOMES: dict[str, Outcome] = {
+    "Running stage '(.+)':": "ran",
+    "Stage '(.+)' is cached - skipping run, checking out outputs": "restored",
+    "(?:Stage )?'(.+)' didn't change, skipping": "unchanged",
+}
+_CHATTER = re.compile(
+    r"\s*$|> python |Updating lock file|Generating lock file|To track the changes with git|\tgit add |\tdvc config "
+    r"|To enable auto staging|Use `dvc push`|Data and pipelines are up to date|ERROR: failed to reproduce"
+    r"|Verifying data sources in stage"
+)
+
+
+def outcome_in(line: str) -> tuple[str, Outcome] | None:
+    """Return (stage, outcome) where a line of `dvc repro` announces one."""
+    for pattern, outcome in _OUTCOMES.items():
+        if match := re.fullmatch(pattern, line):
+            return match[1], outcome
+    return None
+
+
+def is_chatter(line: str) -> bool:
+    """Tell whether a line is DVC talking about itself."""
+    return _CHATTER.match(line) is not None
+
+
+def forget_failures(stages: Iterable[str] = ()) -> None:
+    """Remove what earlier runs left about failed stages, so that only this run's word is read."""
+    states = [_state_of(stage) for stage in stages] or list((STATE / "stages").glob("*.json"))
+    for state in states:
+        state.unlink(missing_ok=True)
+
+
+def failure(stage: str | None, lines: Iterable[str]) -> tuple[int, str]:
+    """Return (exit code, one line) of a failed stage: what it left itself, else DVC's error among its `lines`.
+
+    The code is 2 for the user's input and 1 for a failure.
+    """
+    if stage and _state_of(stage).is_file():
+        state = read_json(_state_of(stage))
+        return (2 if state["code"] == 2 else 1), f"{stage}: {state['line']}"
+    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ") or " is busy, " in line]
+    return 1, errors[-1] if errors else f"{stage or 'dvc'}: ended without a word, perhaps killed"
+
+
+def left_no_word(stage: str) -> bool:
+    """Tell whether a failed stage ended without reporting why: killed from outside, or never started by DVC."""
+    return not _state_of(stage).is_file()
+
+
+def _state_of(stage: str) -> Path:
+    return STATE / "stages" / f"{stage}.json"
+
+
+# --- how long stages take --------------------------------------------------------------------------------------------
+
+_UNKNOWN_SECONDS = 20.0
+
+
+def expected_seconds(stages: Iterable[str]) -> dict[str, float]:
+    """Return how long each stage took last time here, else what the shipped timings say of its kind."""
+    shipped = read_json(Path(__file__).with_name("timings.json"))
+    try:
+        own = read_json(STATE / "timings.json")
+    except InputError:
+        own = {}
+    return {
+        stage: own.get(stage, shipped.get(stage, shipped.get(stage.split("@")[0], _UNKNOWN_SECONDS)))
+        for stage in stages
+    }
+
+
+def record_seconds(seconds: dict[str, float]) -> None:
+    """Keep how long stages took, for the time left that the next run shows."""
+    path = STATE / "timings.json"
+    try:
+        known = read_json(path)
+    except InputError:
+        known = {}
+    write_json(path, known | {stage: round(value, 1) for stage, value in seconds.items()})

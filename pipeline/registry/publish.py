@@ -1,0 +1,158 @@
+"""Make MLflow whole: the runs behind a student, its datasets, its registered version. Idempotent by content hash."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from pipeline.files import read_json
+
+STUDENT_HASH = "stillhouse.student_sha256"
+STAGE = "stillhouse.stage"
+OUTPUT_HASH = "stillhouse.output_sha256"
+REQUIREMENTS = ("mlflow", "pandas", "safetensors", "tokenizers", "torch", "transformers")
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """What a training stage left behind: its name, the hash of its output, its history file, its parameters."""
+
+    name: str
+    output_hash: str
+    history: Path
+    params: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class DatasetRecord:
+    """A dataset behind a student: a name, a folder or file, its content hash, what it was used for."""
+
+    name: str
+    path: Path
+    content_hash: str
+    context: str
+
+
+def find_version(mlflow: ModuleType, name: str, student_hash: str) -> Any | None:
+    """Return the registered version of `name` that holds this very student, or None."""
+    versions = mlflow.MlflowClient().search_model_versions(
+        f"name = '{name}' and tags.`{STUDENT_HASH}` = '{student_hash}'"
+    )
+    return min(versions, key=lambda version: int(version.version)) if versions else None
+
+
+def record_candidate(
+    mlflow: ModuleType,
+    title: str,
+    *,
+    stages: Sequence[StageRecord],
+    datasets: Sequence[DatasetRecord],
+    metrics: dict[str, float],
+    artifacts: Sequence[Path],
+    texts: dict[str, str],
+    tags: dict[str, str],
+) -> str:
+    """Record one candidate as a parent run with a child run per training stage; return the parent's run id.
+
+    A stage that ran here has streamed its own run; it is adopted. One that came out of a cache, here or elsewhere,
+    never ran against this MLflow, so its run is written from its history file.
+    """
+    with mlflow.start_run(run_name=title, tags=tags) as parent:
+        mlflow.log_metrics(metrics)
+        for dataset in datasets:
+            mlflow.log_input(_mlflow_dataset(mlflow, dataset), context=dataset.context)
+        for path in artifacts:
+            mlflow.log_artifact(str(path))
+        for name, text in texts.items():
+            mlflow.log_text(text, name)
+    for stage in stages:
+        _adopt_or_write(mlflow, parent.info.experiment_id, parent.info.run_id, stage)
+    return str(parent.info.run_id)
+
+
+def _mlflow_dataset(mlflow: ModuleType, dataset: DatasetRecord) -> Any:
+    from mlflow.data.sources import LocalArtifactDatasetSource
+    from mlflow.data.meta_dataset import MetaDataset
+
+    source = LocalArtifactDatasetSource(dataset.path.as_posix())
+    return MetaDataset(source, name=dataset.name, digest=dataset.content_hash[:32])
+
+
+def _adopt_or_write(mlflow: ModuleType, experiment: str, parent: str, stage: StageRecord) -> None:
+    client = mlflow.MlflowClient()
+    matching = f"tags.`{STAGE}` = '{stage.name}' and tags.`{OUTPUT_HASH}` = '{stage.output_hash}'"
+    found = client.search_runs([experiment], matching, order_by=["attributes.start_time ASC"])
+    if not found:
+        found = [client.get_run(_write(mlflow, stage))]
+    first, *repeats = found
+    if "mlflow.parentRunId" not in first.data.tags:
+        client.set_tag(first.info.run_id, "mlflow.parentRunId", parent)
+    else:
+        client.set_tag(parent, f"stillhouse.{stage.name}_run", first.info.run_id)
+    for repeat in repeats:
+        client.set_tag(repeat.info.run_id, "stillhouse.duplicate_of", first.info.run_id)
+
+
+def _write(mlflow: ModuleType, stage: StageRecord) -> str:
+    tags = {STAGE: stage.name, OUTPUT_HASH: stage.output_hash, "stillhouse.restored": "true"}
+    with mlflow.start_run(run_name=stage.name, tags=tags) as run:
+        mlflow.log_params(flatten(stage.params))
+        for record in read_json(stage.history):
+            prefix = "_".join(str(record[key]) for key in ("model", "split") if key in record)
+            values = {
+                f"{prefix}_{key}": float(value)
+                for key, value in record.items()
+                if isinstance(value, int | float) and key != "step"
+            }
+            mlflow.log_metrics(values, step=record["step"])
+    return str(run.info.run_id)
+
+
+def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested parameters as one level with dotted names: `{"training": {"epochs": 2}}` as `training.epochs`."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def register_version(
+    mlflow: ModuleType,
+    name: str,
+    *,
+    run_id: str,
+    student: Path,
+    examples: Sequence[str],
+    description: str,
+    tags: dict[str, str],
+) -> Any:
+    """Log the student to its run as a pyfunc and register it as a new version of `name`; return the version.
+
+    The logged model holds the plain `from_pretrained` folder under artifacts/model, the code that serves it,
+    the pinned requirements, a signature and an input example. Nothing in it is pickled.
+    """
+    import pandas as pd
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+
+    signature = ModelSignature(
+        Schema([ColSpec("string", "text")]), Schema([ColSpec("string", "label"), ColSpec("double", "score")])
+    )
+    with mlflow.start_run(run_id=run_id):
+        model = mlflow.pyfunc.log_model(
+            name="student",
+            python_model=str(Path(__file__).with_name("served_model.py")),
+            artifacts={"model": str(student)},
+            signature=signature,
+            input_example=pd.DataFrame({"text": list(examples)}),
+            pip_requirements=[f"{package}=={installed_version(package).split('+')[0]}" for package in REQUIREMENTS],
+        )
+    client = mlflow.MlflowClient()
+    client.set_logged_model_tags(model.model_id, tags)
+    if not client.search_registered_models(f"name = '{name}'"):
+        client.create_registered_model(name, description=description)
+    return client.create_model_version(
+        name, model.model_uri, run_id=run_id, tags=tags, description=description, model_id=model.model_id
+    )

@@ -1,0 +1,40 @@
+"""Text as it was meant: markup, entities and encoding accidents undone, nothing else touched."""
+
+import html
+import re
+import unicodedata
+
+# elements of HTML only: `<sigh>` and `<3` are words of their writers
+_MARKUP = re.compile(
+    r"<!--.*?-->|</?(?:a|abbr|b|big|blockquote|body|br|center|cite|code|dd|del|div|dl|dt|em|font|h[1-6]|head|hr|html|i|img"
+    r"|input|ins|li|link|meta|ol|p|pre|q|s|script|small|span|strike|strong|style|sub|sup|table|tbody|td|th|thead|title|tr"
+    r"|tt|u|ul)(?:\s[^<>]*)?/?>",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def _character_table() -> dict[int, str | None]:
+    # C1 controls in real text are Windows-1252 read as Latin-1; HTML decodes them that way too
+    # (WHATWG HTML, numeric character reference end state)
+    table: dict[int, str | None] = {code: None for code in [*range(0x20), *range(0x7F, 0xA0)]}
+    table |= {code: " " for code in (0x09, 0x0A, 0x0B, 0x0C, 0x0D, 0x85)}
+    for code in range(0x80, 0xA0):
+        character = bytes([code]).decode("cp1252", errors="ignore")
+        table[code] = character or None
+    # soft hyphen, zero-width space, word joiner, byte order mark: invisible, and they split words for a tokenizer
+    return table | {code: None for code in (0xAD, 0x200B, 0x2060, 0xFEFF)}
+
+
+_CHARACTERS = _character_table()
+_SUSPECT = re.compile(f"[{re.escape(''.join(map(chr, _CHARACTERS)))}]")
+
+
+def clean_text(text: str) -> str:
+    """Return `text` with entities unescaped, HTML elements as spaces, controls removed, NFC, single spaces."""
+    if "&" in text:
+        text = html.unescape(text)
+    if "<" in text:
+        text = _MARKUP.sub(" ", text)
+    if _SUSPECT.search(text):
+        text = text.translate(_CHARACTERS)
+    return " ".join(unicodedata.normalize("NFC", text).split())

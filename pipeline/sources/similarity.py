@@ -1,0 +1,118 @@
+"""Which texts are nearly the same: shingles of words compared by Jaccard similarity, candidates by MinHash LSH.
+
+Broder 1997, "On the resemblance and containment of documents"; banding as in Leskovec, Rajaraman & Ullman, chapter 3.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from datasketch import MinHash, MinHashLSH
+from scipy.sparse import csr_array
+
+from pipeline.params import DecontaminationParams
+from pipeline.sources.characters import batches, is_kind, lower_cased
+
+_MIX = np.uint64(0x9E3779B97F4A7C15)
+_PAIRS_AT_ONCE = 20_000
+
+
+class NearDuplicates:
+    """The texts whose word shingles have a Jaccard similarity of at least `similarity`.
+
+    Candidates come from MinHash LSH tuned for recall, and each is verified on its shingles; what LSH misses (some of
+    those right at the threshold) is missed. Independent of the order of the texts.
+    """
+
+    def __init__(self, texts: Sequence[str], params: DecontaminationParams) -> None:
+        sets = shingles(texts, params.shingle_words)
+        # texts of the same shingles are one node: a thousand copies are not a million pairs
+        groups: dict[bytes, int] = {}
+        self._group = np.array([groups.setdefault(item.tobytes(), len(groups)) for item in sets], dtype=np.int64)
+        self._has_words = np.array([len(item) > 0 for item in sets], dtype=bool)
+        distinct = [np.frombuffer(key, dtype=np.uint32) for key in groups]
+        self._pairs = _similar_pairs(distinct, params)
+
+    def near(self, marked: np.ndarray) -> np.ndarray:
+        """Return which texts are nearly the same as one of the marked ones, marked ones included; bool (texts,)."""
+        group_is_marked = np.zeros(self._group.max(initial=-1) + 1, dtype=bool)
+        group_is_marked[self._group[marked & self._has_words]] = True
+        is_near = group_is_marked.copy()
+        left, right = self._pairs.T
+        is_near[left[group_is_marked[right]]] = True
+        is_near[right[group_is_marked[left]]] = True
+        return is_near[self._group]
+
+
+def _similar_pairs(sets: list[np.ndarray], params: DecontaminationParams) -> np.ndarray:
+    """Return the pairs of sets with Jaccard similarity >= params.similarity; int64 (pairs, 2)."""
+    blank = MinHash(num_perm=params.permutations, hashfunc=int)  # the shingles are hashes already
+    index = MinHashLSH(threshold=params.similarity, num_perm=params.permutations, weights=(0.1, 0.9))
+    candidates: list[tuple[int, int]] = []
+    for i, values in enumerate(sets):
+        if len(values):
+            sketch = blank.copy()
+            sketch.update_batch(values.tolist())
+            candidates += ((j, i) for j in index.query(sketch))
+            index.insert(i, sketch, check_duplication=False)
+    pairs = np.array(candidates, dtype=np.int64).reshape(-1, 2)
+    parts = [pairs[start : start + _PAIRS_AT_ONCE] for start in range(0, len(pairs), _PAIRS_AT_ONCE)]
+    matrix = _indicator_matrix(sets)
+    kept = [part[_jaccard(matrix, part) >= params.similarity] for part in parts]
+    return np.concatenate(kept) if kept else pairs
+
+
+def _indicator_matrix(sets: list[np.ndarray]) -> csr_array:
+    lengths = np.array([len(values) for values in sets], dtype=np.int64)
+    _, columns = np.unique(np.concatenate([*sets, np.zeros(0, np.uint32)]), return_inverse=True)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    return csr_array((np.ones(len(columns), np.int32), columns, offsets), shape=(len(sets), len(columns)))
+
+
+def _jaccard(matrix: csr_array, pairs: np.ndarray) -> np.ndarray:
+    left, right = matrix[pairs[:, 0]], matrix[pairs[:, 1]]
+    shared = left.multiply(right).sum(axis=1)
+    return shared / (left.sum(axis=1) + right.sum(axis=1) - shared)
+
+
+def shingles(texts: Sequence[str], size: int) -> list[np.ndarray]:
+    """Return for each text the sorted distinct hashes (uint32) of its runs of `size` words.
+
+    A word is a run of letters and digits, lower-cased; an ideograph is a word by itself. A text of fewer than `size`
+    words is one shingle, a text without words has none.
+    """
+    result = []
+    for batch in batches(np.array([len(text) for text in texts])):
+        words, offsets = _word_hashes(texts[batch])
+        counts = np.diff(offsets)
+        padded = np.concatenate([words, np.zeros(size, np.uint64)])
+        document_end = np.repeat(offsets[1:], counts)
+        hashes = np.zeros(len(words), dtype=np.uint64)
+        for j in range(size):
+            inside = np.arange(len(words)) + j < document_end
+            hashes = (hashes + np.where(inside, padded[j : j + len(words)], 0)) * _MIX
+            hashes ^= hashes >> np.uint64(29)
+        short = (hashes >> np.uint64(32)).astype(np.uint32)
+        for start, count in zip(offsets[:-1], counts, strict=True):
+            result.append(np.unique(short[start : start + max(min(count, 1), count - size + 1)]))
+    return result
+
+
+def _word_hashes(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the hash of each word (uint64) and where each text's words begin (int64, texts + 1)."""
+    codes, offsets = lower_cased(texts)
+    in_word, ideograph = is_kind(codes, str.isalnum), is_kind(codes, _is_ideograph)
+    breaks = ideograph | ~in_word
+    begins = in_word.copy()
+    begins[1:] &= breaks[:-1] | ideograph[1:]
+    begins[offsets[:-1][np.diff(offsets) > 0]] |= in_word[offsets[:-1][np.diff(offsets) > 0]]
+    kept, starts = np.flatnonzero(in_word), np.flatnonzero(begins)
+    if not len(starts):
+        return np.zeros(0, np.uint64), np.zeros(len(offsets), np.int64)
+    place = kept - starts[np.cumsum(begins)[kept] - 1]
+    powers = np.cumprod(np.concatenate([[np.uint64(1)], np.full(place.max(), _MIX)]), dtype=np.uint64)
+    hashes = np.add.reduceat((codes[kept].astype(np.uint64) + np.uint64(1)) * powers[place], np.searchsorted(kept, starts))
+    return hashes ^ (hashes >> np.uint64(31)), np.searchsorted(starts, offsets)
+
+
+def _is_ideograph(character: str) -> bool:
+    return "\u3040" <= character <= "\u30ff" or "\u3400" <= character <= "\u9fff" or "\uf900" <= character <= "\ufaff"

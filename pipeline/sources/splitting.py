@@ -1,0 +1,113 @@
+"""Splits that stay honest while data grow, and the rows that have to leave for it.
+
+A row's split follows from the hash of its own letters. A near-duplicate group belongs to the most held-out split that
+one of its rows hashes to (test before dev before train), and its rows that hash elsewhere leave. Leaving instead of
+moving is what makes the promise hold: new rows can take a row out, but never move one from test to train or from train
+to test, so a row that is in test today has been trained on by no earlier version. The price is a training row for each
+near-duplicate of a held-out one; and a row whose near-duplicate arrives later was trained on before it left.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from pipeline.files import InputError
+from pipeline.params import DatasetParams, SplitParams
+from pipeline.sources.canonical import Removed, Row
+from pipeline.sources.characters import Characters, letters
+from pipeline.sources.containment import contained
+from pipeline.sources.similarity import NearDuplicates
+
+SPLITS = ("train", "dev", "test")
+_OUT, _TRAIN, _DEV, _TEST, _HELD_OUT_LIST = -1, 0, 1, 2, 3
+
+
+def split_rows(
+    rows: list[Row], held_out: Sequence[str], dataset: DatasetParams, removed: Removed
+) -> dict[str, list[Row]]:
+    """Return the rows of train, dev and test; what overlaps goes to `removed` with its reason.
+
+    Rows of an unlabelled dataset leave whatever their split when they overlap with a text of the `held_out` list: all
+    of it is raw corpus. Of a labelled one the training rows leave. Dev rows that overlap with test leave, training rows
+    that overlap with dev or test leave.
+    """
+    texts = [row.text for row in rows] + list(held_out)
+    overlap = _Overlap(texts, dataset)
+    characters = overlap.letters
+    split = np.full(len(texts), _HELD_OUT_LIST)
+    split[: len(rows)] = [_split_of(_key(characters, i, row), dataset.split) for i, row in enumerate(rows)]
+    ids = np.array([row.id for row in rows] + [""] * len(held_out))
+
+    def leave(reason: str, leaving: np.ndarray) -> None:
+        removed.add(reason, ids[leaving].tolist())
+        split[leaving] = _OUT
+
+    leave("conflicting labels", overlap.conflicts([row.label for row in rows]))
+    overlapping_splits = [([_DEV], [_TEST]), ([_TRAIN], [_DEV, _TEST, _HELD_OUT_LIST])]
+    if dataset.labels is None:
+        overlapping_splits.insert(0, ([_DEV, _TEST], [_HELD_OUT_LIST]))
+    for leaving, standing in overlapping_splits:
+        for reason, mask in overlap.between(np.isin(split, leaving), np.isin(split, standing)).items():
+            leave(reason, mask & (split != _OUT))
+    return {name: [rows[i] for i in np.flatnonzero(split == code)] for code, name in enumerate(SPLITS)}
+
+
+class _Overlap:
+    """How texts overlap: by similarity of their words, and by the letters of one standing inside another."""
+
+    def __init__(self, texts: list[str], dataset: DatasetParams) -> None:
+        self.letters = letters(texts)
+        self._near = NearDuplicates(texts, dataset.decontamination)
+        self._min_letters = dataset.decontamination.min_letters
+
+    def conflicts(self, labels: list[str | None]) -> np.ndarray:
+        """Return which texts are nearly the same as one with another label; bool (texts,)."""
+        result = np.zeros(len(self.letters.offsets) - 1, dtype=bool)
+        padded = np.array([label or "" for label in labels] + [""] * (len(result) - len(labels)))
+        for label in sorted(set(labels) - {None}, key=str):
+            result |= self._near.near(padded == label) & (padded != label) & (padded != "")
+        return result
+
+    def between(self, leaving: np.ndarray, standing: np.ndarray) -> dict[str, np.ndarray]:
+        """Return for each reason which of the `leaving` texts overlap with one of the `standing`; bool (texts,)."""
+        rows, references = np.flatnonzero(leaving), np.flatnonzero(standing)
+        inside = contained(self.letters, references, rows, self._min_letters)[:, 1]
+        phrases = contained(self.letters, rows, references, self._min_letters)[:, 0]
+        indices = np.arange(len(leaving))
+        return {
+            "contains a held-out text": np.isin(indices, inside),
+            "phrase of a held-out text": np.isin(indices, phrases),
+            "near-duplicate of a held-out text": self._near.near(standing) & leaving,
+        }
+
+
+def _key(characters: Characters, i: int, row: Row) -> bytes:
+    """Return what decides a row's split: its letters, so that case and punctuation do not; else its text."""
+    codes = characters.codes[characters.offsets[i] : characters.offsets[i + 1]]
+    return codes.astype("<u4").tobytes() if len(codes) else row.text.encode()
+
+
+def _split_of(key: bytes, shares: SplitParams) -> int:
+    # not the bits of the row's id: max_rows takes the smallest ids, which would all be of one split
+    place = int.from_bytes(hashlib.sha256(b"split" + key).digest()[:8], "big") / 2**64
+    if place < shares.test:
+        return _TEST
+    return _DEV if place < shares.test + shares.dev else _TRAIN
+
+
+def check_splits(name: str, splits: dict[str, list[Row]], dataset: DatasetParams) -> None:
+    """Raise InputError where a split that should have rows has none, or none of a class."""
+    shares = {"train": 1.0, "dev": dataset.split.dev, "test": dataset.split.test}
+    total = sum(len(rows) for rows in splits.values())
+    classes = sorted(set((dataset.labels or {"": ""}).values()))
+    for split in SPLITS:
+        counts = Counter(row.label or "" for row in splits[split])
+        for label in classes if shares[split] else []:
+            if not counts[label]:
+                what = f"no row of class {label!r}" if label else "no row"
+                raise InputError(
+                    f"{name}: {total} rows are too few to split: {split} has {what}, expected at least one; "
+                    f"give more rows or a larger share (split.{split if split != 'train' else 'dev and split.test'})"
+                )

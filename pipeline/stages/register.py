@@ -1,0 +1,168 @@
+"""The student of one task in the MLflow registry; promoted if the gate lets it. Runs every time and is idempotent."""
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from pipeline import tracking
+from pipeline.files import content_hash, read_json, write_json, write_text
+from pipeline.params import Params
+from pipeline.stages.command import main
+
+
+def run(
+    params: Params,
+    *,
+    task: str,
+    rows: Path,
+    corpus: Path,
+    tokens: Path,
+    pretrained: Path,
+    teacher: Path,
+    student: Path,
+    pretrain_history: Path,
+    finetune_history: Path,
+    distill_history: Path,
+    evaluation: Path,
+    predictions: Path,
+    reports: Path,
+) -> None:
+    """Publish, gate, time and report the student of `task`."""
+    from pipeline.registry import lineage, model_card, publish, rivals
+
+    settings, figures = params.tasks[task], read_json(evaluation)
+    links = lineage.hashes(
+        {"rows": rows, "corpus": corpus, "pretrained": pretrained, "teacher": teacher, "student": student}
+    )
+    record = reports / task / "registered.json"
+    timings = _timings(params, record, links["student"], settings.labels, tokens, teacher, student)
+    card = model_card.model_card(
+        task, figures, dataset=settings.dataset, hashes=links, code=lineage.code_revision()
+    )
+
+    mlflow = tracking.connect()
+    version = publish.find_version(mlflow, task, links["student"])
+    if version is None:
+        decision = _decide(params, task, mlflow, predictions, rows, timings, student)
+        run_id = publish.record_candidate(
+            mlflow,
+            f"{task} {links['student'][:8]}",
+            stages=[
+                publish.StageRecord("pretrain", links["pretrained"], pretrain_history, params.pretrain.model_dump()),
+                publish.StageRecord(f"finetune@{task}", links["teacher"], finetune_history, settings.finetune.model_dump()),
+                publish.StageRecord(f"distill@{task}", links["student"], distill_history, settings.distill.model_dump()),
+            ],
+            datasets=[
+                publish.DatasetRecord(settings.dataset, rows, links["rows"], "training and testing"),
+                publish.DatasetRecord(params.corpus.dataset, corpus, links["corpus"], "pretraining and transfer"),
+            ],
+            metrics=_metrics(figures, timings),
+            artifacts=[path for path in (Path("params.yaml"), Path("dvc.lock"), evaluation, predictions) if path.exists()],
+            texts={rivals.TRAINING_ROWS: "\n".join(rivals.training_rows(rows)) + "\n"},
+            tags=lineage.tags(links),
+        )
+        version = _register(mlflow, task, run_id, student, rows, card, lineage.tags(links), decision)
+    aliases = [str(alias) for alias in mlflow.MlflowClient().get_model_version(task, version.version).aliases]
+    registered = {
+        "name": task,
+        "version": int(version.version),
+        "aliases": aliases,
+        "decision": version.tags["stillhouse.decision"],
+        "run_id": version.run_id,
+        "tracking_uri": mlflow.get_tracking_uri(),
+    }
+    write_text(reports / task / "model_card.md", card)
+    write_json(record, {"registered": registered, "timings": timings, "lineage": links})
+    _report(params, reports)
+
+
+def _timings(
+    params: Params, record: Path, student_hash: str, labels: list[str], tokens: Path, teacher: Path, student: Path
+) -> dict[str, Any]:
+    """Measure teacher and student side by side, once per student, machine and thread count."""
+    from pipeline.evaluation import efficiency
+
+    key = {"student_sha256": student_hash, "machine": efficiency.machine(), "threads": params.runtime.threads}
+    if record.exists():
+        known = read_json(record)["timings"]
+        if all(known.get(name) == value for name, value in key.items()):
+            return dict(known)
+    print("timing teacher and student", flush=True)
+    measured = efficiency.compare(
+        {"teacher": (teacher, tokens / "teacher" / "test"), "student": (student, tokens / "student" / "test")},
+        threads=params.runtime.threads,
+    )
+    return key | measured
+
+
+def _decide(
+    params: Params, task: str, mlflow: Any, predictions: Path, rows: Path, timings: dict[str, Any], student: Path
+) -> Any:
+    """Hold the candidate against the champion, if there is one, on rows that neither was trained on."""
+    from pipeline.registry import gate, rivals
+
+    champion = rivals.champion_version(mlflow, task)
+    candidate_right, champion_right = rivals.side_by_side(mlflow, champion, predictions, rows, params.tasks[task].labels)
+    return gate.decide(
+        params.tasks[task].gate,
+        candidate_right,
+        champion_right,
+        size=(student / "model.safetensors").stat().st_size,
+        latency=timings["student"]["latency_milliseconds"],
+    )
+
+
+def _metrics(figures: dict[str, Any], timings: dict[str, Any]) -> dict[str, float]:
+    metrics = {f"{who}_{name}": float(figures[who][name]) for who in ("teacher", "student") for name in ("accuracy", "macro_f1")}
+    metrics |= {f"{name}_accuracy": float(value["accuracy"]) for name, value in figures["baselines"].items()}
+    metrics |= {f"{who}_rows_per_second": float(timings[who]["rows_per_second"]) for who in ("teacher", "student")}
+    return metrics | {"relative_accuracy": float(figures["comparison"]["relative_accuracy"])}
+
+
+def _register(
+    mlflow: Any,
+    task: str,
+    run_id: str,
+    student: Path,
+    rows: Path,
+    card: str,
+    tags: dict[str, str],
+    decision: Any,
+) -> Any:
+    """Register the student with its card inside, then move the alias that the gate decided on."""
+    from pipeline.registry import publish, rivals
+
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "model"
+        shutil.copytree(student, folder)
+        write_text(folder / "README.md", card)
+        version = publish.register_version(
+            mlflow,
+            task,
+            run_id=run_id,
+            student=folder,
+            examples=rivals.example_texts(rows),
+            description=card,
+            tags=tags | {publish.STUDENT_HASH: content_hash(student), "stillhouse.decision": decision.reason},
+        )
+    mlflow.MlflowClient().set_registered_model_alias(task, decision.alias, version.version)
+    print(f"{task} version {version.version} is @{decision.alias}: {decision.reason}", flush=True)
+    return version
+
+
+def _report(params: Params, reports: Path) -> None:
+    """Rebuild the closing table's file and the page from what every task left, one writer at a time."""
+    from filelock import FileLock
+
+    from pipeline.evaluation import report
+
+    Path(".stillhouse").mkdir(exist_ok=True)
+    with FileLock(".stillhouse/report.lock"):
+        summary = report.summary(reports, list(params.tasks))
+        write_json(reports / "summary.json", summary)
+        write_text(reports / "index.html", report.index_page(reports, params, summary))
+
+
+if __name__ == "__main__":
+    main(run)

@@ -1,0 +1,43 @@
+"""Adopt the tokenizer that comes with a pretrained model."""
+
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from pipeline.files import InputError, read_json
+from pipeline.tokenization.folder import load_tokenizer, read_special_tokens
+
+SLOW_FILES = ("vocab.txt", "vocab.json")  # models from before tokenizer.json; transformers converts them
+
+
+def adopt_tokenizer(folder: Path) -> tuple[Tokenizer, dict[str, str], int]:
+    """Return the tokenizer of a model folder, its special tokens by transformers' names and its rows' limit in tokens.
+
+    The limit is the smaller of `model_max_length` and the model's positions: a folder may state one of them only.
+    Raises InputError where the folder holds no tokenizer, or none that a masked language model can use.
+    """
+    if (folder / "tokenizer.json").is_file():
+        tokenizer, special_tokens = load_tokenizer(folder)
+    elif any((folder / name).is_file() for name in SLOW_FILES):
+        tokenizer, special_tokens = _converted(folder)
+    else:
+        raise InputError(f"init_from: {folder} holds no tokenizer, expected tokenizer.json or {SLOW_FILES[0]}")
+    limits = [
+        limit
+        for file, key in (("tokenizer_config.json", "model_max_length"), ("config.json", "max_position_embeddings"))
+        if (folder / file).is_file() and isinstance(limit := read_json(folder / file).get(key), int)
+    ]
+    if not limits:
+        raise InputError(f"init_from: {folder} states neither model_max_length nor max_position_embeddings")
+    return tokenizer, special_tokens, min(limits)
+
+
+def _converted(folder: Path) -> tuple[Tokenizer, dict[str, str]]:
+    from transformers import AutoTokenizer
+
+    try:
+        slow = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (ValueError, OSError) as error:
+        raise InputError(f"init_from: {folder}: no readable tokenizer ({' '.join(str(error).split())})") from None
+    special_tokens = read_special_tokens(folder)
+    return slow.backend_tokenizer, special_tokens

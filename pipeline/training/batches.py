@@ -1,0 +1,73 @@
+"""Which rows stand in which batch, and rows of unequal length as one padded tensor."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+POOL = 50  # batches sorted together: enough to leave next to no padding, few enough to keep the order random
+
+Collate = Callable[[list[Any], np.random.Generator], dict[str, torch.Tensor]]
+
+
+def epoch_batches(
+    count: int, batch_size: int, lengths: np.ndarray | None, generator: np.random.Generator
+) -> list[np.ndarray]:
+    """Return the row indices of each batch of one pass over `count` rows: every row once, shuffled.
+
+    With `lengths` (tokens of each row), rows are sorted within pools of POOL batches, so that a batch holds rows of
+    nearly equal length; the batches are shuffled afterwards. There are ceil(count / batch_size) of them.
+    """
+    order = generator.permutation(count)
+    if lengths is not None:
+        pools = [order[start : start + POOL * batch_size] for start in range(0, count, POOL * batch_size)]
+        order = np.concatenate([pool[np.argsort(lengths[pool], kind="stable")] for pool in pools])
+    batches = [order[start : start + batch_size] for start in range(0, count, batch_size)]
+    return [batches[i] for i in generator.permutation(len(batches))]
+
+
+@dataclass
+class Batches:
+    """The batches of a run, one a step from `start` to `steps`: a function of seed and step alone.
+
+    Each is {"parts": micro-batches as `collate` made them, "items": tokens in it, or rows where lengths are None}.
+    """
+
+    rows: Sequence[Any]
+    collate: Collate
+    lengths: np.ndarray | None
+    batch_size: int
+    seed: int
+    steps: int
+    micro_batches: int = 1
+    start: int = 0
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        per_epoch, epoch = math.ceil(len(self.rows) / self.batch_size), -1
+        for step in range(self.start, self.steps):
+            if step // per_epoch != epoch:
+                epoch = step // per_epoch
+                shuffle = np.random.default_rng([self.seed, 0, epoch])
+                order = epoch_batches(len(self.rows), self.batch_size, self.lengths, shuffle)
+            members = order[step % per_epoch]
+            generator = np.random.default_rng([self.seed, 1, step])
+            parts = np.array_split(members, min(self.micro_batches, len(members)))
+            yield {
+                "parts": [self.collate([self.rows[int(i)] for i in part], generator) for part in parts],
+                "items": len(members) if self.lengths is None else int(self.lengths[members].sum()),
+            }
+
+
+def pad_rows(rows: Sequence[np.ndarray], pad_token_id: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return token ids and attention mask, both int64 of shape (rows, longest row), padded on the right."""
+    lengths = np.array([len(row) for row in rows])
+    mask = np.arange(lengths.max()) < lengths[:, None]
+    ids = np.full(mask.shape, pad_token_id, dtype=np.int64)
+    ids[mask] = np.concatenate(rows)
+    return torch.from_numpy(ids), torch.from_numpy(mask.astype(np.int64))

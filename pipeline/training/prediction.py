@@ -1,0 +1,65 @@
+"""Logits of a classification model for rows of token ids, in the order of the rows."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from pipeline.training import runtime
+from pipeline.training.batches import pad_rows
+from pipeline.training.progress import Progress
+
+
+class Rows(Protocol):
+    """Rows of token ids of unequal length, as `pipeline.tokenization.ragged.TokenRows` holds them."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, row: int, /) -> np.ndarray: ...
+
+    @property
+    def lengths(self) -> np.ndarray: ...
+
+
+def predict_logits(
+    model: torch.nn.Module,
+    rows: Rows,
+    *,
+    batch_size: int,
+    pad_token_id: int,
+    dtype: torch.dtype,
+    name: str | None = None,
+) -> np.ndarray:
+    """Return the model's logits, float32 of shape (rows, classes), in the order of `rows`.
+
+    `model` takes `input_ids` and `attention_mask` and returns an object with `logits`, as
+    AutoModelForSequenceClassification does; it is left in the mode (train or eval) it came in. Rows are sorted by
+    length first, so that batches carry next to no padding. With `name`, progress lines are printed.
+    Raises ValueError when there are no rows.
+    """
+    if not len(rows):
+        raise ValueError("rows: got none, expected at least one to predict")
+    order = np.argsort(rows.lengths, kind="stable")
+    progress = Progress(name or "", len(rows), step="row", unit="rows")
+    device, was_training = next(model.parameters()).device, model.training
+    logits: np.ndarray | None = None
+    model.eval()
+    with torch.inference_mode(), runtime.autocast(dtype):
+        for start in range(0, len(order), batch_size):
+            batch = order[start : start + batch_size]
+            output = _forward(model, [rows[int(i)] for i in batch], pad_token_id, device)
+            if logits is None:
+                logits = np.empty((len(rows), output.shape[1]), dtype=np.float32)
+            logits[batch] = output
+            if progress.advance(len(batch)) and name:
+                progress.show(start + len(batch))
+    model.train(was_training)
+    assert logits is not None
+    return logits
+
+
+def _forward(model: torch.nn.Module, rows: Sequence[np.ndarray], pad_token_id: int, device: torch.device) -> np.ndarray:
+    input_ids, attention_mask = pad_rows(rows, pad_token_id)
+    output = model(input_ids=input_ids.to(device), attention_mask=attention_mask.to(device))
+    return output.logits.float().cpu().numpy()

@@ -1,0 +1,61 @@
+"""What the bits of a result depend on besides data and weights: threads, seed, device, precision."""
+
+import os
+
+import torch
+
+from pipeline.params import RuntimeParams
+
+
+def prepare(runtime: RuntimeParams) -> torch.dtype:
+    """Set threads, seed and deterministic kernels for this process and return the dtype to autocast to.
+
+    bfloat16 where `precision` asks for it, or where it is `auto` and the processor computes in it; else float32, which
+    means no autocast. Also silences the progress bars that transformers draws while it loads weights.
+    """
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    torch.set_num_threads(runtime.threads)
+    torch.manual_seed(runtime.seed)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read by CUDA when its first matrix product runs
+    # a card has operations without a deterministic kernel, there a warning is all one can have
+    torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
+    torch.utils.deterministic.fill_uninitialized_memory = False  # the memory is written before it is read anyway
+    return autocast_dtype(runtime)
+
+
+def autocast_dtype(runtime: RuntimeParams) -> torch.dtype:
+    """Return the dtype that `precision` means on this machine."""
+    if runtime.precision == "auto":
+        return torch.bfloat16 if computes_in_bfloat16() else torch.float32
+    return torch.bfloat16 if runtime.precision == "bfloat16" else torch.float32
+
+
+def computes_in_bfloat16() -> bool:
+    """Tell whether the device multiplies bfloat16 matrices in hardware (AVX-512 BF16, AMX, a recent card)."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def device() -> torch.device:
+    """Return the first CUDA card, or the processor where there is none."""
+    return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def autocast(dtype: torch.dtype) -> torch.autocast:
+    """Return the context that computes matrix products in `dtype`; for float32 it changes nothing."""
+    return torch.autocast(device().type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16)
+
+
+def fingerprint() -> dict[str, str]:
+    """Return what of the machine and the libraries may change a bit of the result; it is part of a checkpoint's key."""
+    import numpy
+    import transformers
+
+    card = torch.cuda.get_device_name() if torch.cuda.is_available() else torch.backends.cpu.get_cpu_capability()
+    return {"torch": torch.__version__, "transformers": transformers.__version__, "numpy": numpy.__version__} | {
+        "device": f"{card}{' bfloat16' if computes_in_bfloat16() else ''}"
+    }

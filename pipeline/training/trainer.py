@@ -1,0 +1,145 @@
+"""The one training loop, on transformers' Trainer: whole batches in, one division per step, resumable to the bit.
+
+Trainer runs the steps. What makes a run ours stands here and in monitor.py: losses are sums, divided once by the count
+over the whole batch; which rows a step sees is a function of seed and step alone; dev is read at fixed steps.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+from transformers import Trainer, TrainingArguments, get_scheduler
+
+from pipeline.params import OptimizationParams, RuntimeParams, TrainingParams
+from pipeline.training import runtime as machine
+from pipeline.training.batches import Batches, Collate
+from pipeline.training.monitor import Monitor, Record
+
+SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
+
+
+def train(
+    module: nn.Module,
+    rows: Sequence[Any],
+    collate: Collate,
+    *,
+    training: OptimizationParams,
+    runtime: RuntimeParams,
+    checkpoints: Path,
+    steps: int | None = None,
+    lengths: np.ndarray | None = None,
+    evaluate: Callable[[nn.Module], dict[str, float]] | None = None,
+    select: tuple[str, Literal["max", "min"]] | None = None,
+    log: Callable[[Record], None] = lambda record: None,
+    name: str = "train",
+    micro_batches: int = 1,
+) -> list[Record]:
+    """Train `module` in place and return the history: flat records of "step", "split" ("train" or "dev") and figures.
+
+    module: its forward takes a collated batch as keywords and returns {"loss": sum over the counted items,
+        "count": how many were counted}; the gradient is that of the sum divided by the count of the whole batch.
+    rows: anything with `len` and `rows[int]`; `collate(list of rows, generator)` makes the batch. The numpy generator
+        is seeded by seed and step: what is drawn from it is drawn again after a resume.
+    training: optimizer and schedule. Its `epochs` give the number of steps unless `steps` does; `patience` stops early.
+    lengths: tokens of each row; batches then hold rows of nearly equal length.
+    checkpoints: this run's own folder. A run that was killed goes on from the newest complete checkpoint and ends
+        with the bits it would have ended with; a finished one is loaded.
+    evaluate: called `training.evaluations` times, evenly over the run, with the module in eval mode and without
+        gradients; its figures become a "dev" record.
+    select: a figure of `evaluate` and its direction; the module ends with the weights of the best evaluation.
+    log: gets each record as it is made. name: stands at the start of the progress lines.
+    micro_batches: parts that each batch is computed in, one after the other, to fit into memory.
+
+    Raises FloatingPointError when the loss is no longer a number.
+    """
+    if steps is None:
+        if not isinstance(training, TrainingParams):
+            raise TypeError("steps: got None, expected a number where training has no epochs")
+        steps = training.epochs * math.ceil(len(rows) / training.batch_size)
+    module.to(machine.device())
+    batches = Batches(rows, collate, lengths, training.batch_size, runtime.seed, steps, micro_batches)
+    monitor = Monitor(module, batches, training, checkpoints, evaluate=evaluate, select=select, log=log, name=name)
+    if not monitor.finished():
+        loop = Loop(module, batches, monitor, training, machine.autocast_dtype(runtime), runtime.seed)
+        loop.train()
+        monitor.finish()
+    module.eval()
+    return monitor.history
+
+
+class Loop(Trainer):  # type: ignore[misc]
+    """transformers' Trainer with sums for losses, its own saving, logging and evaluation left to `monitor`."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        batches: Batches,
+        monitor: Monitor,
+        training: OptimizationParams,
+        dtype: torch.dtype,
+        seed: int,
+    ) -> None:
+        optimizer = torch.optim.AdamW(
+            parameter_groups(module, training.weight_decay), lr=training.learning_rate, fused=True
+        )
+        warmup = round(training.warmup_share * batches.steps)
+        schedule = get_scheduler(SCHEDULES[training.schedule], optimizer, warmup, batches.steps)
+        arguments = TrainingArguments(
+            output_dir=str(monitor.folder),
+            max_steps=batches.steps,
+            max_grad_norm=training.max_gradient_norm,
+            seed=seed,
+            use_cpu=machine.device().type == "cpu",
+            report_to="none",
+            save_strategy="no",
+            eval_strategy="no",
+            logging_strategy="no",
+            logging_nan_inf_filter=False,  # it looks at the loss, and so waits for the device, at every step
+            disable_tqdm=True,
+        )
+        super().__init__(module, arguments, callbacks=[monitor], optimizers=(optimizer, schedule))
+        self.batches, self.monitor, self.dtype = batches, monitor, dtype
+
+    def get_train_dataloader(self) -> Batches:
+        """Return the batches as they are: no workers, no second shuffle."""
+        return self.batches
+
+    def training_step(
+        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None = None
+    ) -> torch.Tensor:
+        """Add up the gradients of the summed losses of all micro-batches; return the mean loss."""
+        totals = torch.zeros(2, dtype=torch.float64, device=self.args.device)
+        for part in inputs["parts"]:
+            batch = {key: value.to(self.args.device) for key, value in part.items()}
+            with machine.autocast(self.dtype):
+                output = model(**batch)
+            output["loss"].backward()
+            totals += torch.stack((output["loss"].detach().double(), totals.new_tensor(float(output["count"]))))
+        self.count = totals[1].clamp(min=1.0)
+        self.monitor.count(totals, inputs["items"])
+        return (totals[0] / self.count).float()
+
+    def _clip_grad_norm(self, model: nn.Module) -> torch.Tensor:
+        # the division by the count and the clipping share one pass over the gradients
+        gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients) / self.count
+        factor = ((self.args.max_grad_norm / (norm + 1e-6)).clamp(max=1.0) / self.count).float()
+        for gradient in gradients:
+            gradient.mul_(factor)
+        return norm
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Drop Trainer's own records: they hold times."""
+
+
+def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Return AdamW's groups: matrices decay, vectors (biases, LayerNorm) do not (Devlin et al. 2019, their code)."""
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    return [
+        {"params": [parameter for parameter in trained if parameter.ndim > 1], "weight_decay": weight_decay},
+        {"params": [parameter for parameter in trained if parameter.ndim <= 1], "weight_decay": 0.0},
+    ]
