@@ -129,7 +129,11 @@ class DecontaminationParams(Section):
 
 
 class ValidationParams(Section):
-    """The checks of a dataset and what happens to the rows that fail them."""
+    """The checks of a dataset and what happens to the rows that fail them.
+
+    max_damaged_share and min_letter_share are shares of one row's characters, min_label_share and
+    max_quarantined_share shares of all rows.
+    """
 
     policy: Literal["fail", "quarantine"]
     max_quarantined_share: Share

@@ -5,8 +5,9 @@ what its marker says is refused and made anew.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -54,17 +55,26 @@ class TeacherOutputs:
     def __len__(self) -> int:
         return len(self.logits)
 
-    def rows(self) -> Iterator[TeacherRow]:
-        """Yield every row's part of the arrays, without copying."""
-        token = pair = 0
-        for row, length in enumerate(self.lengths.tolist()):
-            states = {layer: array[token : token + length] for layer, array in self.hidden_states.items()}
-            scores = {
-                layer: array[pair : pair + length**2].reshape(length, length, -1)
-                for layer, array in self.attentions.items()
-            }
-            yield TeacherRow(self.logits[row], states, scores)
-            token, pair = token + length, pair + length**2
+    def __getitem__(self, row: int) -> TeacherRow:
+        """Return one row's part of the arrays, without copying."""
+        if not 0 <= row < len(self):
+            raise IndexError(f"row {row} of {len(self)}")
+        length = int(self.lengths[row])
+        tokens = slice(self._ends[row] - length, self._ends[row])
+        pairs = slice(self._pair_ends[row] - length**2, self._pair_ends[row])
+        return TeacherRow(
+            self.logits[row],
+            {layer: array[tokens] for layer, array in self.hidden_states.items()},
+            {layer: array[pairs].reshape(length, length, -1) for layer, array in self.attentions.items()},
+        )
+
+    @cached_property
+    def _ends(self) -> np.ndarray:
+        return np.cumsum(self.lengths)
+
+    @cached_property
+    def _pair_ends(self) -> np.ndarray:
+        return np.cumsum(np.square(self.lengths))
 
 
 def cached_outputs(
@@ -118,12 +128,12 @@ def _run_teacher(
     progress, done = Progress("teacher", sum(len(rows) for rows in splits.values()), step="row", unit="rows"), 0
     for name, rows in splits.items():
         outputs = _create(entry / name, rows.lengths, layers, teacher.config)
-        order, parts = np.argsort(rows.lengths, kind="stable"), list(outputs.rows())
+        order = np.argsort(rows.lengths, kind="stable")
         for start in range(0, len(order), BATCH_SIZE):
             batch = order[start : start + BATCH_SIZE].tolist()
             found = _forward(teacher, [rows[row] for row in batch], layers, dtype)
             for index, row in enumerate(batch):
-                _fill(parts[row], found, index, int(rows.lengths[row]))
+                _fill(outputs[row], found, index, int(rows.lengths[row]))
             done += len(batch)
             if progress.advance(len(batch)):
                 progress.show(done)

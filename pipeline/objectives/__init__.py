@@ -1,7 +1,8 @@
 """Pretraining objectives by the name that params.yaml gives them; the chosen one is imported when it is called for.
 
-`OBJECTIVES["masked_lm"]()` is a class: made from an `objectives.masking.Masking`, with `collate(rows, generator)` for a batch and
-`loss(model)` for the module around the model whose forward takes that batch.
+`OBJECTIVES["masked_lm"]()` is a class made from an `objectives.masking.Masking`: its `rows(**arrays)` are the sequences
+of a tokenized corpus (the files that `arrays` names), `collate(rows, generator)` makes a batch of them, and
+`loss(model)` is the module around the model whose forward takes that batch.
 """
 
 from collections.abc import Callable

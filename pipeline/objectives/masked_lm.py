@@ -13,8 +13,14 @@ from pipeline.objectives.masking import Masking
 class MaskedLM:
     """Batches and loss of masked LM over packed sequences of equal length."""
 
+    arrays = ("input_ids",)  # the files of a tokenized corpus that its rows come from
+
     def __init__(self, masking: Masking) -> None:
         self.masking = masking
+
+    def rows(self, input_ids: np.ndarray) -> np.ndarray:
+        """Return the sequences, (rows, length), as `collate` takes them."""
+        return input_ids
 
     def collate(self, rows: Sequence[np.ndarray], generator: np.random.Generator) -> dict[str, Tensor]:
         """Mask the rows' ids, one array of shape (length,) each.

@@ -1,7 +1,8 @@
 """Masked LM together with next-sentence prediction. Source: Devlin et al. 2019, section 3.1, tasks 1 and 2."""
 
 from collections.abc import Sequence
-from typing import TypedDict
+from dataclasses import dataclass
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -19,11 +20,38 @@ class SentencePair(TypedDict):
     next_sentence_label: int
 
 
+@dataclass(frozen=True)
+class SentencePairs(Sequence[SentencePair]):
+    """The pairs of a tokenized corpus."""
+
+    input_ids: np.ndarray
+    token_type_ids: np.ndarray
+    next_sentence_labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.next_sentence_labels)
+
+    def __getitem__(self, row: Any) -> Any:
+        return SentencePair(
+            input_ids=self.input_ids[row],
+            token_type_ids=self.token_type_ids[row],
+            next_sentence_label=int(self.next_sentence_labels[row]),
+        )
+
+
 class MaskedLMNextSentence:
     """Batches and loss of BERT's own pretraining over sentence pairs of equal length."""
 
-    def __init__(self, masking: Masking, pad_token_id: int) -> None:
-        self.masking, self.pad_token_id = masking, pad_token_id
+    arrays = ("input_ids", "token_type_ids", "next_sentence_labels")  # the files of a tokenized corpus
+
+    def __init__(self, masking: Masking) -> None:
+        self.masking = masking
+
+    def rows(
+        self, input_ids: np.ndarray, token_type_ids: np.ndarray, next_sentence_labels: np.ndarray
+    ) -> "SentencePairs":
+        """Return the pairs, arrays of (rows, length) twice and (rows,), as `collate` takes them."""
+        return SentencePairs(input_ids, token_type_ids, next_sentence_labels)
 
     def collate(self, rows: Sequence[SentencePair], generator: np.random.Generator) -> dict[str, Tensor]:
         """Mask the pairs' ids.
@@ -36,7 +64,7 @@ class MaskedLMNextSentence:
         masked, chosen = self.masking.apply(ids, generator)
         return {
             "input_ids": torch.from_numpy(masked),
-            "attention_mask": torch.from_numpy((ids != self.pad_token_id).astype(np.int64)),
+            "attention_mask": torch.from_numpy((ids != self.masking.pad_token_id).astype(np.int64)),
             "token_type_ids": torch.from_numpy(types.astype(np.int64)),
             "positions": torch.from_numpy(np.flatnonzero(chosen)),
             "labels": torch.from_numpy(ids[chosen].astype(np.int64)),
@@ -48,3 +76,34 @@ class MaskedLMNextSentence:
         return MaskedLMNextSentenceLoss(model)
 
 
+class MaskedLMNextSentenceLoss(nn.Module):
+    """A BertForPreTraining and its summed loss.
+
+    BertForPreTraining adds the mean over chosen tokens to the mean over pairs. Here the pairs' sum is scaled by (chosen
+    tokens / pairs), so that dividing the whole by the chosen tokens gives the same figure. Over several micro-batches
+    a pair weighs by the chosen tokens of its own part, which differ between parts by chance alone.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        token_type_ids: Tensor,
+        positions: Tensor,
+        labels: Tensor,
+        next_sentence_labels: Tensor,
+    ) -> dict[str, Tensor]:
+        """Return {"loss", "count": chosen tokens}; shapes as `MaskedLMNextSentence.collate` makes them."""
+        encoded = self.model.bert(input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids)
+        hidden = encoded.last_hidden_state.flatten(0, 1).index_select(0, positions)
+        tokens, pairs = self.model.cls(hidden, encoded.pooler_output)
+        token_loss = F.cross_entropy(tokens.float(), labels, reduction="sum")
+        pair_loss = F.cross_entropy(pairs.float(), next_sentence_labels, reduction="mean")
+        return {
+            "loss": token_loss + pair_loss * len(labels),
+            "count": torch.tensor(len(labels), device=token_loss.device),
+        }

@@ -20,6 +20,7 @@ class Masking:
     """
 
     mask_token_id: int
+    pad_token_id: int
     share: float
     special: np.ndarray
     continues: np.ndarray | None = None

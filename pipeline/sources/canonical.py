@@ -92,7 +92,8 @@ def _label_name(place: str, label: str | None, dataset: DatasetParams) -> str | 
     if dataset.labels is None:
         return None
     if label not in dataset.labels:
-        raise InputError(f"{place}: label {'' if label is None else label!r} is outside the set, expected one of {list(dataset.labels)}")
+        found = "no label" if label is None else f"label {label!r}"
+        raise InputError(f"{place}: {found}, expected one of {list(dataset.labels)} (columns.label, labels)")
     return dataset.labels[label]
 
 

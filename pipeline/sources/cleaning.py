@@ -16,13 +16,13 @@ _MARKUP = re.compile(
 def _character_table() -> dict[int, str | None]:
     # C1 controls in real text are Windows-1252 read as Latin-1; HTML decodes them that way too
     # (WHATWG HTML, numeric character reference end state)
-    table: dict[int, str | None] = {code: None for code in [*range(0x20), *range(0x7F, 0xA0)]}
-    table |= {code: " " for code in (0x09, 0x0A, 0x0B, 0x0C, 0x0D, 0x85)}
+    table: dict[int, str | None] = dict.fromkeys([*range(32), *range(127, 160)])
+    table |= dict.fromkeys((9, 10, 11, 12, 13, 133), " ")
     for code in range(0x80, 0xA0):
         character = bytes([code]).decode("cp1252", errors="ignore")
         table[code] = character or None
     # soft hyphen, zero-width space, word joiner, byte order mark: invisible, and they split words for a tokenizer
-    return table | {code: None for code in (0xAD, 0x200B, 0x2060, 0xFEFF)}
+    return table | dict.fromkeys((173, 8203, 8288, 65279))
 
 
 _CHARACTERS = _character_table()

@@ -77,11 +77,14 @@ def _needle_hashes(letters: Characters, needles: np.ndarray, window: int, end: b
 
 
 def _window_hashes(codes: np.ndarray, window: int) -> np.ndarray:
-    """Return sum_j codes[i + j] * BASE**j modulo 2**64 for each window start i, by doubling; uint64 (n - window + 1,)."""
+    """Return sum_j codes[i + j] * BASE**j modulo 2**64 for each window start i; uint64 (len(codes) - window + 1,).
+
+    By doubling: windows of 1, 2, 4, ... letters add up to the wanted one.
+    """
     count = len(codes) - window + 1
     if count <= 0:
         return np.zeros(0, dtype=np.uint64)
-    power_of_two = codes.astype(np.uint64)  # hashes of windows of 1, 2, 4, ... letters
+    power_of_two = codes.astype(np.uint64)
     result = np.zeros(count, dtype=np.uint64)
     done, size = 0, 1
     while done < window:

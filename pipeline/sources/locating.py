@@ -38,7 +38,7 @@ def _in_package(source: PackageSource) -> Path:
 
 def _in_project(path: Path) -> Path:
     # by name, not by target: DVC may keep the file as a link into a cache that lies anywhere
-    if os.path.relpath(path).split(os.sep)[0] == "..":
+    if Path(os.path.relpath(path)).parts[:1] == ("..",):
         raise InputError(f"{path}: lies outside the project folder, expected a file under data/raw/")
     if path.is_dir():
         raise InputError(f"{path}: is a folder, expected one file")

@@ -40,12 +40,13 @@ def read_source(source: PackageSource | LocalSource | HubSource, path: Path, col
         check_columns(name, table.column_names, columns)
     else:
         file = locate(source, path)
-        name, table = str(path if isinstance(source, LocalSource) else source.file), _from_file(file, source.format, columns)
+        name, table = (
+            str(path if isinstance(source, LocalSource) else source.file),
+            _from_file(file, source.format, columns),
+        )
     if not table.num_rows:
         raise InputError(f"{name}: no rows, expected some")
-    texts, labels, sources = (
-        _as_text(name, table, column) for column in (columns.text, columns.label, columns.source)
-    )
+    texts, labels, sources = (_as_text(name, table, column) for column in (columns.text, columns.label, columns.source))
     for row, text in enumerate(texts, start=1):
         check_length(name, row, text or "")
     return SourceRows(name, texts, labels, sources)

@@ -14,6 +14,7 @@ from pipeline.sources.characters import batches, is_kind, lower_cased
 
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _PAIRS_AT_ONCE = 20_000
+_LSH_SHARE = 0.85
 
 
 class NearDuplicates:
@@ -46,7 +47,8 @@ class NearDuplicates:
 def _similar_pairs(sets: list[np.ndarray], params: DecontaminationParams) -> np.ndarray:
     """Return the pairs of sets with Jaccard similarity >= params.similarity; int64 (pairs, 2)."""
     blank = MinHash(num_perm=params.permutations, hashfunc=int)  # the shingles are hashes already
-    index = MinHashLSH(threshold=params.similarity, num_perm=params.permutations, weights=(0.1, 0.9))
+    # tuned to a lower threshold, at which it hardly misses a pair of the wanted one; what is too much is verified away
+    index = MinHashLSH(threshold=_LSH_SHARE * params.similarity, num_perm=params.permutations, weights=(0.1, 0.9))
     candidates: list[tuple[int, int]] = []
     for i, values in enumerate(sets):
         if len(values):
@@ -55,10 +57,14 @@ def _similar_pairs(sets: list[np.ndarray], params: DecontaminationParams) -> np.
             candidates += ((j, i) for j in index.query(sketch))
             index.insert(i, sketch, check_duplication=False)
     pairs = np.array(candidates, dtype=np.int64).reshape(-1, 2)
-    parts = [pairs[start : start + _PAIRS_AT_ONCE] for start in range(0, len(pairs), _PAIRS_AT_ONCE)]
-    matrix = _indicator_matrix(sets)
-    kept = [part[_jaccard(matrix, part) >= params.similarity] for part in parts]
-    return np.concatenate(kept) if kept else pairs
+    involved, places = np.unique(pairs, return_inverse=True)
+    matrix = _indicator_matrix([sets[i] for i in involved])
+    places = places.reshape(-1, 2)
+    kept = [
+        _jaccard(matrix, places[start : start + _PAIRS_AT_ONCE]) >= params.similarity
+        for start in range(0, len(pairs), _PAIRS_AT_ONCE)
+    ]
+    return pairs[np.concatenate(kept)] if kept else pairs
 
 
 def _indicator_matrix(sets: list[np.ndarray]) -> csr_array:
@@ -110,7 +116,9 @@ def _word_hashes(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         return np.zeros(0, np.uint64), np.zeros(len(offsets), np.int64)
     place = kept - starts[np.cumsum(begins)[kept] - 1]
     powers = np.cumprod(np.concatenate([[np.uint64(1)], np.full(place.max(), _MIX)]), dtype=np.uint64)
-    hashes = np.add.reduceat((codes[kept].astype(np.uint64) + np.uint64(1)) * powers[place], np.searchsorted(kept, starts))
+    hashes = np.add.reduceat(
+        (codes[kept].astype(np.uint64) + np.uint64(1)) * powers[place], np.searchsorted(kept, starts)
+    )
     return hashes ^ (hashes >> np.uint64(31)), np.searchsorted(starts, offsets)
 
 

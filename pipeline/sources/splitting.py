@@ -35,9 +35,8 @@ def split_rows(
     """
     texts = [row.text for row in rows] + list(held_out)
     overlap = _Overlap(texts, dataset)
-    characters = overlap.letters
     split = np.full(len(texts), _HELD_OUT_LIST)
-    split[: len(rows)] = [_split_of(_key(characters, i, row), dataset.split) for i, row in enumerate(rows)]
+    split[: len(rows)] = [_split_of(key, dataset.split) for key in overlap.keys[: len(rows)]]
     ids = np.array([row.id for row in rows] + [""] * len(held_out))
 
     def leave(reason: str, leaving: np.ndarray) -> None:
@@ -59,6 +58,7 @@ class _Overlap:
 
     def __init__(self, texts: list[str], dataset: DatasetParams) -> None:
         self.letters = letters(texts)
+        self.keys = [_key(self.letters, i, text) for i, text in enumerate(texts)]
         self._near = NearDuplicates(texts, dataset.decontamination)
         self._min_letters = dataset.decontamination.min_letters
 
@@ -75,23 +75,25 @@ class _Overlap:
         rows, references = np.flatnonzero(leaving), np.flatnonzero(standing)
         inside = contained(self.letters, references, rows, self._min_letters)[:, 1]
         phrases = contained(self.letters, rows, references, self._min_letters)[:, 0]
+        standing_keys = {self.keys[i] for i in references}
+        same_letters = np.array([key in standing_keys for key in self.keys], dtype=bool)
         indices = np.arange(len(leaving))
         return {
             "contains a held-out text": np.isin(indices, inside),
             "phrase of a held-out text": np.isin(indices, phrases),
-            "near-duplicate of a held-out text": self._near.near(standing) & leaving,
+            "near-duplicate of a held-out text": (self._near.near(standing) | same_letters) & leaving,
         }
 
 
-def _key(characters: Characters, i: int, row: Row) -> bytes:
-    """Return what decides a row's split: its letters, so that case and punctuation do not; else its text."""
+def _key(characters: Characters, i: int, text: str) -> bytes:
+    """Return the hash that decides a row's split: of its letters, so that case and punctuation do not; else its text."""
     codes = characters.codes[characters.offsets[i] : characters.offsets[i + 1]]
-    return codes.astype("<u4").tobytes() if len(codes) else row.text.encode()
+    return hashlib.sha256(codes.astype("<u4").tobytes() if len(codes) else text.encode()).digest()
 
 
 def _split_of(key: bytes, shares: SplitParams) -> int:
-    # not the bits of the row's id: max_rows takes the smallest ids, which would all be of one split
-    place = int.from_bytes(hashlib.sha256(b"split" + key).digest()[:8], "big") / 2**64
+    # not the row's id: max_rows takes the smallest ids, which would all be of one split
+    place = int.from_bytes(key[:8], "big") / 2**64
     if place < shares.test:
         return _TEST
     return _DEV if place < shares.test + shares.dev else _TRAIN

@@ -10,9 +10,13 @@ import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from pipeline.files import InputError
 from pipeline.params import ColumnsParams
+
+if TYPE_CHECKING:
+    import _csv
 
 MAX_CHARACTERS = 1_000_000
 
@@ -60,7 +64,7 @@ def check_delimited(path: Path, text: str, columns: ColumnsParams, delimiter: st
 
     CSV quotes as RFC 4180 says; in TSV a quote is a character like any other, as text/tab-separated-values says.
     """
-    quoting = csv.QUOTE_MINIMAL if delimiter == "," else csv.QUOTE_NONE
+    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if delimiter == "," else csv.QUOTE_NONE
     previous_limit = csv.field_size_limit(MAX_CHARACTERS)
     try:
         rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting, strict=True)
@@ -69,7 +73,7 @@ def check_delimited(path: Path, text: str, columns: ColumnsParams, delimiter: st
         csv.field_size_limit(previous_limit)
 
 
-def _rows_with_lines(path: Path, rows: "csv._reader") -> Iterator[tuple[int, list[str]]]:
+def _rows_with_lines(path: Path, rows: "_csv._reader") -> Iterator[tuple[int, list[str]]]:
     while True:
         line = rows.line_num + 1
         try:
@@ -127,7 +131,9 @@ def _check_type(place: str, value: object, types: dict[str, type], column: str, 
     allowed = (str,) if is_text else (str, int, float, bool)
     expected = types.setdefault(column, type(value))
     if not isinstance(value, allowed):
-        raise InputError(f"{place} is {type(value).__name__}, expected {' or '.join(kind.__name__ for kind in allowed)}")
+        raise InputError(
+            f"{place} is {type(value).__name__}, expected {' or '.join(kind.__name__ for kind in allowed)}"
+        )
     if type(value) is not expected:
         raise InputError(f"{place} is {type(value).__name__}, expected {expected.__name__}, as in the rows before")
 

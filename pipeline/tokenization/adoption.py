@@ -5,7 +5,7 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from pipeline.files import InputError, read_json
-from pipeline.tokenization.folder import load_tokenizer, read_special_tokens
+from pipeline.tokenization.folder import SPECIAL_TOKENS, load_tokenizer
 
 SLOW_FILES = ("vocab.txt", "vocab.json")  # models from before tokenizer.json; transformers converts them
 
@@ -36,8 +36,8 @@ def _converted(folder: Path) -> tuple[Tokenizer, dict[str, str]]:
     from transformers import AutoTokenizer
 
     try:
-        slow = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (ValueError, OSError) as error:
+        converted = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        special_tokens = {name: str(getattr(converted, name)) for name in SPECIAL_TOKENS}
+        return converted.backend_tokenizer, special_tokens
+    except (ValueError, OSError, AttributeError) as error:
         raise InputError(f"init_from: {folder}: no readable tokenizer ({' '.join(str(error).split())})") from None
-    special_tokens = read_special_tokens(folder)
-    return slow.backend_tokenizer, special_tokens

@@ -1,13 +1,13 @@
-"""Logits of a classification model for rows of token ids, in the order of the rows."""
+"""What a trained model says: logits of rows in their order, the mean loss of a sample."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
 from pipeline.training import runtime
-from pipeline.training.batches import pad_rows
+from pipeline.training.batches import Collate, pad_rows
 from pipeline.training.progress import Progress
 
 
@@ -63,3 +63,24 @@ def _forward(model: torch.nn.Module, rows: Sequence[np.ndarray], pad_token_id: i
     input_ids, attention_mask = pad_rows(rows, pad_token_id)
     output = model(input_ids=input_ids.to(device), attention_mask=attention_mask.to(device))
     return output.logits.float().cpu().numpy()
+
+
+def mean_loss(
+    module: torch.nn.Module,
+    rows: Sequence[Any],
+    collate: Collate,
+    *,
+    batch_size: int,
+    dtype: torch.dtype,
+    generator: np.random.Generator,
+) -> float:
+    """Return the summed loss of `rows` over their count, in eval mode; module and collate as `trainer.train` has them."""
+    device, was_training, totals = next(module.parameters()).device, module.training, np.zeros(2)
+    module.eval()
+    with torch.inference_mode(), runtime.autocast(dtype):
+        for start in range(0, len(rows), batch_size):
+            batch = collate(list(rows[start : start + batch_size]), generator)
+            output = module(**{key: value.to(device) for key, value in batch.items()})
+            totals += float(output["loss"]), float(output["count"])
+    module.train(was_training)
+    return float(totals[0] / max(totals[1], 1.0))

@@ -118,7 +118,8 @@ class Loop(Trainer):  # type: ignore[misc]
             with machine.autocast(self.dtype):
                 output = model(**batch)
             output["loss"].backward()
-            totals += torch.stack((output["loss"].detach().double(), totals.new_tensor(float(output["count"]))))
+            totals[0] += output["loss"].detach()
+            totals[1] += output["count"]
         self.count = totals[1].clamp(min=1.0)
         self.monitor.count(totals, inputs["items"])
         return (totals[0] / self.count).float()

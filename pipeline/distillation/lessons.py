@@ -1,0 +1,124 @@
+"""What the student sees and what it is marked by: rows with the teacher's word on each, and the weighted losses."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from pipeline.distillation.intermediate import Layers, layer_outputs
+from pipeline.distillation.losses import (
+    attention_loss,
+    hard_label_loss,
+    hidden_state_loss,
+    logit_mse,
+    soft_label_loss,
+)
+from pipeline.distillation.teacher_cache import TeacherOutputs, TeacherRow
+from pipeline.params import DistillParams
+
+
+class Lessons(Sequence[tuple[Any, TeacherRow]]):
+    """Rows of a task, each paired with what the teacher says about it."""
+
+    def __init__(self, rows: Sequence[Any], teacher: TeacherOutputs) -> None:
+        if len(rows) != len(teacher):
+            raise ValueError(f"got {len(rows)} rows and the teacher's outputs for {len(teacher)}, expected as many")
+        self.rows, self.teacher = rows, teacher
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, row: Any) -> Any:
+        return self.rows[row], self.teacher[row]
+
+
+def with_teacher(batch: dict[str, Tensor], teacher: Sequence[TeacherRow]) -> dict[str, Tensor]:
+    """Add the teacher's outputs to a collated batch, padded like it.
+
+    teacher_logits: (rows, classes); teacher_hidden_states_L: (rows, length, width) and teacher_attentions_L:
+    (rows, heads, length, length) for each layer L that was kept; float32.
+    """
+    rows, length = batch["input_ids"].shape
+    batch = batch | {"teacher_logits": torch.from_numpy(np.stack([row.logits for row in teacher]))}
+    for layer, first in teacher[0].hidden_states.items():
+        states = torch.zeros(rows, length, first.shape[-1])
+        for index, row in enumerate(teacher):
+            own = row.hidden_states[layer]
+            states[index, : len(own)] = torch.from_numpy(own.astype(np.float32))
+        batch[f"teacher_hidden_states_{layer}"] = states
+    for layer, first in teacher[0].attentions.items():
+        scores = torch.zeros(rows, first.shape[-1], length, length)
+        for index, row in enumerate(teacher):
+            own = row.attentions[layer]
+            scores[index, :, : len(own), : len(own)] = torch.from_numpy(own.astype(np.float32)).permute(2, 0, 1)
+        batch[f"teacher_attentions_{layer}"] = scores
+    return batch
+
+
+class DistillationLoss(nn.Module):
+    """A student and the weighted sum of its distillation losses, with the projections W_h of TinyBERT's equation 8."""
+
+    def __init__(self, student: PreTrainedModel, distill: DistillParams, teacher_width: int) -> None:
+        super().__init__()
+        self.model = student
+        self.distill = distill
+        self.layers = student_layers(distill)
+        self.projections = nn.ModuleList(
+            nn.Linear(student.config.hidden_size, teacher_width, bias=False) for _ in hidden_state_pairs(distill)
+        )
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor, teacher_logits: Tensor, **teacher: Tensor
+    ) -> dict[str, Tensor]:
+        """Return {"loss": weighted sum over the rows, "count": sum of the rows' weights}.
+
+        A row with a label weighs `labelled_weight`, one without (-1) weighs 1 and has no hard-label loss. The batch is
+        what `with_teacher` returns.
+        """
+        weights, student = self.distill.losses, layer_outputs(self.model, input_ids, attention_mask, self.layers)
+        losses = torch.zeros(len(labels), device=labels.device)
+        if weights.soft_labels:
+            soft_labels = soft_label_loss(student.logits, teacher_logits, self.distill.temperature)
+            losses = losses + weights.soft_labels * soft_labels
+        if weights.logits:
+            losses = losses + weights.logits * logit_mse(student.logits, teacher_logits)
+        if weights.hard_labels:
+            losses = losses + weights.hard_labels * hard_label_loss(student.logits, labels)
+        for (own, its), projection in zip(hidden_state_pairs(self.distill), self.projections, strict=True):
+            states, target = student.hidden_states[own], teacher[f"teacher_hidden_states_{its}"]
+            distance = hidden_state_loss(states, target, projection.weight.T, attention_mask)
+            losses = losses + weights.hidden_states * distance
+        for own, its in attention_pairs(self.distill):
+            scores, target = student.attentions[own], teacher[f"teacher_attentions_{its}"]
+            losses = losses + weights.attentions * attention_loss(scores, target, attention_mask)
+        row_weights = torch.where(labels >= 0, self.distill.labelled_weight, 1.0)
+        return {"loss": (row_weights * losses).sum(), "count": row_weights.sum()}
+
+
+def hidden_state_pairs(distill: DistillParams) -> list[tuple[int, int]]:
+    """Return the (student, teacher) layers whose hidden states are compared."""
+    return [(own, its) for own, its in distill.layer_map] if distill.losses.hidden_states else []
+
+
+def attention_pairs(distill: DistillParams) -> list[tuple[int, int]]:
+    """Return the (student, teacher) layers whose attention is compared; embeddings, layer 0, have none."""
+    return [(own, its) for own, its in distill.layer_map if own and its] if distill.losses.attentions else []
+
+
+def student_layers(distill: DistillParams) -> Layers:
+    """Return the layers of the student that the losses read."""
+    return _layers(distill, 0)
+
+
+def teacher_layers(distill: DistillParams) -> Layers:
+    """Return the layers of the teacher that the losses read: what its cache has to hold."""
+    return _layers(distill, 1)
+
+
+def _layers(distill: DistillParams, side: int) -> Layers:
+    states = {pair[side] for pair in hidden_state_pairs(distill)}
+    scores = {pair[side] for pair in attention_pairs(distill)}
+    return Layers(tuple(sorted(states)), tuple(sorted(scores)))

@@ -1,0 +1,76 @@
+"""Metrics of a classifier on labelled rows: scores, calibration, confusion, slices."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
+
+
+def classification_metrics(labels: np.ndarray, predicted: np.ndarray, classes: int) -> dict[str, float]:
+    """Return accuracy and macro F1 of predicted class indices, both arrays of shape (rows,).
+
+    Macro F1 is the plain mean over `classes`; a class neither present nor predicted counts 0.
+    """
+    macro_f1 = f1_score(labels, predicted, labels=range(classes), average="macro", zero_division=0)
+    return {"accuracy": float(accuracy_score(labels, predicted)), "macro_f1": float(macro_f1)}
+
+
+def reliability_table(labels: np.ndarray, probabilities: np.ndarray, bins: int) -> list[dict[str, float]]:
+    """Compare confidence with accuracy in `bins` equally wide bins of confidence, empty bins left out.
+
+    `labels` is (rows,), `probabilities` (rows, classes); confidence is the likeliest class's probability. Each record
+    has `rows`, mean `confidence` and `accuracy`. Bins are closed on the right. Source: Guo et al. 2017, section 2.
+    """
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    bin_of_row = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    return [
+        {
+            "rows": int(members.sum()),
+            "confidence": float(confidence[members].mean()),
+            "accuracy": float(right[members].mean()),
+        }
+        for members in (bin_of_row == index for index in range(bins))
+        if members.any()
+    ]
+
+
+def expected_calibration_error(table: Sequence[Mapping[str, float]]) -> float:
+    """Return the mean distance of confidence and accuracy over a reliability table, weighted by rows (Guo 2017, eq. 3)."""
+    rows = sum(record["rows"] for record in table)
+    return sum(record["rows"] * abs(record["confidence"] - record["accuracy"]) for record in table) / rows
+
+
+def confusion_counts(labels: np.ndarray, predicted: np.ndarray, classes: int) -> list[list[int]]:
+    """Return counts of shape (classes, classes): one row for each actual class, one column for each predicted one."""
+    return [[int(count) for count in row] for row in confusion_matrix(labels, predicted, labels=range(classes))]
+
+
+def slice_metrics(
+    groups: Mapping[str, Sequence[str]], right: Mapping[str, np.ndarray]
+) -> list[dict[str, Any]]:
+    """Return the accuracy of each model on each slice of the rows.
+
+    `groups` gives every row's value under each heading ({"source": ["imdb", ...]}), `right` where each model is right,
+    boolean (rows,). Each record has `slice`, `value`, `rows` and one accuracy for every model. A model's gap is its
+    best slice minus its worst.
+    """
+    records = []
+    for heading, values in groups.items():
+        column = np.asarray(values)
+        for value in dict.fromkeys(sorted(values)):
+            members = column == value
+            scores = {model: float(hits[members].mean()) for model, hits in right.items()}
+            records.append({"slice": heading, "value": value, "rows": int(members.sum())} | scores)
+    return records
+
+
+def length_groups(texts: Sequence[str]) -> list[str]:
+    """Return for each text which third of the texts it is in by length: `short`, `medium` or `long`, with its bounds.
+
+    Length is counted in characters, which every script has.
+    """
+    lengths = np.array([len(text) for text in texts])
+    first, second = (int(bound) for bound in np.quantile(lengths, [1 / 3, 2 / 3], method="lower"))
+    names = [f"short (up to {first} characters)", f"medium (up to {second})", f"long (over {second})"]
+    return [names[int(length > first) + int(length > second)] for length in lengths]

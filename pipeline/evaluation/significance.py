@@ -1,0 +1,103 @@
+"""What a difference between models is worth, given that they were tried on finitely many rows.
+
+All models answer the same rows, so rows are resampled for all of them at once: that a row is hard for both is no
+evidence for either.
+"""
+
+from typing import Any
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.stats import binomtest, norm
+
+
+def resampled_accuracies(right: np.ndarray, *, samples: int, seed: int) -> np.ndarray:
+    """Return every model's accuracy on `samples` resamples of the rows with replacement, shape (samples, models).
+
+    `right` is boolean (models, rows). Source: Efron 1979. Rows on which every model does the same are exchangeable, so
+    counting how often each pattern is drawn (a multinomial) is the same bootstrap without touching single rows.
+    """
+    patterns, counts = np.unique(right, axis=1, return_counts=True)
+    rows = right.shape[1]
+    drawn = np.random.default_rng(seed).multinomial(rows, counts / rows, size=samples)
+    return np.asarray(drawn @ patterns.T / rows)
+
+
+def percentile_interval(values: np.ndarray, confidence: float) -> list[float]:
+    """Return the two-sided percentile interval of bootstrap values, shape (samples,)."""
+    return [float(bound) for bound in np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])]
+
+
+def paired_difference(first: np.ndarray, second: np.ndarray, *, samples: int, confidence: float, seed: int) -> dict[str, Any]:
+    """Return how much more often `first` is right than `second`, boolean arrays (rows,) over the same rows.
+
+    `interval` is the two-sided paired bootstrap interval, `lower_bound` the one-sided bound, both at `confidence`;
+    `p_value` is McNemar's.
+    """
+    accuracies = resampled_accuracies(np.stack([first, second]), samples=samples, seed=seed)
+    differences = accuracies[:, 0] - accuracies[:, 1]
+    return {
+        "difference": float(first.mean() - second.mean()),
+        "interval": percentile_interval(differences, confidence),
+        "lower_bound": float(np.quantile(differences, 1 - confidence)),
+        "p_value": mcnemar(first, second),
+    }
+
+
+def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
+    """Return the two-sided p-value of McNemar's exact test: are the rows that only one gets right split evenly?
+
+    Source: McNemar 1947, exact form. Without such rows it is 1.
+    """
+    first_only, second_only = int(np.sum(first & ~second)), int(np.sum(second & ~first))
+    if first_only + second_only == 0:
+        return 1.0
+    return float(binomtest(first_only, first_only + second_only).pvalue)
+
+
+def not_worse(candidate: np.ndarray, champion: np.ndarray, *, margin: float, confidence: float) -> dict[str, Any]:
+    """Test whether the candidate's accuracy lies above the champion's minus `margin`; with margin 0, whether it is better.
+
+    Both are boolean (rows,), true where the model is right, over the same rows. The test is Tango's score test for
+    paired proportions (Tango 1998, Statistics in Medicine 17), one-sided, with half a row of continuity correction: a
+    Wald interval or a plain bootstrap passes too many where the models rarely differ, while this one keeps its error
+    rate at or below 1 - confidence there too, and with margin 0 it is McNemar's test.
+    Returns `passed`, `difference`, `lower_bound` (one-sided, at `confidence`), `p_value` and what went into them.
+    """
+    rows = len(candidate)
+    gained, lost = int(np.sum(candidate & ~champion)), int(np.sum(champion & ~candidate))
+    p_value = float(norm.sf(_score(gained, lost, rows, -margin)))
+    return {
+        "passed": p_value < 1 - confidence,
+        "difference": (gained - lost) / rows,
+        "lower_bound": _lower_bound(gained, lost, rows, confidence),
+        "p_value": p_value,
+        "margin": margin,
+        "confidence": confidence,
+        "rows": rows,
+        "only_candidate_right": gained,
+        "only_champion_right": lost,
+    }
+
+
+def _score(gained: int, lost: int, rows: int, difference: float) -> float:
+    """Return Tango's statistic (1998, eq. 4 and 5) for the hypothesis that the true difference is `difference`."""
+    a, c = 2 * rows, -lost * difference * (1 - difference)
+    b = -gained - lost + (2 * rows - gained + lost) * difference
+    only_champion = (np.sqrt(max(b * b - 4 * a * c, 0.0)) - b) / (2 * a)  # its rate, most likely under the hypothesis
+    variance = rows * (2 * only_champion + difference * (1 - difference))
+    excess = gained - lost - rows * difference - 0.5
+    return float(excess / np.sqrt(variance)) if variance > 0 else 0.0
+
+
+def _lower_bound(gained: int, lost: int, rows: int, confidence: float) -> float:
+    """Return the smallest true difference that the test does not reject at `confidence`."""
+    threshold, edge = norm.ppf(confidence), 1e-9
+    estimate = (gained - lost) / rows
+
+    def excess(difference: float) -> float:
+        return float(_score(gained, lost, rows, difference) - threshold)
+
+    if excess(-1 + edge) <= 0:  # so few rows that even a candidate that is always wrong is not ruled out
+        return -1.0
+    return float(brentq(excess, -1 + edge, max(estimate - edge, -1 + 2 * edge)))

@@ -1,0 +1,141 @@
+"""The language model: from random weights, continued from `init_from`, or adopted as it is when max_tokens is 0."""
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline import tracking
+from pipeline.files import InputError, content_hash, replacing, write_json
+from pipeline.params import Params
+from pipeline.stages.command import main
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from pipeline.objectives.masking import Masking
+
+DEV_SEQUENCES = 128  # read before, during and after training: enough to see the curve, seconds to compute
+
+
+def run(params: Params, *, tokens: Path, tokenizer: Path, init_from: Path, out: Path, history: Path) -> None:
+    """Train on at most `pretrain.max_tokens` tokens of the packed corpus; write a model folder and the history."""
+    import numpy as np
+
+    from pipeline.architectures.initial_weights import resolve
+    from pipeline.objectives import OBJECTIVES
+    from pipeline.training import runtime
+    from pipeline.training.checkpoints import work_folder
+    from pipeline.training.prediction import mean_loss
+    from pipeline.training.trainer import train
+
+    settings, training, seed = params.pretrain, params.pretrain.training, params.runtime.seed
+    dtype = runtime.prepare(params.runtime)
+    weights = resolve(params.init_from, init_from)
+    masking, vocabulary_size = _masking(params, tokenizer)
+    objective = OBJECTIVES[settings.objective]()(masking)
+    train_arrays, dev_arrays = (_arrays(tokens, objective.arrays, prefix) for prefix in ("", "dev_"))
+    rows, dev_rows = objective.rows(**train_arrays), objective.rows(**dev_arrays)
+    lengths = np.full(len(rows), train_arrays["input_ids"].shape[1])
+    steps = 0
+    if settings.max_tokens:
+        steps = max(1, settings.max_tokens // int(training.batch_size * lengths[0]))
+
+    def dev_loss(module: Any) -> dict[str, float]:
+        sample = [dev_rows[i] for i in range(min(DEV_SEQUENCES, len(dev_rows)))]
+        masks = np.random.default_rng([seed, 2])  # the same ones at every evaluation
+        return {
+            "loss": mean_loss(
+                module, sample, objective.collate, batch_size=training.batch_size, dtype=dtype, generator=masks
+            )
+        }
+
+    chosen = {name: getattr(params, name).model_dump() for name in ("runtime", "init_from", "pretrain")}
+    inputs = {"tokens": tokens, "tokenizer": tokenizer} | ({"weights": weights} if weights else {})
+    key = {"params": chosen, "inputs": {name: content_hash(path) for name, path in inputs.items()}}
+    with work_folder("pretrain", key) as work, tracking.stage_run("pretrain", chosen, work) as stage:
+        model = _model(params, weights, vocabulary_size, masking.pad_token_id, int(lengths[0]))
+        module = objective.loss(model).to(runtime.device())
+        records = [{"step": 0, "split": "dev", **dev_loss(module)}]
+        stage.log(records[0])
+        if steps:
+            records += train(
+                module,
+                rows,
+                objective.collate,
+                training=training,
+                runtime=params.runtime,
+                checkpoints=work,
+                steps=steps,
+                lengths=lengths,
+                evaluate=dev_loss,
+                log=stage.log,
+                name="pretrain",
+            )
+        print(f"pretrain  dev loss {records[0]['loss']:.3f} before, {records[-1]['loss']:.3f} after", flush=True)
+        _publish(model, tokenizer, out)
+        write_json(history, records)
+        stage.tags[tracking.OUTPUT_HASH] = content_hash(out)
+
+
+def _masking(params: Params, folder: Path) -> "tuple[Masking, int]":
+    import numpy as np
+
+    from pipeline.objectives.masking import Masking, continuing_ids
+    from pipeline.tokenization.folder import load_tokenizer, special_ids
+
+    tokenizer, special_tokens = load_tokenizer(folder)
+    ids, size = special_ids(tokenizer, special_tokens), tokenizer.get_vocab_size()
+    special = np.zeros(size, dtype=bool)
+    special[list(ids.values())] = True
+    masking = Masking(
+        mask_token_id=ids["mask_token_id"],
+        pad_token_id=ids["pad_token_id"],
+        share=params.pretrain.mask_share,
+        special=special,
+        continues=continuing_ids(folder, size) if params.pretrain.whole_word_mask else None,
+    )
+    return masking, size
+
+
+def _arrays(tokens: Path, names: tuple[str, ...], prefix: str) -> dict[str, Any]:
+    from pipeline.tokenization.ragged import open_array
+
+    arrays = {name: open_array(tokens / f"{prefix}{name}.npy") for name in names}
+    if not len(arrays["input_ids"]):
+        raise InputError(f"{tokens}/{prefix}input_ids.npy: 0 sequences, expected a corpus that fills at least one")
+    return arrays
+
+
+def _model(
+    params: Params, weights: Path | None, vocabulary_size: int, pad_token_id: int, length: int
+) -> "PreTrainedModel":
+    from pipeline.architectures import ARCHITECTURES
+
+    shape, head = params.pretrain.architecture, params.pretrain.objective
+    if shape is not None:
+        family = ARCHITECTURES[shape.family]()
+        model = family.build(shape, head=head, vocabulary_size=vocabulary_size, pad_token_id=pad_token_id)
+    else:
+        assert weights is not None  # params.py refuses random weights without an architecture
+        model = ARCHITECTURES["bert"]().load(weights, head=head)
+    if model.config.vocab_size < vocabulary_size:
+        raise InputError(
+            f"init_from: {model.config.vocab_size} word embeddings, expected the {vocabulary_size} of its tokenizer"
+        )
+    if model.config.max_position_embeddings < length:
+        raise InputError(
+            f"corpus.sequence_length: must be <= {model.config.max_position_embeddings}, the positions of the model, "
+            f"got {length}"
+        )
+    return model
+
+
+def _publish(model: "PreTrainedModel", tokenizer: Path, out: Path) -> None:
+    with replacing(out) as draft:
+        model.save_pretrained(draft)
+        for file in sorted(tokenizer.iterdir()):
+            shutil.copyfile(file, draft / file.name)
+
+
+if __name__ == "__main__":
+    main(run)

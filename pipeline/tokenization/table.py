@@ -1,0 +1,50 @@
+"""Texts and labels of a canonical table (Parquet: id, text, label, source), read in bounded pieces."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.files import InputError, replacing
+from pipeline.tokenization.ragged import UNLABELLED
+
+BATCH_ROWS = 1000
+
+
+def text_batches(path: Path) -> Iterator[list[str]]:
+    """Yield the texts of a table in file order, at most BATCH_ROWS at a time."""
+    for batch in _open(path).iter_batches(BATCH_ROWS, columns=["text"]):
+        yield batch.column("text").to_pylist()
+
+
+def read_labels(path: Path, labels: list[str]) -> np.ndarray:
+    """Return each row's index into `labels`, UNLABELLED for null; int64, shape (rows,).
+
+    Raises InputError naming the first row whose label is none of `labels`.
+    """
+    table = _open(path).read(columns=["id", "label"])
+    indices = {None: UNLABELLED} | {label: index for index, label in enumerate(labels)}
+    found = table.column("label").to_pylist()
+    for row, label in enumerate(found):
+        if label not in indices:
+            raise InputError(f"{path}: row {table.column('id')[row]}: label {label!r}, expected one of {labels}")
+    return np.array([indices[label] for label in found], dtype=np.int64)
+
+
+def write_sentences(path: Path, sentences: list[tuple[str, str]]) -> None:
+    """Write (id, text) pairs as Parquet, equal pairs as equal bytes."""
+    schema = pa.schema([("id", pa.string()), ("text", pa.string())])
+    columns = [[sentence[column] for sentence in sentences] for column in (0, 1)]
+    with replacing(path) as draft:
+        pq.write_table(pa.table(columns, schema=schema), draft, compression="zstd")
+
+
+def _open(path: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file, expected a table written by validate") from None
+    except pa.ArrowInvalid as error:
+        raise InputError(f"{path}: not a readable Parquet file ({' '.join(str(error).split())})") from None

@@ -1,0 +1,93 @@
+"""The suites of `suites/`, run by Great Expectations: each as a ValidationDefinition in a Checkpoint, in memory."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pipeline.files import read_json
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SUITES = Path(__file__).parent / "suites"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One record that a check found wanting: what names it (split and id, or label) and the value it had."""
+
+    name: dict[str, str]
+    value: Any
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one expectation found. `scope` says whether a row fails or the dataset as a whole."""
+
+    check: str
+    scope: Literal["row", "dataset"]
+    expectation: str
+    expected: str
+    checked: int
+    failures: tuple[Failure, ...]
+    success: bool
+
+
+def run_suite(suite: str, table: "pd.DataFrame", parameters: Mapping[str, Any], named_by: list[str]) -> list[Outcome]:
+    """Judge `table` by suites/`suite`.json and return one outcome for each expectation, in the order of the file.
+
+    `parameters` fill the suite's `$PARAMETER`s and the braces of its `expected` sentences; the columns `named_by` name
+    the records that fail. Raises RuntimeError when an expectation could not be computed.
+    """
+    # read at import: without it Great Expectations reports its use over the network
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+
+    content = read_json(SUITES / f"{suite}.json")
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    asset = context.data_sources.add_pandas("measures").add_dataframe_asset(suite)
+    definition = gx.ValidationDefinition(
+        name=suite,
+        data=asset.add_batch_definition_whole_dataframe("all"),
+        suite=context.suites.add(gx.ExpectationSuite(**content)),
+    )
+    checkpoint = gx.Checkpoint(
+        name=suite,
+        validation_definitions=[context.validation_definitions.add(definition)],
+        result_format={"result_format": "COMPLETE", "unexpected_index_column_names": named_by},
+    )
+    result = context.checkpoints.add(checkpoint).run(
+        batch_parameters={"dataframe": table}, expectation_parameters=dict(parameters)
+    )
+    (validation,) = result.run_results.values()
+    order = [expectation["meta"]["check"] for expectation in content["expectations"]]
+    outcomes = [_outcome(found, parameters, named_by) for found in validation.results]
+    return sorted(outcomes, key=lambda outcome: order.index(outcome.check))
+
+
+def _outcome(found: Any, parameters: Mapping[str, Any], named_by: list[str]) -> Outcome:
+    meta, configuration, result = found.expectation_config.meta, found.expectation_config, found.result
+    if not result:
+        raise RuntimeError(f"check {meta['check']} could not be computed: {found.exception_info}")
+    failures = tuple(
+        Failure({key: record[key] for key in named_by}, _whole(record[configuration.kwargs["column"]]))
+        for record in result.get("unexpected_index_list") or ()
+    )
+    return Outcome(
+        check=meta["check"],
+        scope=meta["scope"],
+        expectation=configuration.type,
+        expected=meta["expected"].format(**parameters),
+        checked=result.get("element_count", result.get("observed_value")),
+        failures=failures,
+        success=bool(found.success),
+    )
+
+
+def _whole(value: Any) -> Any:
+    """Undo pandas, which makes whole numbers beside nulls floats."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value

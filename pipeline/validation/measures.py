@@ -1,0 +1,151 @@
+"""What the suites judge: a few numbers for each row, computed batch by batch so that no split's text is held whole."""
+
+import hashlib
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline.files import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SPLITS = ("train", "dev", "test")
+COLUMNS = ("id", "text", "label", "source")
+BATCH_ROWS = 2048
+
+# U+FFFD, a byte order mark inside the text, control characters other than tab and line ends, and UTF-8 that was read
+# as Latin-1 or Windows-1252: a lead byte's character before one that a continuation byte turns into. Quotes, dashes
+# and dots after a capital are natural text, so they do not count as continuations.
+DAMAGE = (
+    r"\x{FFFD}|\x{FEFF}|â€|ðŸ|ï»¿|ï¿½"
+    r"|[ÂÃÐÑ][\x{80}-\x{BA}\x{BC}-\x{BF}€‚ƒ„†‡ˆ‰Š‹ŒŽ•˜™š›œžŸ]"
+    r"|[\x00-\x08\x0B\x0C\x0E-\x1F\x7F-\x{9F}]"
+)
+# elements of HTML only: `<sigh>` and `<3` are words of their writers
+MARKUP = (
+    r"(?i)<!--|<!doctype|</?(?:a|abbr|article|audio|b|big|blockquote|body|br|button|center|cite|code|dd|del|div|dl|dt|em"
+    r"|font|footer|form|h[1-6]|head|header|hr|html|i|iframe|img|input|ins|li|link|mark|meta|nav|noscript|object|ol|option"
+    r"|p|pre|q|s|script|section|select|small|span|strike|strong|style|sub|sup|svg|table|tbody|td|textarea|tfoot|th|thead"
+    r"|title|tr|tt|u|ul|video)(?:\s[^<>]*)?/?>"
+    r"|&(?:#[0-9]{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,30});"
+)
+
+MEASURES = pa.schema(
+    {
+        "id": pa.string(),
+        "split": pa.string(),
+        "label": pa.string(),
+        "characters": pa.int64(),
+        "damaged_share": pa.float64(),
+        "markup": pa.int64(),
+        "letter_share": pa.float64(),
+        "overlaps": pa.bool_(),
+    }
+)
+
+
+def measure(rows: Path, held_out: Path) -> "pd.DataFrame":
+    """Return one record for each row of `rows`/{train,dev,test}.parquet, in this order.
+
+    id, split, label; characters (white space around the text left out), damaged_share (signs of encoding damage for
+    each character), markup (tags and entities), letter_share (letters among the visible characters), all four null
+    where the text is blank; overlaps: the same letters stand in what is kept for measuring, which for a train row is
+    dev, test and the `held_out` list, for a dev row test.
+    Raises InputError where a file is missing, unreadable or lacks a column.
+    """
+    kept_for_measuring: set[bytes] = set()
+    measured: dict[str, list[pa.RecordBatch]] = {}
+    for split in reversed(SPLITS):
+        if split == "train":
+            kept_for_measuring.update(_held_out_keys(held_out))
+        keys_of_split: set[bytes] = set()
+        measured[split] = []
+        for batch in read_batches(rows / f"{split}.parquet"):
+            letters = _letters(batch["text"])
+            keys = _keys(letters)
+            keys_of_split.update(key for key in keys if key is not None)
+            overlaps = pa.array([key in kept_for_measuring for key in keys], pa.bool_())
+            measured[split].append(_measure_batch(batch, split, letters, overlaps))
+        kept_for_measuring |= keys_of_split
+    batches = [batch for split in SPLITS for batch in measured[split]]
+    return pa.Table.from_batches(batches, MEASURES).to_pandas()
+
+
+def class_shares(measures: "pd.DataFrame", labels: list[str]) -> "pd.DataFrame":
+    """Return one record for each of `labels`: label, rows, share (of the rows that carry one of them)."""
+    import pandas as pd
+
+    rows = measures["label"].value_counts().reindex(labels, fill_value=0)
+    return pd.DataFrame({"label": labels, "rows": rows.to_numpy(), "share": rows.to_numpy() / max(rows.sum(), 1)})
+
+
+def read_batches(path: Path) -> Iterator[pa.RecordBatch]:
+    """Yield a canonical table, at most BATCH_ROWS rows at a time; raise InputError where it is none."""
+    try:
+        with pq.ParquetFile(path) as file:
+            found = file.schema_arrow.names
+            if any(column not in found for column in COLUMNS):
+                raise InputError(f"{path}: found columns {', '.join(found)}, expected {', '.join(COLUMNS)}")
+            yield from file.iter_batches(batch_size=BATCH_ROWS, columns=list(COLUMNS))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file, expected the rows of a split") from None
+    except pa.ArrowInvalid as error:
+        raise InputError(f"{path}: not a readable Parquet file ({error})") from None
+
+
+def _measure_batch(batch: pa.RecordBatch, split: str, letters: pa.Array, overlaps: pa.Array) -> pa.RecordBatch:
+    text = pc.utf8_trim_whitespace(pc.fill_null(batch["text"], ""))
+    visible = pc.utf8_length(pc.replace_substring_regex(text, r"[\s\p{Z}\p{M}]+", ""))
+    given = pc.greater(visible, 0)
+    characters = pc.if_else(given, pc.utf8_length(text), None)
+    columns = {
+        "id": batch["id"],
+        "split": pa.array([split] * len(batch)),
+        "label": batch["label"],
+        "characters": characters,
+        "damaged_share": _share(pc.count_substring_regex(text, DAMAGE), characters),
+        "markup": pc.if_else(given, pc.count_substring_regex(text, MARKUP), None),
+        "letter_share": _share(pc.utf8_length(letters), pc.if_else(given, visible, None)),
+        "overlaps": overlaps,
+    }
+    return pa.RecordBatch.from_arrays([columns[field.name].cast(field.type) for field in MEASURES], schema=MEASURES)
+
+
+def _share(part: pa.Array, whole: pa.Array) -> pa.Array:
+    return pc.divide(pc.cast(part, pa.float64()), pc.cast(whole, pa.float64()))
+
+
+def _letters(texts: pa.Array) -> pa.Array:
+    return pc.replace_substring_regex(pc.utf8_lower(pc.fill_null(texts, "")), r"\P{L}+", "")
+
+
+def _keys(letters: pa.Array) -> list[bytes | None]:
+    """Return 16 bytes that stand for the letters of each text, None where there are none."""
+    texts = letters.to_pylist()
+    return [hashlib.blake2b(text.encode(), digest_size=16).digest() if text else None for text in texts]
+
+
+def _held_out_keys(path: Path) -> Iterator[bytes]:
+    try:
+        with open(path, encoding="utf-8") as file:
+            texts = (_held_out_text(line, f"{path}:{number}") for number, line in enumerate(file, start=1))
+            while batch := list(itertools.islice(texts, BATCH_ROWS)):
+                yield from (key for key in _keys(_letters(pa.array(batch, pa.string()))) if key is not None)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file, expected one held-out text a line") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 ({error})") from None
+
+
+def _held_out_text(line: str, place: str) -> str:
+    try:
+        return str(json.loads(line)["text"])
+    except (json.JSONDecodeError, KeyError, TypeError):
+        raise InputError(f"{place}: found {line.strip()[:80]!r}, expected an object with id and text") from None

@@ -1,0 +1,94 @@
+"""What a person and `dvc metrics diff` read about a validation: a stable summary and a page that needs no network."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.parquet as pq
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from pipeline.params import ValidationParams
+from pipeline.validation.checkpoint import Outcome
+from pipeline.validation.measures import SPLITS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+QUANTILES = {"min": 0.0, "p05": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95, "max": 1.0}
+NAMED = 10
+SHOWN_ROWS = 20
+SHOWN_CHARACTERS = 200
+
+
+def summarize(
+    outcomes: Sequence[Outcome], measures: "pd.DataFrame", left: dict[str, int], params: ValidationParams
+) -> dict[str, Any]:
+    """Return the summary of a validation that let the dataset through: equal input gives an equal value.
+
+    splits: for each its rows, rows left, label shares and quantiles of the length in characters. checks: for each the
+    expectation, what was expected, rows checked, rows failing, the first of them, whether it held.
+    """
+    rows = len(measures)
+    aside = rows - sum(left.values())
+    return {
+        "policy": params.policy,
+        "rows": rows,
+        "quarantined": aside,
+        "quarantined_share": aside / rows,
+        "max_quarantined_share": params.max_quarantined_share,
+        "splits": {split: _profile(measures[measures["split"] == split], left[split]) for split in SPLITS},
+        "checks": {outcome.check: _check(outcome) for outcome in outcomes},
+    }
+
+
+def _profile(measures: "pd.DataFrame", left: int) -> dict[str, Any]:
+    characters = measures["characters"].dropna()
+    lengths = characters.quantile(list(QUANTILES.values()), interpolation="lower") if len(characters) else ()
+    labels = measures["label"].value_counts(normalize=True).sort_index()
+    return {
+        "rows": len(measures),
+        "rows_left": left,
+        "label_shares": {str(label): float(share) for label, share in labels.items()},
+        "characters": {name: int(value) for name, value in zip(QUANTILES, lengths, strict=False)},
+    }
+
+
+def _check(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "scope": outcome.scope,
+        "expectation": outcome.expectation,
+        "expected": outcome.expected,
+        "checked": outcome.checked,
+        "failing": len(outcome.failures),
+        "first_failing": [" ".join(failure.name.values()) for failure in outcome.failures[:NAMED]],
+        "success": outcome.success,
+    }
+
+
+def render_page(dataset: str, summary: dict[str, Any], quarantine: Path) -> str:
+    """Return the page of a validation as HTML that stands alone; rows are quoted with every character escaped."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html").render(
+        dataset=dataset,
+        summary=summary,
+        labels=sorted({label for split in summary["splits"].values() for label in split["label_shares"]}),
+        quantiles=list(QUANTILES),
+        rows=_first_rows(quarantine),
+    )
+
+
+def _first_rows(quarantine: Path) -> list[dict[str, str]]:
+    with pq.ParquetFile(quarantine) as file:
+        batch = next(file.iter_batches(batch_size=SHOWN_ROWS), None)
+    rows = batch.to_pylist() if batch is not None else []
+    return [row | {"text": _cut(row["text"] or "")} for row in rows]
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
