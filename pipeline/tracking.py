@@ -1,7 +1,8 @@
 """MLflow as a window on a running stage: fed by a background thread, never in the way of the work.
 
-What counts is in files. A tracking server that is slow or away costs the curves of this run, never a second of training:
-records wait in a bounded queue, and `register` writes the run of a stage that could not be shown from its history file.
+What counts is in files. A tracking server that is slow or away costs the curves of this run, never a second of
+training: records wait in a bounded queue, and `register` writes the run of a stage that could not be shown from its
+history file.
 """
 
 import contextlib

@@ -22,7 +22,7 @@ HEADS: dict[str, type[PreTrainedModel]] = {
     "text_classification": BertForSequenceClassification,
 }
 # torch's fused attention has no dropout on the processor, with any it falls back to one several times slower
-ALWAYS = {"attention_probs_dropout_prob": 0.0}
+ALWAYS: dict[str, Any] = {"attention_probs_dropout_prob": 0.0}
 
 
 def build(
@@ -62,12 +62,13 @@ def load(folder: Path, *, head: str) -> PreTrainedModel:
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # the report of new and unused weights is what the lines below deal with
     try:
-        whole, report = BertForPreTraining.from_pretrained(
-            folder, **ALWAYS, attn_implementation="sdpa", dtype=torch.float32, local_files_only=True,
-            output_loading_info=True,
-        )  # fmt: skip
+        settings = ALWAYS | {"attn_implementation": "sdpa", "dtype": torch.float32}
+        loaded: Any = BertForPreTraining.from_pretrained(
+            folder, local_files_only=True, output_loading_info=True, **settings
+        )
     finally:
         logging.set_verbosity(verbosity)
+    whole, report = loaded
     missing = {key for key in report["missing_keys"] if key.startswith("bert.")}
     encoder_missing = {key for key in missing if not key.startswith("bert.pooler.")}
     if encoder_missing or report["mismatched_keys"]:

@@ -17,7 +17,10 @@ class Layers:
 
 @dataclass(frozen=True)
 class LayerOutputs:
-    """logits: (rows, classes); by layer, hidden_states: (rows, length, width); attentions: (rows, heads, length, length)."""
+    """What a model puts out for a batch; layers by number.
+
+    logits: (rows, classes). hidden_states: (rows, length, width). attentions: (rows, heads, length, length).
+    """
 
     logits: Tensor
     hidden_states: dict[int, Tensor]

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 from transformers import PreTrainedModel
 
 from pipeline.distillation.intermediate import Layers, layer_outputs
@@ -20,7 +21,7 @@ from pipeline.distillation.teacher_cache import TeacherOutputs, TeacherRow
 from pipeline.params import DistillParams
 
 
-class Lessons(Sequence[tuple[Any, TeacherRow]]):
+class Lessons(Dataset[tuple[Any, TeacherRow]]):
     """Rows of a task, each paired with what the teacher says about it."""
 
     def __init__(self, rows: Sequence[Any], teacher: TeacherOutputs) -> None:
@@ -66,8 +67,9 @@ class DistillationLoss(nn.Module):
         self.model = student
         self.distill = distill
         self.layers = student_layers(distill)
-        self.projections = nn.ModuleList(
-            nn.Linear(student.config.hidden_size, teacher_width, bias=False) for _ in hidden_state_pairs(distill)
+        self.projections = nn.ParameterList(
+            nn.init.xavier_uniform_(torch.empty(student.config.hidden_size, teacher_width))
+            for _ in hidden_state_pairs(distill)
         )
 
     def forward(
@@ -89,7 +91,7 @@ class DistillationLoss(nn.Module):
             losses = losses + weights.hard_labels * hard_label_loss(student.logits, labels)
         for (own, its), projection in zip(hidden_state_pairs(self.distill), self.projections, strict=True):
             states, target = student.hidden_states[own], teacher[f"teacher_hidden_states_{its}"]
-            distance = hidden_state_loss(states, target, projection.weight.T, attention_mask)
+            distance = hidden_state_loss(states, target, projection, attention_mask)
             losses = losses + weights.hidden_states * distance
         for own, its in attention_pairs(self.distill):
             scores, target = student.attentions[own], teacher[f"teacher_attentions_{its}"]

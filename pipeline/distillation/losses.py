@@ -4,7 +4,6 @@ Every loss returns one value a row, shape (rows,), normalised within the row: wh
 them, so the gradient of one large batch is that of many small ones. Temperature is applied here and nowhere else.
 """
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 

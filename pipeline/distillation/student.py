@@ -1,31 +1,32 @@
 """The student before its first step: random weights from the seed, its embeddings started from the teacher's."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from torch import Tensor
 from transformers import PretrainedConfig, PreTrainedModel
 
 from pipeline.architectures import ARCHITECTURES
 from pipeline.files import InputError
-from pipeline.params import TaskParams
+from pipeline.params import StudentParams, TaskParams
 
 EMBEDDING_SCALE = 0.05  # standard deviation of the word embeddings that start from the teacher's
 
 
 def build_student(
-    task: TaskParams, *, head: str, vocabulary_size: int, pad_token_id: int, seed: int, **settings: Any
+    student: StudentParams, *, head: str, vocabulary_size: int, pad_token_id: int, seed: int, **settings: Any
 ) -> PreTrainedModel:
-    """Return a student of `student.architecture` with `head` and random weights, the same ones for the same seed.
+    """Return a model of `student.architecture` with `head` and random weights, the same ones for the same seed.
 
     `settings` are further keys of the model's configuration, such as `id2label`.
     """
     torch.manual_seed(seed)
-    architecture = task.student.architecture
-    family = ARCHITECTURES[architecture.family]()
+    family = ARCHITECTURES[student.architecture.family]()
     model: PreTrainedModel = family.build(
-        architecture, head=head, vocabulary_size=vocabulary_size, pad_token_id=pad_token_id, **settings
+        student.architecture, head=head, vocabulary_size=vocabulary_size, pad_token_id=pad_token_id, **settings
     )
     return model
 
@@ -43,25 +44,31 @@ def check_shapes(name: str, task: TaskParams, teacher: PretrainedConfig) -> None
             f"{key}.attention_heads: must be {teacher.num_attention_heads}, the teacher's, when attentions have a "
             f"weight, got {student.attention_heads}"
         )
-    for pair in task.distill.layer_map:
-        for layer, layers, whose in zip(pair, (student.layers, teacher.num_hidden_layers), ("student", "teacher")):
-            if not 0 <= layer <= layers:
-                raise InputError(
-                    f"tasks.{name}.distill.layer_map: {pair} names layer {layer} of the {whose}, expected 0 to {layers}"
-                )
+    for own, its in task.distill.layer_map:
+        if not (0 <= own <= student.layers and 0 <= its <= teacher.num_hidden_layers):
+            raise InputError(
+                f"tasks.{name}.distill.layer_map: got [{own}, {its}], expected student layers from 0 to "
+                f"{student.layers} and teacher layers from 0 to {teacher.num_hidden_layers}"
+            )
+
+
+def teacher_word_embeddings(folder: Path) -> Tensor:
+    """Read the word embeddings, (vocabulary, width), of the teacher in `folder`, and nothing else of it."""
+    with safe_open(folder / "model.safetensors", framework="pt") as weights:
+        (name,) = (key for key in weights.keys() if key.endswith("embeddings.word_embeddings.weight"))  # noqa: SIM118
+        return weights.get_tensor(name)
 
 
 @torch.no_grad()
-def start_embeddings_from_teacher(student: PreTrainedModel, teacher: PreTrainedModel, teacher_ids: np.ndarray) -> None:
-    """Set the student's word embeddings to the teacher's, reduced to the student's width.
+def start_embeddings(student: PreTrainedModel, teacher_words: Tensor, teacher_ids: np.ndarray) -> None:
+    """Start the student's word embeddings from the teacher's, reduced to the student's width; [PAD] stays zero.
 
-    teacher_ids: int64 (student's vocabulary,), the teacher's id of each of the student's. The rows are centred and
-    projected on their first right singular vectors (`reduced_embeddings`); [PAD] stays zero.
+    teacher_words: (teacher's vocabulary, teacher's width). teacher_ids: int64 (student's vocabulary,), the teacher's id
+    of each of the student's.
     """
-    words = teacher.get_input_embeddings().weight.detach().float()[torch.from_numpy(teacher_ids)]
-    embeddings = student.get_input_embeddings()
-    embeddings.weight.copy_(reduced_embeddings(words, embeddings.weight.shape[1]))
-    embeddings.weight[student.config.pad_token_id] = 0.0
+    embeddings: Any = student.get_input_embeddings().weight
+    embeddings.copy_(reduced_embeddings(teacher_words[torch.from_numpy(teacher_ids)], embeddings.shape[1]))
+    embeddings[student.config.pad_token_id] = 0.0
 
 
 def reduced_embeddings(words: Tensor, width: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""The teacher is run once: what it says about every row is kept on disk, memory-mapped, for all epochs, seeds, students.
+"""The teacher is run once: what it says about each row is kept on disk, memory-mapped, for all epochs and students.
 
 An entry is written whole or not at all, under a hash of everything its bits depend on. One whose key or bytes are not
 what its marker says is refused and made anew.
@@ -124,7 +124,7 @@ def _is_good(entry: Path, key: dict[str, Any]) -> bool:
 def _run_teacher(
     entry: Path, splits: Mapping[str, Rows], teacher: PreTrainedModel, layers: Layers, dtype: torch.dtype
 ) -> None:
-    teacher.to(runtime.device()).eval()
+    torch.nn.Module.to(teacher, runtime.device()).eval()
     progress, done = Progress("teacher", sum(len(rows) for rows in splits.values()), step="row", unit="rows"), 0
     for name, rows in splits.items():
         outputs = _create(entry / name, rows.lengths, layers, teacher.config)
@@ -165,7 +165,7 @@ def _create(folder: Path, lengths: np.ndarray, layers: Layers, teacher: Pretrain
     width, heads = teacher.hidden_size, teacher.num_attention_heads
     return TeacherOutputs(
         lengths,
-        array("logits", (len(lengths), teacher.num_labels), np.float32),
+        array("logits", (len(lengths), len(teacher.id2label)), np.float32),
         {layer: array(f"hidden_states_{layer}", (tokens, width), np.float16) for layer in layers.hidden_states},
         {layer: array(f"attentions_{layer}", (pairs, heads), np.float16) for layer in layers.attentions},
     )

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import AutoModel
+from transformers.utils import logging
 
 from pipeline.training import runtime
 from pipeline.training.prediction import Rows, predict_logits
@@ -33,8 +34,10 @@ def sentence_vectors(folder: Path, splits: dict[str, Rows], dtype: torch.dtype) 
 
     `dtype` is what matrix products are computed in.
     """
-    with runtime.without_load_report():
-        encoder = AutoModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # the head of the language model is left behind, and that is what is wanted
+    encoder = AutoModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+    logging.set_verbosity(verbosity)
     model = MeanPooled(encoder).to(runtime.device())
     return {
         name: predict_logits(

@@ -1,6 +1,7 @@
 """Masked language modelling: predict the tokens that were hidden. Source: Devlin et al. 2019, section 3.1, task 1."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -46,7 +47,7 @@ class MaskedLMLoss(nn.Module):
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model = model
+        self.model: Any = model
 
     def forward(self, input_ids: Tensor, positions: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Return {"loss": summed cross-entropy, "count": chosen tokens}; shapes as `MaskedLM.collate` makes them."""

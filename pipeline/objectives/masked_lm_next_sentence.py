@@ -56,7 +56,7 @@ class MaskedLMNextSentence:
     def collate(self, rows: Sequence[SentencePair], generator: np.random.Generator) -> dict[str, Tensor]:
         """Mask the pairs' ids.
 
-        Returns input_ids, attention_mask and token_type_ids, int64 (rows, length); positions and labels of the chosen
+        Returns input_ids and token_type_ids, int64 (rows, length); positions and labels of the chosen
         tokens, int64 (chosen,); next_sentence_labels, int64 (rows,).
         """
         ids = np.stack([row["input_ids"] for row in rows])
@@ -64,7 +64,6 @@ class MaskedLMNextSentence:
         masked, chosen = self.masking.apply(ids, generator)
         return {
             "input_ids": torch.from_numpy(masked),
-            "attention_mask": torch.from_numpy((ids != self.masking.pad_token_id).astype(np.int64)),
             "token_type_ids": torch.from_numpy(types.astype(np.int64)),
             "positions": torch.from_numpy(np.flatnonzero(chosen)),
             "labels": torch.from_numpy(ids[chosen].astype(np.int64)),
@@ -86,19 +85,19 @@ class MaskedLMNextSentenceLoss(nn.Module):
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model = model
+        self.model: Any = model
 
     def forward(
         self,
         input_ids: Tensor,
-        attention_mask: Tensor,
         token_type_ids: Tensor,
         positions: Tensor,
         labels: Tensor,
         next_sentence_labels: Tensor,
     ) -> dict[str, Tensor]:
         """Return {"loss", "count": chosen tokens}; shapes as `MaskedLMNextSentence.collate` makes them."""
-        encoded = self.model.bert(input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids)
+        # no attention mask: the pairs are filled, there is no padding
+        encoded = self.model.bert(input_ids=input_ids, token_type_ids=token_type_ids)
         hidden = encoded.last_hidden_state.flatten(0, 1).index_select(0, positions)
         tokens, pairs = self.model.cls(hidden, encoded.pooler_output)
         token_loss = F.cross_entropy(tokens.float(), labels, reduction="sum")

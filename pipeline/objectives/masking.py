@@ -20,7 +20,6 @@ class Masking:
     """
 
     mask_token_id: int
-    pad_token_id: int
     share: float
     special: np.ndarray
     continues: np.ndarray | None = None

@@ -8,10 +8,9 @@ from types import ModuleType
 from typing import Any
 
 from pipeline.files import read_json
+from pipeline.tracking import OUTPUT_HASH, STAGE
 
 STUDENT_HASH = "stillhouse.student_sha256"
-STAGE = "stillhouse.stage"
-OUTPUT_HASH = "stillhouse.output_sha256"
 REQUIREMENTS = ("mlflow", "pandas", "safetensors", "tokenizers", "torch", "transformers")
 
 

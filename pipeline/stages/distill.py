@@ -1,9 +1,17 @@
 """The student: taught by the teacher on labelled and unlabelled rows; beside it the same student from labels alone."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pipeline.params import Params
+from pipeline import tracking
+from pipeline.files import content_hash, replacing, write_json
+from pipeline.params import Params, TaskParams
 from pipeline.stages.command import main
+
+if TYPE_CHECKING:
+    import torch
+
+    from pipeline.distillation.teacher_cache import TeacherOutputs
 
 TEACHER_CACHE = Path(".stillhouse/teacher_cache")
 SPLITS = ("train", "dev", "transfer")
@@ -23,16 +31,67 @@ def run(
     history: Path,
 ) -> None:
     """Distil the teacher of a task into its student, and train the same student without a teacher."""
-    import torch
+    import numpy as np
     from transformers import AutoConfig
 
-    from pipeline.distillation.classroom import Classroom
+    from pipeline.distillation.course import Course
     from pipeline.distillation.student import check_shapes
-    from pipeline.distillation.teacher_cache import cached_outputs
-    from pipeline.files import content_hash, write_json
     from pipeline.tasks import TASKS
     from pipeline.tasks.model_folder import publish_model
+    from pipeline.tokenization.folder import load_tokenizer, special_ids
     from pipeline.tokenization.ragged import TokenRows
-    from pipeline.tracking import OUTPUT_HASH, stage_run
     from pipeline.training import runtime
     from pipeline.training.checkpoints import work_folder
+
+    section, dtype = params.tasks[task], runtime.prepare(params.runtime)
+    teacher_shape = AutoConfig.from_pretrained(teacher)
+    check_shapes(task, section, teacher_shape)
+    head = TASKS[section.type](section.labels)
+    rows = {split: TokenRows.load(student_tokens / split) for split in SPLITS}
+    teacher_ids = np.load(student_tokenizer / "teacher_ids.npy", allow_pickle=False)
+    pad_token_id = special_ids(*load_tokenizer(student_tokenizer))["pad_token_id"]
+
+    chosen = {"student": section.student.model_dump(), "distill": section.distill.model_dump()}
+    inputs = [
+        teacher,
+        student_tokenizer,
+        *(side / split for side in (teacher_tokens, student_tokens) for split in SPLITS),
+    ]
+    key = {"params": chosen, "runtime": params.runtime.model_dump(), "labels": section.labels}
+    key["inputs"] = [content_hash(folder) for folder in inputs]
+    with work_folder(f"distill-{task}", key) as work, tracking.stage_run(f"distill@{task}", chosen, work) as stage:
+        outputs = _teacher_outputs(section, teacher, teacher_tokens, dtype)
+        with replacing(soft_labels) as draft:
+            draft.mkdir()
+            for split, said in outputs.items():
+                np.save(draft / f"{split}.npy", said.logits, allow_pickle=False)
+        course = Course(section, params.runtime, head, rows, teacher_ids, pad_token_id, dtype, work, stage.log)
+        student, records = course.distilled(outputs, teacher, teacher_shape.hidden_size)
+        publish_model(student, student_tokenizer, out)
+        twin, twin_records = course.undistilled()
+        publish_model(twin, student_tokenizer, undistilled)
+        write_json(history, records + twin_records)
+        stage.tags[tracking.OUTPUT_HASH] = content_hash(out)
+
+
+def _teacher_outputs(
+    section: TaskParams, teacher: Path, tokens: Path, dtype: "torch.dtype"
+) -> "dict[str, TeacherOutputs]":
+    from transformers import AutoModelForSequenceClassification
+
+    from pipeline.distillation.lessons import teacher_layers
+    from pipeline.distillation.teacher_cache import cached_outputs
+    from pipeline.tokenization.ragged import TokenRows
+
+    return cached_outputs(
+        {split: TokenRows.load(tokens / split) for split in SPLITS},
+        lambda: AutoModelForSequenceClassification.from_pretrained(teacher),
+        folder=TEACHER_CACHE,
+        inputs={"teacher": content_hash(teacher)} | {split: content_hash(tokens / split) for split in SPLITS},
+        layers=teacher_layers(section.distill),
+        dtype=dtype,
+    )
+
+
+if __name__ == "__main__":
+    main(run)

@@ -8,17 +8,13 @@ from pipeline.stages.command import main
 
 def run(params: Params, *, task: str, pretrained: Path, train: Path, dev: Path, out: Path, history: Path) -> None:
     """Fine-tune the language model in `pretrained` for a task and keep the state that is best on dev."""
-    from torch import nn
-
     from pipeline.files import content_hash, write_json
     from pipeline.tasks import TASKS
     from pipeline.tasks.model_folder import publish_model
-    from pipeline.tasks.text_classification import ClassificationLoss, LabelledRows
     from pipeline.tokenization.ragged import TokenRows
     from pipeline.tracking import OUTPUT_HASH, stage_run
     from pipeline.training import runtime, trainer
     from pipeline.training.checkpoints import work_folder
-    from pipeline.training.prediction import predict_logits
 
     finetune, dtype = params.tasks[task].finetune, runtime.prepare(params.runtime)
     train_rows, dev_rows = TokenRows.load(train), TokenRows.load(dev)
@@ -26,13 +22,6 @@ def run(params: Params, *, task: str, pretrained: Path, train: Path, dev: Path, 
     model = head.from_pretrained(pretrained, dropout=finetune.dropout, seed=params.runtime.seed)
     model.get_input_embeddings().weight.requires_grad_(not finetune.freeze_embeddings)
     pad_token_id = model.config.pad_token_id
-
-    def evaluate(module: nn.Module) -> dict[str, float]:
-        logits = predict_logits(
-            model, dev_rows, batch_size=finetune.training.batch_size, pad_token_id=pad_token_id, dtype=dtype
-        )
-        return head.score(logits, dev_rows.labels)
-
     key = {
         "params": finetune.model_dump(),
         "runtime": params.runtime.model_dump(),
@@ -44,14 +33,16 @@ def run(params: Params, *, task: str, pretrained: Path, train: Path, dev: Path, 
         stage_run(f"finetune@{task}", finetune.model_dump(), folder) as tracked,
     ):
         records = trainer.train(
-            ClassificationLoss(model, finetune.label_smoothing),
-            LabelledRows(train_rows),
+            head.loss(model, finetune.label_smoothing),
+            head.rows(train_rows),
             lambda rows, generator: head.collate(rows, pad_token_id),
             training=finetune.training,
             runtime=params.runtime,
             checkpoints=folder,
             lengths=train_rows.lengths,
-            evaluate=evaluate,
+            evaluate=head.evaluation(
+                dev_rows, batch_size=finetune.training.batch_size, pad_token_id=pad_token_id, dtype=dtype
+            ),
             select=(head.metric, "max"),
             log=tracked.log,
             name=f"finetune {task}",

@@ -10,6 +10,7 @@ from pipeline.params import Params
 from pipeline.stages.command import main
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel
 
     from pipeline.objectives.masking import Masking
@@ -31,29 +32,25 @@ def run(params: Params, *, tokens: Path, tokenizer: Path, init_from: Path, out: 
     settings, training, seed = params.pretrain, params.pretrain.training, params.runtime.seed
     dtype = runtime.prepare(params.runtime)
     weights = resolve(params.init_from, init_from)
-    masking, vocabulary_size = _masking(params, tokenizer)
+    masking, pad_token_id = _masking(params, tokenizer)
     objective = OBJECTIVES[settings.objective]()(masking)
     train_arrays, dev_arrays = (_arrays(tokens, objective.arrays, prefix) for prefix in ("", "dev_"))
     rows, dev_rows = objective.rows(**train_arrays), objective.rows(**dev_arrays)
     lengths = np.full(len(rows), train_arrays["input_ids"].shape[1])
-    steps = 0
-    if settings.max_tokens:
-        steps = max(1, settings.max_tokens // int(training.batch_size * lengths[0]))
+    sample = [dev_rows[i] for i in range(min(DEV_SEQUENCES, len(dev_rows)))]
+    # at most max_tokens, and a step at least unless none is wanted
+    steps = max(min(settings.max_tokens, 1), settings.max_tokens // int(training.batch_size * lengths[0]))
 
-    def dev_loss(module: Any) -> dict[str, float]:
-        sample = [dev_rows[i] for i in range(min(DEV_SEQUENCES, len(dev_rows)))]
+    def dev_loss(module: "torch.nn.Module") -> dict[str, float]:
         masks = np.random.default_rng([seed, 2])  # the same ones at every evaluation
-        return {
-            "loss": mean_loss(
-                module, sample, objective.collate, batch_size=training.batch_size, dtype=dtype, generator=masks
-            )
-        }
+        size = training.batch_size
+        return {"loss": mean_loss(module, sample, objective.collate, batch_size=size, dtype=dtype, generator=masks)}
 
     chosen = {name: getattr(params, name).model_dump() for name in ("runtime", "init_from", "pretrain")}
     inputs = {"tokens": tokens, "tokenizer": tokenizer} | ({"weights": weights} if weights else {})
     key = {"params": chosen, "inputs": {name: content_hash(path) for name, path in inputs.items()}}
     with work_folder("pretrain", key) as work, tracking.stage_run("pretrain", chosen, work) as stage:
-        model = _model(params, weights, vocabulary_size, masking.pad_token_id, int(lengths[0]))
+        model = _model(params, weights, len(masking.special), pad_token_id, int(lengths[0]))
         module = objective.loss(model).to(runtime.device())
         records = [{"step": 0, "split": "dev", **dev_loss(module)}]
         stage.log(records[0])
@@ -89,12 +86,11 @@ def _masking(params: Params, folder: Path) -> "tuple[Masking, int]":
     special[list(ids.values())] = True
     masking = Masking(
         mask_token_id=ids["mask_token_id"],
-        pad_token_id=ids["pad_token_id"],
         share=params.pretrain.mask_share,
         special=special,
         continues=continuing_ids(folder, size) if params.pretrain.whole_word_mask else None,
     )
-    return masking, size
+    return masking, ids["pad_token_id"]
 
 
 def _arrays(tokens: Path, names: tuple[str, ...], prefix: str) -> dict[str, Any]:

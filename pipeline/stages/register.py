@@ -36,7 +36,7 @@ def run(
         {"rows": rows, "corpus": corpus, "pretrained": pretrained, "teacher": teacher, "student": student}
     )
     record = reports / task / "registered.json"
-    timings = _timings(params, record, links["student"], settings.labels, tokens, teacher, student)
+    timings = _timings(params, record, links["student"], tokens, teacher, student)
     card = model_card.model_card(
         task, figures, dataset=settings.dataset, hashes=links, code=lineage.code_revision()
     )
@@ -78,10 +78,11 @@ def run(
 
 
 def _timings(
-    params: Params, record: Path, student_hash: str, labels: list[str], tokens: Path, teacher: Path, student: Path
+    params: Params, record: Path, student_hash: str, tokens: Path, teacher: Path, student: Path
 ) -> dict[str, Any]:
     """Measure teacher and student side by side, once per student, machine and thread count."""
     from pipeline.evaluation import efficiency
+    from pipeline.tokenization.ragged import TokenRows
 
     key = {"student_sha256": student_hash, "machine": efficiency.machine(), "threads": params.runtime.threads}
     if record.exists():
@@ -90,7 +91,10 @@ def _timings(
             return dict(known)
     print("timing teacher and student", flush=True)
     measured = efficiency.compare(
-        {"teacher": (teacher, tokens / "teacher" / "test"), "student": (student, tokens / "student" / "test")},
+        {
+            name: (folder, TokenRows.load(tokens / name / "test"))
+            for name, folder in (("teacher", teacher), ("student", student))
+        },
         threads=params.runtime.threads,
     )
     return key | measured

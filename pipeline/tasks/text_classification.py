@@ -1,7 +1,7 @@
 """One label for a whole text: columns, head, loss, decoding and metric. torch, transformers and numpy alone."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypedDict
@@ -15,7 +15,7 @@ from transformers.utils import logging
 
 from pipeline.files import InputError
 from pipeline.training.batches import pad_rows
-from pipeline.training.prediction import Rows
+from pipeline.training.prediction import Rows, predict_logits
 
 
 class LabelledTokens(Rows, Protocol):
@@ -41,7 +41,7 @@ class Prediction:
 
 
 class TextClassification:
-    """Sequence classification: a linear layer over [CLS] after BERT's pooler. Source: Devlin et al. 2019, section 4.1."""
+    """Sequence classification: a linear layer over [CLS] after BERT's pooler (Devlin et al. 2019, section 4.1)."""
 
     metric = "accuracy"
 
@@ -49,7 +49,7 @@ class TextClassification:
         self.labels = labels
 
     def from_pretrained(self, folder: Path, *, dropout: float, seed: int) -> PreTrainedModel:
-        """Put a classification head on the encoder in `folder`; pooler and head are drawn from `seed` where it has none.
+        """Put a new head on the encoder in `folder`; the pooler, where it has none, and the head are drawn from `seed`.
 
         `dropout` is that of hidden states and head; attention maps have none. Raises InputError where weights of the
         encoder itself are missing.
@@ -71,6 +71,14 @@ class TextClassification:
         if missing:
             raise InputError(f"{folder}: no weights for {min(missing)}, expected those of a whole encoder")
         return model
+
+    def rows(self, tokens: LabelledTokens) -> "LabelledRows":
+        """Return token rows and their labels as `collate` takes them."""
+        return LabelledRows(tokens)
+
+    def loss(self, model: PreTrainedModel, label_smoothing: float = 0.0) -> "ClassificationLoss":
+        """Return `model` with its loss on labelled rows, for the training loop."""
+        return ClassificationLoss(model, label_smoothing)
 
     def collate(self, rows: Sequence[Row], pad_token_id: int) -> dict[str, Tensor]:
         """Pad rows to the longest among them.
@@ -104,6 +112,23 @@ class TextClassification:
             "loss": float(-_log_softmax(logits)[np.arange(len(labels)), labels].mean()),
         }
 
+    def evaluation(
+        self, tokens: LabelledTokens, *, batch_size: int, pad_token_id: int, dtype: torch.dtype
+    ) -> Callable[[nn.Module], dict[str, float]]:
+        """Return what the training loop calls to read dev: the `score` of `module.model` on labelled rows.
+
+        Raises InputError where there are no rows.
+        """
+        if not len(tokens):
+            raise InputError("the dev split has no rows, expected at least one to choose the best state by")
+
+        def evaluate(module: nn.Module) -> dict[str, float]:
+            model: Any = module.model
+            logits = predict_logits(model, tokens, batch_size=batch_size, pad_token_id=pad_token_id, dtype=dtype)
+            return self.score(logits, tokens.labels)
+
+        return evaluate
+
 
 class LabelledRows(Sequence[Row]):
     """Token rows and their labels as `collate` takes them."""
@@ -127,7 +152,7 @@ class ClassificationLoss(nn.Module):
         self.label_smoothing = label_smoothing
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Return {"loss", "count"}; smoothing mixes the label with the uniform distribution (Szegedy et al. 2016, §7)."""
+        """Return {"loss", "count"}; smoothing mixes in the uniform distribution (Szegedy et al. 2016, section 7)."""
         logits = self.model(input_ids=input_ids, attention_mask=attention_mask).logits.float()
         loss = F.cross_entropy(logits, labels, reduction="sum", label_smoothing=self.label_smoothing)
         return {"loss": loss, "count": torch.tensor(len(labels), device=loss.device)}

@@ -20,7 +20,7 @@ Record = dict[str, Any]
 TRAIN_RECORDS = 100  # points of the training curve
 
 
-class Monitor(TrainerCallback):  # type: ignore[misc]
+class Monitor(TrainerCallback):
     """Keeps the history of one run, reads dev, remembers the best weights, saves and restores all of it."""
 
     def __init__(
@@ -111,7 +111,8 @@ class Monitor(TrainerCallback):  # type: ignore[misc]
 
     def _record_training(self, step: int, learning_rate: float) -> None:
         unit = "rows" if self.batches.lengths is None else "tokens"
-        self._keep({"step": step, "split": "train", "loss": self._loss(), "learning_rate": learning_rate, unit: self.items})
+        figures = {"loss": self._loss(), "learning_rate": learning_rate, unit: self.items}
+        self._keep({"step": step, "split": "train", **figures})
         self.totals = torch.zeros_like(self.totals)
 
     def _evaluate(self, step: int) -> None:
@@ -153,10 +154,12 @@ class Monitor(TrainerCallback):  # type: ignore[misc]
             write_json(checkpoint / "state.json", state)
         self.saved = time.monotonic()
 
-    def _restore(self, checkpoint: Path, trainer: TrainerState, optimizer: torch.optim.Optimizer, scheduler: Any) -> None:
+    def _restore(
+        self, checkpoint: Path, trainer: TrainerState, optimizer: torch.optim.Optimizer, scheduler: Any
+    ) -> None:
         state = read_json(checkpoint / "state.json")
         snapshots.restore(self.module, snapshots.load_tensors(checkpoint / "model.safetensors"))
-        if self.best_value is not None or state["best_value"] is not None:
+        if state["best_value"] is not None:
             self.best = snapshots.load_tensors(checkpoint / "best.safetensors")
         snapshots.load_optimizer(optimizer, checkpoint / "optimizer.safetensors", state["groups"])
         scheduler.load_state_dict(state["schedule"])

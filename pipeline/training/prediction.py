@@ -74,7 +74,10 @@ def mean_loss(
     dtype: torch.dtype,
     generator: np.random.Generator,
 ) -> float:
-    """Return the summed loss of `rows` over their count, in eval mode; module and collate as `trainer.train` has them."""
+    """Return the summed loss of `rows` over their count, in eval mode.
+
+    `module` and `collate` are as `trainer.train` has them; `generator` is what `collate` draws from.
+    """
     device, was_training, totals = next(module.parameters()).device, module.training, np.zeros(2)
     module.eval()
     with torch.inference_mode(), runtime.autocast(dtype):

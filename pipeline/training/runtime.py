@@ -21,7 +21,8 @@ def prepare(runtime: RuntimeParams) -> torch.dtype:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read by CUDA when its first matrix product runs
     # a card has operations without a deterministic kernel, there a warning is all one can have
     torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
-    torch.utils.deterministic.fill_uninitialized_memory = False  # the memory is written before it is read anyway
+    # it costs a pass over every new tensor, and all of them are written before they are read
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return autocast_dtype(runtime)
 
 

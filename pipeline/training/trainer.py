@@ -71,7 +71,7 @@ def train(
     return monitor.history
 
 
-class Loop(Trainer):  # type: ignore[misc]
+class Loop(Trainer):
     """transformers' Trainer with sums for losses, its own saving, logging and evaluation left to `monitor`."""
 
     def __init__(
@@ -104,7 +104,7 @@ class Loop(Trainer):  # type: ignore[misc]
         super().__init__(module, arguments, callbacks=[monitor], optimizers=(optimizer, schedule))
         self.batches, self.monitor, self.dtype = batches, monitor, dtype
 
-    def get_train_dataloader(self) -> Batches:
+    def get_train_dataloader(self) -> Batches:  # type: ignore[override]
         """Return the batches as they are: no workers, no second shuffle."""
         return self.batches
 

@@ -1,4 +1,4 @@
-"""The distillation losses: values worked out by hand, gradients by finite differences, padding that counts for nothing."""
+"""The distillation losses: hand-computed values, gradients by finite differences, padding that counts for nothing."""
 
 import math
 

@@ -1,0 +1,118 @@
+"""Two students of one shape and one seed: one taught by the teacher, its twin by the labels alone."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import ConcatDataset
+from transformers import PreTrainedModel
+
+from pipeline.distillation.lessons import DistillationLoss, Lessons, with_teacher
+from pipeline.distillation.student import build_student, start_embeddings, teacher_word_embeddings
+from pipeline.distillation.teacher_cache import TeacherOutputs
+from pipeline.params import RuntimeParams, TaskParams, TrainingParams
+from pipeline.training.trainer import Record, train
+
+UNDISTILLED_EVALUATIONS = 30  # labels alone are learnt, and overlearnt, within a few passes: dev is read often
+
+
+@dataclass(frozen=True)
+class Course:
+    """What both students share.
+
+    head: the task (pipeline.tasks). rows: the student's token rows of train, dev and transfer. teacher_ids: int64
+    (student's vocabulary,), the teacher's id of each of the student's. work: folder of the checkpoints. log: gets each
+    history record as it is made.
+    """
+
+    task: TaskParams
+    runtime: RuntimeParams
+    head: Any
+    rows: Mapping[str, Any]
+    teacher_ids: np.ndarray
+    pad_token_id: int
+    dtype: torch.dtype
+    work: Path
+    log: Callable[[Record], None]
+
+    def distilled(
+        self, outputs: Mapping[str, TeacherOutputs], teacher: Path, teacher_width: int
+    ) -> tuple[PreTrainedModel, list[Record]]:
+        """Train the student on train and transfer rows by the weighted losses; return it and its history.
+
+        outputs: what the teacher says about the rows of each split. teacher: its folder, for its embeddings.
+        """
+        student = self._student()
+        if self.task.student.embeddings == "teacher_svd":
+            start_embeddings(student, teacher_word_embeddings(teacher), self.teacher_ids)
+        taught = ("train", "transfer")
+        lessons: ConcatDataset[Any] = ConcatDataset(
+            [Lessons(self.head.rows(self.rows[name]), outputs[name]) for name in taught]
+        )
+        lengths = np.concatenate([self.rows[name].lengths for name in taught])
+
+        def collate(batch: list[Any], generator: np.random.Generator) -> dict[str, torch.Tensor]:
+            rows, said = zip(*batch, strict=True)
+            return with_teacher(self.head.collate(rows, self.pad_token_id), said)
+
+        loss = DistillationLoss(student, self.task.distill, teacher_width)
+        return student, self._train("student", loss, lessons, lengths, collate, self.task.distill.training)
+
+    def undistilled(self) -> tuple[PreTrainedModel, list[Record]]:
+        """Train the same student, its embeddings random, on the labels alone; return it and its history.
+
+        For at most as many steps as the student took its lessons. Dev is read UNDISTILLED_EVALUATIONS times, and
+        training stops when a third of them in a row, or `training.patience`, bring nothing better.
+        """
+        student = self._student()
+        patience = self.task.distill.training.patience or math.ceil(UNDISTILLED_EVALUATIONS / 3)
+        training = self.task.distill.training.model_copy(
+            update={"evaluations": UNDISTILLED_EVALUATIONS, "patience": patience}
+        )
+
+        def collate(batch: list[Any], generator: np.random.Generator) -> dict[str, torch.Tensor]:
+            collated: dict[str, torch.Tensor] = self.head.collate(batch, self.pad_token_id)
+            return collated
+
+        rows, lengths = self.head.rows(self.rows["train"]), self.rows["train"].lengths
+        return student, self._train("undistilled_student", self.head.loss(student), rows, lengths, collate, training)
+
+    def _student(self) -> PreTrainedModel:
+        labels = self.task.labels
+        return build_student(
+            self.task.student,
+            head=self.task.type,
+            vocabulary_size=len(self.teacher_ids),
+            pad_token_id=self.pad_token_id,
+            seed=self.runtime.seed,
+            id2label=dict(enumerate(labels)),
+            label2id={label: index for index, label in enumerate(labels)},
+        )
+
+    def _train(
+        self, model: str, loss: nn.Module, rows: Any, lengths: np.ndarray, collate: Any, training: TrainingParams
+    ) -> list[Record]:
+        taught_rows = len(self.rows["train"]) + len(self.rows["transfer"])
+        evaluate = self.head.evaluation(
+            self.rows["dev"], batch_size=training.batch_size, pad_token_id=self.pad_token_id, dtype=self.dtype
+        )
+        records = train(
+            loss,
+            rows,
+            collate,
+            training=training,
+            runtime=self.runtime,
+            steps=training.epochs * math.ceil(taught_rows / training.batch_size),
+            checkpoints=self.work / model,
+            lengths=lengths,
+            evaluate=evaluate,
+            select=(self.head.metric, "max"),
+            log=lambda record: self.log({"model": model, **record}),
+            name=model.replace("_", " "),
+        )
+        return [{"model": model, **record} for record in records]

@@ -1,0 +1,104 @@
+"""What a model costs: parameters, bytes on disk, time for a row. Times are of plain PyTorch in float32."""
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.training.prediction import Rows
+
+BATCH_SIZE = 32
+THROUGHPUT_ROWS = 512
+LATENCY_ROWS = 64
+REPETITIONS = 5
+
+
+def size(folder: Path) -> dict[str, int]:
+    """Return `parameters` and `bytes` of a `save_pretrained` folder; bytes are those of all its files, tokenizer too."""
+    from safetensors import safe_open
+
+    with safe_open(folder / "model.safetensors", framework="numpy") as weights:
+        shapes = [weights.get_slice(name).get_shape() for name in weights.keys()]  # noqa: SIM118 - no mapping
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {
+        "parameters": int(sum(np.prod(shape) for shape in shapes)),
+        "bytes": sum(path.stat().st_size for path in files),
+    }
+
+
+def machine() -> str:
+    """Name the processor and the number of cores this process may use, which timings depend on."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    except OSError:
+        names = []
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{names[0] if names else platform.machine()}, {cores} cores"
+
+
+def compare(models: Mapping[str, tuple[Path, Rows]], *, threads: int) -> dict[str, Any]:
+    """Time models against each other on this machine's processor: for each its folder, and the test rows in its tokens.
+
+    Returns for each model `rows_per_second` at batch 32 over rows sorted by length, `latency_milliseconds` at batch 1
+    and `latency_milliseconds_batch_32`. The models take turns, so that whatever else the machine does hits all of them,
+    and the median of REPETITIONS turns counts.
+    """
+    import torch
+
+    threads_before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    runs = {name: _timed_runs(folder, rows) for name, (folder, rows) in models.items()}
+    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
+    for _ in range(REPETITIONS):
+        for name, (throughput, latency) in runs.items():
+            seconds[name].append((throughput(), latency()))
+    torch.set_num_threads(threads_before)
+    return {name: _figures(turns) for name, turns in seconds.items()}
+
+
+def _figures(turns: list[tuple[float, float]]) -> dict[str, float]:
+    per_row, latency = (statistics.median(column) for column in zip(*turns, strict=True))
+    return {
+        "rows_per_second": round(1 / per_row, 1),
+        "latency_milliseconds": round(1000 * latency, 3),
+        "latency_milliseconds_batch_32": round(1000 * BATCH_SIZE * per_row, 3),
+    }
+
+
+def _timed_runs(folder: Path, rows: Rows) -> tuple[Callable[[], float], Callable[[], float]]:
+    """Return two functions that run the model: seconds a row at batch 32, and median seconds of a single row."""
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    from pipeline.training.batches import pad_rows
+
+    model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+    model.eval()
+    order = np.argsort(rows.lengths, kind="stable")
+    sample = order[_evenly(len(order), THROUGHPUT_ROWS)]
+    batches = [sample[start : start + BATCH_SIZE] for start in range(0, len(sample), BATCH_SIZE)]
+    pad = model.config.pad_token_id
+    padded = [pad_rows([rows[int(row)] for row in batch], pad) for batch in batches]
+    single = [pad_rows([rows[int(row)]], pad) for row in order[_evenly(len(order), LATENCY_ROWS)]]
+
+    def seconds(inputs: tuple[torch.Tensor, torch.Tensor]) -> float:
+        started = time.perf_counter()
+        with torch.inference_mode():
+            model(input_ids=inputs[0], attention_mask=inputs[1])
+        return time.perf_counter() - started
+
+    seconds(padded[-1])  # the first call allocates
+    return (
+        lambda: sum(seconds(batch) for batch in padded) / len(sample),
+        lambda: statistics.median(seconds(row) for row in single),
+    )
+
+
+def _evenly(rows: int, wanted: int) -> np.ndarray:
+    return np.unique(np.linspace(0, rows - 1, min(rows, wanted)).astype(int))

@@ -1,0 +1,180 @@
+"""ingest from end to end: tables, lists and counts that agree, equal bytes for equal rows, one line for bad input."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from ruamel.yaml import YAML
+
+from pipeline.files import InputError, content_hash, read_json
+from pipeline.params import Params, check_params
+from pipeline.stages.ingest import run
+
+ROOT = Path(__file__).parents[2]
+WORDS = ["stone", "river", "lantern", "copper", "meadow", "violin", "harbour", "winter", "pepper", "castle", "marble", "thunder", "velvet", "orchard"]
+ROWS = Path("data/raw/rows.csv")
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data/raw").mkdir(parents=True)
+    (tmp_path / "data/held_out").mkdir()
+    (tmp_path / "data/held_out/none.jsonl").touch()
+    return tmp_path
+
+
+def values(**changes: object) -> dict[str, object]:
+    """Return params.yaml with both datasets read from a local CSV file."""
+    whole = YAML(typ="safe").load((ROOT / "params.yaml").read_text())
+    local = {"path": str(ROWS), "source": {"kind": "file", "format": "csv"}, "only_sources": None}
+    whole["datasets"]["rotten_tomatoes"] |= local | {"split": {"dev": 0.2, "test": 0.3}} | changes
+    whole["datasets"]["imdb"] |= local
+    return whole
+
+
+def params(**changes: object) -> Params:
+    return check_params(values(**changes), Path("params.yaml"))
+
+
+def table(count: int = 50, seed: int = 0) -> list[tuple[str, str, str]]:
+    chance = random.Random(seed)
+    return [(" ".join(chance.choices(WORDS, k=12)), str(i % 2), f"site{i % 3}") for i in range(count)]
+
+
+def write(rows: list[tuple[str, str, str]], path: Path = ROWS) -> None:
+    path.write_text("text,label,source\n" + "".join(f"{','.join(row)}\n" for row in rows), encoding="utf-8")
+
+
+def ingest(section: Params, dataset: str = "rotten_tomatoes", path: Path = ROWS, held_out: str = "none") -> Path:
+    out = Path("data/ingested") / dataset
+    lists = Path("data/held_out")
+    run(
+        section,
+        dataset=dataset,
+        path=path,
+        held_out=lists / f"{held_out}.jsonl",
+        out=out,
+        held_out_out=lists / f"{dataset}.jsonl",
+    )
+    return out
+
+
+def test_what_is_written_agrees_with_itself() -> None:
+    rows = table()
+    write([*rows, rows[0], ("<br />", "0", "site0"), (rows[1][0], "0", "site1"), *[(f"Oh {rows[2][0]} yes", "0", "x")]])
+    out = ingest(params())
+    tables = {name: pq.read_table(out / f"{name}.parquet") for name in ("train", "dev", "test")}
+    report = read_json(out / "report.json")
+    assert report["rows_read"] == 54
+    assert report["splits"] == {name: split.num_rows for name, split in tables.items()}
+    assert report["rows_kept"] == sum(report["splits"].values())
+    assert report["rows_kept"] + sum(item["rows"] for item in report["removed"].values()) == 54
+    assert report["removed"]["duplicate text"]["rows"] == 1
+    assert report["removed"]["empty text"]["rows"] == 1
+    assert report["removed"]["conflicting labels"]["rows"] == 2
+    for split in tables.values():
+        assert [(field.name, str(field.type)) for field in split.schema] == [
+            (name, "string") for name in ("id", "text", "label", "source")
+        ]
+        assert split["id"].to_pylist() == sorted(split["id"].to_pylist())
+        assert set(split["label"].to_pylist()) == {"negative", "positive"}
+    held_out = [json.loads(line) for line in Path("data/held_out/rotten_tomatoes.jsonl").read_text().splitlines()]
+    texts = {row["id"]: row["text"] for name in ("dev", "test") for row in tables[name].to_pylist()}
+    assert {item["id"]: item["text"] for item in held_out} == texts
+
+
+def test_the_held_out_list_grows_from_dataset_to_dataset() -> None:
+    rows = table()
+    write(rows)
+    ingest(params())
+    held_out = Path("data/held_out/rotten_tomatoes.jsonl").read_text().splitlines()
+    reviews = table(200, seed=1)
+    planted = [json.loads(line)["text"] for line in held_out[:3]]
+    write([*reviews, (f"I think {planted[0]}!", "0", "a"), (planted[1][:50], "0", "a"), (planted[2].upper(), "0", "a")])
+    out = ingest(params(), dataset="imdb", held_out="rotten_tomatoes")
+    report = read_json(out / "report.json")
+    assert {reason: item["rows"] for reason, item in report["removed"].items()} == {
+        "contains a held-out text": 2,
+        "phrase of a held-out text": 1,
+    }
+    chained = Path("data/held_out/imdb.jsonl").read_text().splitlines()
+    assert set(held_out) < set(chained)
+    assert len(chained) == len(held_out) + report["splits"]["dev"] + report["splits"]["test"]
+    assert set(pq.read_table(out / "train.parquet")["label"].to_pylist()) == {None}
+
+
+def test_shuffled_rows_give_the_same_bytes() -> None:
+    rows = table(80)
+    rows += [(f"{text} indeed", label, source) for text, label, source in rows[:10]] + rows[:5]
+    write(rows)
+    first = content_hash(ingest(params())), content_hash(Path("data/held_out/rotten_tomatoes.jsonl"))
+    random.Random(3).shuffle(rows)
+    write(rows)
+    assert (content_hash(ingest(params())), content_hash(Path("data/held_out/rotten_tomatoes.jsonl"))) == first
+
+
+def test_only_sources_and_max_rows() -> None:
+    write(table(90))
+    out = ingest(params(only_sources=["site0", "site1"], max_rows=40))
+    report = read_json(out / "report.json")
+    assert report["removed"]["other source"] == {"rows": 30, "examples": []}
+    assert report["removed"]["beyond max_rows"]["rows"] == 20
+    assert len(report["removed"]["beyond max_rows"]["examples"]) == 20
+    assert report["rows_kept"] == 40
+    assert set(pq.read_table(out / "train.parquet")["source"].to_pylist()) == {"site0", "site1"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "changes", "message"),
+    [
+        ([*table(), ("odd", "2", "a")], {}, r"data/raw/rows.csv: row 51: label '2', expected one of \['0', '1'\]"),
+        ([*table(), ("odd", "", "a")], {}, "row 51: label '', expected one of"),
+        ([(text, "1", "a") for text, _, _ in table()], {}, "only one class, 'positive' in 50 rows"),
+        ([("the same", str(i % 2), "a") for i in range(9)], {}, "all 9 rows hold the same text"),
+        ([("<br />", "0", "a"), ("", "1", "a")], {}, "no row has text in column 'text'"),
+        (table(4), {}, "rows.csv: 4 rows are too few to split"),
+        (table(), {"only_sources": ["elsewhere"]}, r"no text from the sources \['elsewhere'\], found .*'site0'"),
+        (table(), {"columns": {"text": "review", "label": "label", "source": None}}, "column 'review' .* is missing"),
+    ],
+)
+def test_rows_that_cannot_be_used(rows: list[tuple[str, str, str]], changes: dict[str, object], message: str) -> None:
+    write(table())
+    before = content_hash(ingest(params()))
+    write(rows)
+    with pytest.raises(InputError, match=message):
+        ingest(params(**changes))
+    assert content_hash(Path("data/ingested/rotten_tomatoes")) == before, "what was good before is still there"
+
+
+def test_a_broken_held_out_list_is_named() -> None:
+    write(table())
+    Path("data/held_out/broken.jsonl").write_text('{"id": "a", "text": "b"}\n["c"]\n')
+    with pytest.raises(InputError, match="broken.jsonl: line 2: expected a JSON object with id and text"):
+        ingest(params(), held_out="broken")
+    with pytest.raises(InputError, match="absent.jsonl: no such file"):
+        ingest(params(), held_out="absent")
+
+
+def test_as_a_command_bad_input_is_one_line_and_exit_code_2(project: Path) -> None:
+    with open("params.yaml", "w") as file:
+        YAML(typ="safe").dump(values(), file)
+    command = [sys.executable, "-m", "pipeline.stages.ingest", "--dataset", "rotten_tomatoes", "--path", str(ROWS)]
+    command += ["--held-out", "data/held_out/none.jsonl", "--out", "data/out", "--held-out-out", "data/out.jsonl"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    ROWS.write_text('text,label,source\nfine,0,a\n"never closed,1,a\n')
+    broken = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert broken.returncode == 2
+    assert broken.stderr.count("\n") == 1
+    assert broken.stderr.startswith(
+        "ingest@rotten_tomatoes: data/raw/rows.csv: row that starts on line 3: broken quote"
+    )
+    write(table())
+    good = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (good.returncode, good.stdout, good.stderr) == (0, "", "")
+    assert sorted(path.name for path in Path("data").iterdir()) == ["held_out", "out", "out.jsonl", "raw"]

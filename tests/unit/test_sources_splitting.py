@@ -1,0 +1,176 @@
+"""Splits do not move when data grow, keep their shares, and share no text."""
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.files import InputError
+from pipeline.params import DatasetParams
+from pipeline.sources.canonical import Removed, Row, canonical_rows
+from pipeline.sources.reading import SourceRows
+from pipeline.sources.splitting import check_splits, split_rows
+
+WORDS = ["stone", "river", "lantern", "copper", "meadow", "violin", "harbour", "winter", "pepper", "castle", "marble", "thunder", "velvet", "orchard"]
+
+
+def dataset(**changes: object) -> DatasetParams:
+    values: dict[str, object] = {
+        "path": "data/raw/rows.csv",
+        "held_out": "none",
+        "source": {"kind": "file", "format": "csv"},
+        "columns": {"text": "text", "label": "label", "source": None},
+        "only_sources": None,
+        "labels": {"0": "negative", "1": "positive"},
+        "split": {"dev": 0.2, "test": 0.3},
+        "decontamination": {"min_letters": 24, "similarity": 0.8, "shingle_words": 3, "permutations": 64},
+        "validation": {
+            "policy": "fail",
+            "max_quarantined_share": 0.0,
+            "min_characters": 1,
+            "max_characters": 1000,
+            "min_label_share": 0.0,
+            "max_damaged_share": 0.0,
+            "min_letter_share": 0.0,
+        },
+        "max_rows": None,
+    }
+    return DatasetParams.model_validate(values | changes)
+
+
+RAW = {"columns": {"text": "text", "label": None, "source": None}, "labels": None}
+
+
+def sentences(count: int, seed: int = 0, words: int = 12) -> list[str]:
+    chance = random.Random(seed)
+    return [" ".join(chance.choice(WORDS) for _ in range(words)) for _ in range(count)]
+
+
+def split(
+    texts: list[str], given_labels: list[str] | None = None, held_out: tuple[str, ...] = (), **changes: object
+) -> tuple[dict[str, list[str]], dict[str, dict[str, object]]]:
+    """Return the texts of each split and the report of what left."""
+    section, removed = dataset(**changes), Removed()
+    labels: list[str | None] = [*given_labels] if given_labels else [str(i % 2) for i in range(len(texts))]
+    raw = SourceRows("rows.csv", [*texts], labels, [None] * len(texts))
+    splits = split_rows(canonical_rows(raw, "rows", section, removed), held_out, section, removed)
+    return {name: [row.text for row in rows] for name, rows in splits.items()}, removed.report()
+
+
+def test_shares_are_those_asked_for() -> None:
+    splits, removed = split(sentences(4000), **RAW)
+    assert removed == {}
+    assert 0.27 < len(splits["test"]) / 4000 < 0.33
+    assert 0.17 < len(splits["dev"]) / 4000 < 0.23
+
+
+def test_max_rows_is_no_sample_of_one_split() -> None:
+    splits, removed = split(sentences(1000), max_rows=300, **RAW)
+    assert sum(map(len, splits.values())) == 300
+    assert removed["beyond max_rows"]["rows"] == 700
+    assert 0.2 < len(splits["test"]) / 300 < 0.4
+
+
+def near_copy(text: str) -> str:
+    return f"{text} indeed"  # 10 of 11 shingles shared
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.data())
+def test_growing_data_never_moves_a_row(data: st.DataObject) -> None:
+    texts = sentences(30)
+    indices = st.integers(0, len(texts) - 1)
+    more = sentences(data.draw(st.integers(0, 10)), seed=1)
+    more += [near_copy(texts[i]) for i in data.draw(st.lists(indices, max_size=8))]
+    more += [texts[i].upper() for i in data.draw(st.lists(indices, max_size=4))]
+    more += [f"{texts[i]} and {texts[j]}" for i, j in data.draw(st.lists(st.tuples(indices, indices), max_size=5))]
+    more += [texts[i][:45] for i in data.draw(st.lists(indices, max_size=5))]
+    before, _ = split(texts, **RAW)
+    after, _ = split(data.draw(st.permutations(texts + more)), **RAW)
+    for name, members in before.items():
+        for other in set(after) - {name}:
+            assert not set(members) & set(after[other]), f"a row moved from {name} to {other}"
+    assert set(before["test"]) <= set(after["test"]), "unlabelled test rows stay for ever"
+
+
+def test_order_does_not_matter() -> None:
+    texts = sentences(100) + [near_copy(text) for text in sentences(20)]
+    assert split(texts, **RAW) == split(texts[::-1], **RAW)
+
+
+def test_no_split_contains_a_text_of_a_more_held_out_one() -> None:
+    texts = sentences(60)
+    texts += [f"Well, {text}! And then some more." for text in texts] + [text[:40] for text in texts]
+    splits, removed = split(texts, **RAW)
+    letters = {name: ["".join(filter(str.isalpha, text.lower())) for text in rows] for name, rows in splits.items()}
+    for lower, upper in (("train", "dev"), ("train", "test"), ("dev", "test")):
+        assert letters[upper]
+        assert not [(a, b) for a in letters[lower] for b in letters[upper] if a in b or b in a]
+    assert sum(map(len, splits.values())) + sum(item["rows"] for item in removed.values()) == len(texts)
+
+
+def test_training_rows_leave_for_the_held_out_list() -> None:
+    texts = sentences(40)
+    trained = split(texts)[0]["train"]
+    lists = (f"Oh, {trained[0]}", trained[1][:40], near_copy(trained[2]), "x " * 20)
+    splits, removed = split(texts, held_out=lists)
+    assert set(trained) - set(splits["train"]) == set(trained[:3])
+    assert removed["phrase of a held-out text"]["rows"] == 2
+    assert removed["contains a held-out text"]["rows"] == 1
+
+
+def test_near_duplicate_by_words_alone_leaves() -> None:
+    text = " ".join(sentences(3, words=20))
+    changed = text.replace(text.split()[30], "elsewhere", 1)
+    trained = split([*sentences(40), text], split={"dev": 0.0, "test": 0.0}, **RAW)[0]["train"]
+    splits, removed = split(trained, held_out=(changed,), split={"dev": 0.0, "test": 0.0}, **RAW)
+    assert removed["near-duplicate of a held-out text"]["rows"] == 1
+    assert text not in splits["train"]
+
+
+def test_a_labelled_test_row_stays_whatever_the_list_says_and_a_raw_one_leaves() -> None:
+    texts = sentences(40)
+    row = split(texts)[0]["test"][0]
+    assert row in split(texts, held_out=(row,))[0]["test"]
+    assert row not in split(texts, held_out=(row,), **RAW)[0]["test"]
+
+
+def test_short_texts_of_the_list_leave_only_by_equality() -> None:
+    texts = [*sentences(30), "Nice film", "a nice film it was"]
+    splits, _ = split(texts, held_out=("nice film!",), split={"dev": 0.0, "test": 0.0}, **RAW)
+    assert "Nice film" not in splits["train"]
+    assert "a nice film it was" in splits["train"]
+
+
+def test_conflicting_labels_leave_together() -> None:
+    texts = sentences(30)
+    conflicts = [near_copy(texts[0]), texts[1].title(), texts[2], texts[3]]
+    labels = [str(i % 2) for i in range(30)] + ["1", "0", "1", "1"]
+    splits, removed = split(texts + conflicts, labels)
+    kept = {text for rows in splits.values() for text in rows}
+    assert not kept & {texts[0], near_copy(texts[0]), texts[1], texts[1].title(), texts[2]}
+    assert texts[3] in kept
+    assert removed["conflicting labels"]["rows"] == 6
+    assert removed["duplicate text"]["rows"] == 1
+
+
+def test_of_equal_texts_the_kept_source_does_not_depend_on_order() -> None:
+    section = dataset(columns={"text": "text", "label": None, "source": "site"}, labels=None)
+    for sources in (["b", "a"], ["a", "b"]):
+        raw = SourceRows("rows.csv", ["one text", "one text", "other"], [None] * 3, [*sources, "c"])
+        assert [row.source for row in canonical_rows(raw, "rows", section, Removed()) if row.text == "one text"] == [
+            "a"
+        ]
+
+
+def test_a_class_that_a_split_lacks_is_named() -> None:
+    row = Row("0" * 16, "text", "negative", "rows")
+    other = row._replace(label="positive")
+    full = {"train": [row, other], "dev": [row, other], "test": [row, other]}
+    check_splits("rows.csv", full, dataset())
+    check_splits("rows.csv", full | {"dev": []}, dataset(split={"dev": 0.0, "test": 0.3}))
+    with pytest.raises(InputError, match=r"rows.csv: 5 rows are too few to split: dev has no row of class 'positive'"):
+        check_splits("rows.csv", full | {"dev": [row]}, dataset())
+    with pytest.raises(InputError, match=r"train has no row, expected at least one"):
+        check_splits("rows.csv", full | {"train": []}, dataset(**RAW))

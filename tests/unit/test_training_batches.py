@@ -1,0 +1,47 @@
+"""Which rows stand in which batch."""
+
+import numpy as np
+import torch
+
+from pipeline.training.batches import Batches, epoch_batches, pad_rows
+
+
+def test_an_epoch_holds_every_row_once_in_batches_of_nearly_equal_length() -> None:
+    lengths = np.random.default_rng(0).integers(2, 60, size=1000)
+    batches = epoch_batches(1000, 16, lengths, np.random.default_rng(1))
+    assert sorted(np.concatenate(batches)) == list(range(1000))
+    assert len(batches) == 63
+    padded = sum(len(batch) * lengths[batch].max() for batch in batches)
+    assert padded < 1.03 * lengths.sum()
+    means = np.array([lengths[batch].mean() for batch in batches])
+    assert np.any(np.diff(means) < 0)
+    assert np.any(np.diff(means) > 0)
+
+
+def test_batches_are_a_function_of_seed_and_step_whatever_step_the_run_begins_at() -> None:
+    def collate(rows: list[int], generator: np.random.Generator) -> dict[str, torch.Tensor]:
+        return {"rows": torch.tensor(rows), "noise": torch.from_numpy(generator.random(len(rows)))}
+
+    def made(start: int) -> list[tuple[list[int], list[float]]]:
+        batches = Batches(range(10), collate, np.arange(10), 3, seed=5, steps=11, start=start)
+        return [(part["rows"].tolist(), part["noise"].tolist()) for batch in batches for part in batch["parts"]]
+
+    assert made(7) == made(0)[7:]
+    first, second = made(0)[:4], made(0)[4:8]
+    assert first != second
+    assert sorted(row for rows, _ in second for row in rows) == list(range(10))
+
+
+def test_micro_batches_share_out_the_rows_of_a_batch() -> None:
+    batches = Batches(
+        range(5), lambda rows, _: {"rows": torch.tensor(rows)}, None, 5, seed=0, steps=1, micro_batches=2
+    )
+    [batch] = batches
+    assert [len(part["rows"]) for part in batch["parts"]] == [3, 2]
+    assert batch["items"] == 5
+
+
+def test_rows_are_padded_on_the_right_to_the_longest() -> None:
+    ids, mask = pad_rows([np.array([5, 6, 7], dtype=np.uint16), np.array([8], dtype=np.uint16)], 9)
+    assert ids.tolist() == [[5, 6, 7], [8, 9, 9]]
+    assert mask.tolist() == [[1, 1, 1], [1, 0, 0]]
