@@ -64,12 +64,13 @@ class Session:
                 raise SystemExit("the flow was cancelled")
             child = start(command)
             self._running.add(child)
-        try:
-            yield child
-        finally:
-            stop(child)
-            with self._changed:
-                self._running.discard(child)
+        with child:  # closes its pipe at the end
+            try:
+                yield child
+            finally:
+                stop(child)
+                with self._changed:
+                    self._running.discard(child)
 
     def cancel(self) -> None:
         """Start nothing more and end what runs."""

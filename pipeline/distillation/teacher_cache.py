@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import PretrainedConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
 from pipeline.distillation.intermediate import LayerOutputs, Layers, layer_outputs
 from pipeline.files import replacing, sha256_of_file, stable_hash, write_json
@@ -155,7 +155,7 @@ def _fill(row: TeacherRow, found: LayerOutputs, index: int, length: int) -> None
         scores[:] = found.attentions[layer][index, :, :length, :length].permute(1, 2, 0).numpy()
 
 
-def _create(folder: Path, lengths: np.ndarray, layers: Layers, teacher: PretrainedConfig) -> TeacherOutputs:
+def _create(folder: Path, lengths: np.ndarray, layers: Layers, teacher: Any) -> TeacherOutputs:
     folder.mkdir(parents=True)
 
     def array(name: str, shape: tuple[int, int], dtype: type) -> np.ndarray:
@@ -165,7 +165,7 @@ def _create(folder: Path, lengths: np.ndarray, layers: Layers, teacher: Pretrain
     width, heads = teacher.hidden_size, teacher.num_attention_heads
     return TeacherOutputs(
         lengths,
-        array("logits", (len(lengths), len(teacher.id2label)), np.float32),
+        array("logits", (len(lengths), teacher.num_labels), np.float32),
         {layer: array(f"hidden_states_{layer}", (tokens, width), np.float16) for layer in layers.hidden_states},
         {layer: array(f"attentions_{layer}", (pairs, heads), np.float16) for layer in layers.attentions},
     )

@@ -5,7 +5,6 @@ on dev; where two settings tie there, the more regularised one stays.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,8 @@ from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from pipeline.evaluation.table import LabelledTexts
+
 # a word of letters and digits, or one character of a script that is written without spaces
 WORD = r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+"
 SMOOTHING = (3.0, 1.0, 0.3, 0.1)
@@ -24,14 +25,6 @@ INVERSE_REGULARISATION = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 INVERSE_REGULARISATION_SOFT = (3.0, 10.0)  # under 3 was never best on dev, and each costs seconds
 MIN_FREQUENCY = 2
 MAX_ITERATIONS = 1000
-
-
-@dataclass(frozen=True)
-class LabelledTexts:
-    """Texts and the index of each one's class, int64 of shape (rows,)."""
-
-    texts: Sequence[str]
-    labels: np.ndarray
 
 
 def majority(train: np.ndarray, test_rows: int) -> np.ndarray:
@@ -91,7 +84,7 @@ def distilled_tfidf_logistic_regression(
 def frozen_encoder_logistic_regression(
     train: np.ndarray, train_labels: np.ndarray, dev: np.ndarray, dev_labels: np.ndarray, test: np.ndarray
 ) -> np.ndarray:
-    """Logistic regression on an encoder's vectors, (rows, width), one array a split; the encoder itself is not trained."""
+    """Logistic regression on the vectors of an encoder that is not trained itself, (rows, width) a split."""
     return _best_on_dev(
         tuple(c / 100 for c in INVERSE_REGULARISATION),  # standardised vectors are far longer than TF-IDF ones
         lambda c: make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=MAX_ITERATIONS)).fit(

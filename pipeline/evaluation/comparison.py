@@ -4,25 +4,24 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.evaluation.significance import paired_difference, percentile_interval, resampled_accuracies
+from pipeline.evaluation.significance import (
+    Bootstrap,
+    paired_difference,
+    percentile_interval,
+    resampled_accuracies,
+)
 
 
-def accuracy_intervals(
-    right: dict[str, np.ndarray], *, samples: int, confidence: float, seed: int
-) -> dict[str, list[float]]:
-    """Return the bootstrap interval of each model's accuracy; `right` is boolean (rows,) a model, over the same rows."""
-    accuracies = resampled_accuracies(np.stack(list(right.values())), samples=samples, seed=seed)
-    return {model: percentile_interval(column, confidence) for model, column in zip(right, accuracies.T, strict=True)}
+def accuracy_intervals(right: dict[str, np.ndarray], bootstrap: Bootstrap) -> dict[str, list[float]]:
+    """Return the interval of each model's accuracy; `right` is boolean (rows,) for each, over the same rows."""
+    accuracies = resampled_accuracies(np.stack(list(right.values())), bootstrap)
+    return {
+        model: percentile_interval(column, bootstrap.confidence)
+        for model, column in zip(right, accuracies.T, strict=True)
+    }
 
 
-def compare(
-    right: dict[str, np.ndarray],
-    predicted: dict[str, np.ndarray],
-    *,
-    samples: int,
-    confidence: float,
-    seed: int,
-) -> dict[str, Any]:
+def compare(right: dict[str, np.ndarray], predicted: dict[str, np.ndarray], bootstrap: Bootstrap) -> dict[str, Any]:
     """Compare the student with its teacher and with every other model; arrays are (rows,) over the same rows.
 
     relative_accuracy: student / teacher.
@@ -30,21 +29,22 @@ def compare(
     agreement: the share of rows on which student and teacher answer alike.
     student_minus_MODEL: a paired difference for each model.
     """
-    bootstrap = {"samples": samples, "confidence": confidence, "seed": seed}
     differences = {
-        f"student_minus_{model}": paired_difference(right["student"], hits, **bootstrap)  # type: ignore[arg-type]
+        f"student_minus_{model}": paired_difference(right["student"], hits, bootstrap)
         for model, hits in right.items()
         if model != "student"
     }
     trio = np.stack([right[model] for model in ("student", "teacher", "undistilled_student")])
     student, teacher, undistilled = (float(hits.mean()) for hits in trio)
-    relative = resampled_accuracies(trio, samples=samples, seed=seed)
+    relative = resampled_accuracies(trio, bootstrap)
     recovered = (student - undistilled) / (teacher - undistilled) if teacher > undistilled else None
     return differences | {
         "relative_accuracy": student / teacher if teacher else 0.0,
-        "relative_accuracy_interval": percentile_interval(_ratio(relative[:, 0], relative[:, 1]), confidence),
+        "relative_accuracy_interval": percentile_interval(_ratio(relative[:, 0], relative[:, 1]), bootstrap.confidence),
         "recovered_share": recovered,
-        "recovered_share_interval": _recovered_interval(relative, confidence) if recovered is not None else None,
+        "recovered_share_interval": _recovered_interval(relative, bootstrap.confidence)
+        if recovered is not None
+        else None,
         "agreement": float(np.mean(predicted["student"] == predicted["teacher"])),
     }
 

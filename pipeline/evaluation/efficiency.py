@@ -19,7 +19,7 @@ REPETITIONS = 5
 
 
 def size(folder: Path) -> dict[str, int]:
-    """Return `parameters` and `bytes` of a `save_pretrained` folder; bytes are those of all its files, tokenizer too."""
+    """Return `parameters` and `bytes` of a `save_pretrained` folder; all its files count, the tokenizer's too."""
     from safetensors import safe_open
 
     with safe_open(folder / "model.safetensors", framework="numpy") as weights:

@@ -1,5 +1,6 @@
 """Sentence vectors of a language model as it is: the mean of its last hidden states."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -29,7 +30,7 @@ class MeanPooled(nn.Module):
         return SimpleNamespace(logits=(states * mask).sum(dim=1) / mask.sum(dim=1))
 
 
-def sentence_vectors(folder: Path, splits: dict[str, Rows], dtype: torch.dtype) -> dict[str, np.ndarray]:
+def sentence_vectors(folder: Path, splits: Mapping[str, Rows], dtype: torch.dtype) -> dict[str, np.ndarray]:
     """Return the vectors of each split's rows, float32 (rows, width), from the encoder in `folder`.
 
     `dtype` is what matrix products are computed in.

@@ -36,7 +36,7 @@ def reliability_table(labels: np.ndarray, probabilities: np.ndarray, bins: int) 
 
 
 def expected_calibration_error(table: Sequence[Mapping[str, float]]) -> float:
-    """Return the mean distance of confidence and accuracy over a reliability table, weighted by rows (Guo 2017, eq. 3)."""
+    """Return the mean distance of confidence and accuracy, weighted by rows. Source: Guo et al. 2017, equation 3."""
     rows = sum(record["rows"] for record in table)
     return sum(record["rows"] * abs(record["confidence"] - record["accuracy"]) for record in table) / rows
 
@@ -46,14 +46,11 @@ def confusion_counts(labels: np.ndarray, predicted: np.ndarray, classes: int) ->
     return [[int(count) for count in row] for row in confusion_matrix(labels, predicted, labels=range(classes))]
 
 
-def slice_metrics(
-    groups: Mapping[str, Sequence[str]], right: Mapping[str, np.ndarray]
-) -> list[dict[str, Any]]:
+def slice_metrics(groups: Mapping[str, Sequence[str]], right: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
     """Return the accuracy of each model on each slice of the rows.
 
     `groups` gives every row's value under each heading ({"source": ["imdb", ...]}), `right` where each model is right,
-    boolean (rows,). Each record has `slice`, `value`, `rows` and one accuracy for every model. A model's gap is its
-    best slice minus its worst.
+    boolean (rows,). Each record has `slice`, `value`, `rows` and one accuracy for every model.
     """
     records = []
     for heading, values in groups.items():

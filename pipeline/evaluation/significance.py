@@ -4,6 +4,7 @@ All models answer the same rows, so rows are resampled for all of them at once: 
 evidence for either.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,15 +12,24 @@ from scipy.optimize import brentq
 from scipy.stats import binomtest, norm
 
 
-def resampled_accuracies(right: np.ndarray, *, samples: int, seed: int) -> np.ndarray:
-    """Return every model's accuracy on `samples` resamples of the rows with replacement, shape (samples, models).
+@dataclass(frozen=True)
+class Bootstrap:
+    """How often rows are resampled, from which seed, and how much of what comes out an interval has to hold."""
+
+    samples: int
+    confidence: float
+    seed: int
+
+
+def resampled_accuracies(right: np.ndarray, bootstrap: Bootstrap) -> np.ndarray:
+    """Return every model's accuracy on resamples of the rows with replacement, shape (samples, models).
 
     `right` is boolean (models, rows). Source: Efron 1979. Rows on which every model does the same are exchangeable, so
     counting how often each pattern is drawn (a multinomial) is the same bootstrap without touching single rows.
     """
     patterns, counts = np.unique(right, axis=1, return_counts=True)
     rows = right.shape[1]
-    drawn = np.random.default_rng(seed).multinomial(rows, counts / rows, size=samples)
+    drawn = np.random.default_rng(bootstrap.seed).multinomial(rows, counts / rows, size=bootstrap.samples)
     return np.asarray(drawn @ patterns.T / rows)
 
 
@@ -28,18 +38,18 @@ def percentile_interval(values: np.ndarray, confidence: float) -> list[float]:
     return [float(bound) for bound in np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])]
 
 
-def paired_difference(first: np.ndarray, second: np.ndarray, *, samples: int, confidence: float, seed: int) -> dict[str, Any]:
+def paired_difference(first: np.ndarray, second: np.ndarray, bootstrap: Bootstrap) -> dict[str, Any]:
     """Return how much more often `first` is right than `second`, boolean arrays (rows,) over the same rows.
 
-    `interval` is the two-sided paired bootstrap interval, `lower_bound` the one-sided bound, both at `confidence`;
-    `p_value` is McNemar's.
+    `interval` is the two-sided paired bootstrap interval, `lower_bound` the one-sided bound, both at the
+    bootstrap's confidence; `p_value` is McNemar's.
     """
-    accuracies = resampled_accuracies(np.stack([first, second]), samples=samples, seed=seed)
+    accuracies = resampled_accuracies(np.stack([first, second]), bootstrap)
     differences = accuracies[:, 0] - accuracies[:, 1]
     return {
         "difference": float(first.mean() - second.mean()),
-        "interval": percentile_interval(differences, confidence),
-        "lower_bound": float(np.quantile(differences, 1 - confidence)),
+        "interval": percentile_interval(differences, bootstrap.confidence),
+        "lower_bound": float(np.quantile(differences, 1 - bootstrap.confidence)),
         "p_value": mcnemar(first, second),
     }
 
@@ -56,7 +66,7 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def not_worse(candidate: np.ndarray, champion: np.ndarray, *, margin: float, confidence: float) -> dict[str, Any]:
-    """Test whether the candidate's accuracy lies above the champion's minus `margin`; with margin 0, whether it is better.
+    """Test that the candidate's accuracy lies above the champion's minus `margin`; with margin 0, that it is better.
 
     Both are boolean (rows,), true where the model is right, over the same rows. The test is Tango's score test for
     paired proportions (Tango 1998, Statistics in Medicine 17), one-sided, with half a row of continuity correction: a

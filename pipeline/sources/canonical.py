@@ -125,8 +125,3 @@ def write_rows(path: Path, rows: list[Row]) -> None:
     columns = list(zip(*sorted(rows), strict=True)) or [()] * len(SCHEMA)
     arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
     pq.write_table(pa.Table.from_arrays(arrays, schema=SCHEMA), path, compression="zstd")
-
-
-def read_rows(path: Path) -> list[Row]:
-    """Read a canonical table."""
-    return [Row(**row) for row in pq.read_table(path, schema=SCHEMA).to_pylist()]

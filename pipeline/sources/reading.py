@@ -1,6 +1,7 @@
 """Any source as three plain columns, all of them read through `datasets.load_dataset`."""
 
 import csv
+import glob
 import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -82,10 +83,12 @@ def _parquet_columns(file: Path, columns: ColumnsParams) -> list[str]:
     if not file.stat().st_size:
         raise InputError(f"{file}: empty file, expected rows")
     try:
-        found = pq.read_schema(file).names
+        metadata = pq.read_metadata(file)
     except pa.ArrowInvalid as error:
         raise InputError(f"{file}: not a Parquet file ({' '.join(str(error).split())})") from None
-    check_columns(file, found, columns)
+    if not metadata.num_rows:
+        raise InputError(f"{file}: no rows, expected some")
+    check_columns(file, metadata.schema.to_arrow_schema().names, columns)
     return list(dict.fromkeys(filter(None, columns.model_dump().values())))
 
 
@@ -95,9 +98,13 @@ def _load_file(builder: str, file: Path, **options: Any) -> pa.Table:
     # a cache of its own: an old one would decide by the file's time whether to look at the file at all
     with tempfile.TemporaryDirectory() as cache:
         try:
-            return _load(builder, data_files=str(file), split="train", cache_dir=cache, **options)
+            return _load(
+                builder, data_files=glob.escape(str(file.absolute())), split="train", cache_dir=cache, **options
+            )
         except DatasetGenerationError as error:
             cause = error.__cause__ or error
+            if isinstance(cause, OSError):  # a full disk is nothing that the file could help
+                raise cause from None
             raise InputError(f"{file}: not readable as {builder} ({' '.join(str(cause).split())})") from None
 
 

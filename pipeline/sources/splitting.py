@@ -86,7 +86,7 @@ class _Overlap:
 
 
 def _key(characters: Characters, i: int, text: str) -> bytes:
-    """Return the hash that decides a row's split: of its letters, so that case and punctuation do not; else its text."""
+    """Return the hash that decides a row's split: of its letters, so that case does not count, or of its text."""
     codes = characters.codes[characters.offsets[i] : characters.offsets[i + 1]]
     return hashlib.sha256(codes.astype("<u4").tobytes() if len(codes) else text.encode("utf-32-le")).digest()
 

@@ -73,7 +73,7 @@ def check_delimited(path: Path, text: str, columns: ColumnsParams, delimiter: st
         csv.field_size_limit(previous_limit)
 
 
-def _rows_with_lines(path: Path, rows: "_csv._reader") -> Iterator[tuple[int, list[str]]]:
+def _rows_with_lines(path: Path, rows: "_csv.Reader") -> Iterator[tuple[int, list[str]]]:
     while True:
         line = rows.line_num + 1
         try:

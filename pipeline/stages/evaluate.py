@@ -24,41 +24,53 @@ def run(
     reliability: Path,
 ) -> None:
     """Measure the student of a task beside its teacher and the baselines."""
+    import numpy as np
     from threadpoolctl import threadpool_limits
 
-    from pipeline.evaluation import evaluation
-    from pipeline.evaluation.contenders import Contenders
-    from pipeline.evaluation.table import read_table
+    from pipeline.evaluation import outcome
+    from pipeline.evaluation.contenders import baseline_predictions, network_logits
+    from pipeline.evaluation.table import read_labelled_texts, read_texts
     from pipeline.files import write_json
-    from pipeline.tokenization.ragged import TokenRows
+    from pipeline.tokenization.ragged import TokenRows, open_array
     from pipeline.training import runtime
 
-    settings, dtype = params.tasks[task], runtime.prepare(params.runtime)
-    tables = {split: read_table(rows / f"{split}.parquet", settings.labels) for split in ("train", "dev", "test")}
-    contenders = Contenders(
-        tables,
-        teacher_tokens={split: TokenRows.load(tokens / "teacher" / split) for split in tables},
-        student_tokens=TokenRows.load(tokens / "student" / "test"),
-        transfer=transfer,
-        soft_labels=soft_labels,
+    labels, dtype = params.tasks[task].labels, runtime.prepare(params.runtime)
+    splits = {split: read_labelled_texts(rows / f"{split}.parquet", labels) for split in ("train", "dev", "test")}
+    teacher_rows = {split: TokenRows.load(tokens / "teacher" / split) for split in splits}
+    student_test = TokenRows.load(tokens / "student" / "test")
+    test = splits["test"]
+
+    logits = network_logits(
+        {
+            "teacher": (teacher, teacher_rows["test"]),
+            "student": (student, student_test),
+            "undistilled_student": (undistilled, student_test),
+        }
     )
-    with threadpool_limits(params.runtime.threads):
-        logits = contenders.networks({"teacher": teacher, "student": student, "undistilled_student": undistilled})
-        baselines = contenders.baselines(pretrained, classes=len(settings.labels), dtype=dtype)
-    result = evaluation.evaluate(
+    with threadpool_limits(params.runtime.threads):  # scikit-learn's sums depend on them as torch's do
+        baselines = baseline_predictions(
+            splits,
+            tokens=teacher_rows,
+            pretrained=pretrained,
+            transfer=read_texts(transfer),
+            teacher_logits=np.concatenate([open_array(soft_labels / f"{name}.npy") for name in ("train", "transfer")]),
+            dtype=dtype,
+        )
+
+    found = outcome.evaluation_outcome(
         task,
-        tables["test"],
+        test,
         logits,
         baselines,
-        labels=settings.labels,
+        labels=labels,
         folders={"teacher": teacher, "student": student},
-        settings=settings.evaluate,
+        settings=params.tasks[task].evaluate,
         seed=params.runtime.seed,
     )
-    evaluation.write_predictions(predictions, tables["test"], logits, baselines, settings.labels)
-    evaluation.write_confusion(confusion, tables["test"].labels, logits["student"], settings.labels)
-    evaluation.write_reliability(reliability, result["reliability"])
-    write_json(out, result)
+    outcome.write_predictions(predictions, test, logits, baselines, labels)
+    outcome.write_confusion(confusion, test, logits["student"], labels)
+    outcome.write_reliability(reliability, found["reliability"])
+    write_json(out, found)
 
 
 if __name__ == "__main__":

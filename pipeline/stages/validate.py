@@ -33,9 +33,8 @@ def run(
     with replacing(out) as passed, replacing(quarantine) as aside:
         left = set_rows_aside(rows, reasons, passed, aside)
         found = summarize(outcomes, measures, left, checks)
-        text = render_page(dataset, found, aside)
+        write_text(page, render_page(dataset, found, aside))
         write_json(summary, found)
-        write_text(page, text)
 
 
 if __name__ == "__main__":

@@ -9,14 +9,14 @@ from torch import Tensor
 from pipeline.distillation.losses import attention_loss, hard_label_loss, hidden_state_loss, logit_mse, soft_label_loss
 
 
-def test_soft_label_loss_is_the_hand_computed_value():
+def test_soft_label_loss_is_the_hand_computed_value() -> None:
     # teacher (ln 3, 0) is (3/4, 1/4); student (0, 0) is (1/2, 1/2)
     divergence = 0.75 * math.log(0.75 / 0.5) + 0.25 * math.log(0.25 / 0.5)
     found = soft_label_loss(torch.tensor([[0.0, 0.0]]), torch.tensor([[math.log(3), 0.0]]), temperature=1.0)
     assert found.tolist() == pytest.approx([divergence], rel=1e-6)
 
 
-def test_soft_label_loss_divides_by_the_temperature_and_multiplies_by_its_square():
+def test_soft_label_loss_divides_by_the_temperature_and_multiplies_by_its_square() -> None:
     # at T = 2 the teacher's 2 ln 3 is ln 3 again, and the divergence counts four times
     divergence = 0.75 * math.log(1.5) + 0.25 * math.log(0.5)
     found = soft_label_loss(torch.tensor([[0.0, 0.0]]), torch.tensor([[2 * math.log(3), 0.0]]), temperature=2.0)
@@ -24,38 +24,38 @@ def test_soft_label_loss_divides_by_the_temperature_and_multiplies_by_its_square
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
-def test_soft_label_loss_is_zero_for_equal_logits(temperature):
+def test_soft_label_loss_is_zero_for_equal_logits(temperature) -> None:
     logits = torch.tensor([[1.5, -2.0, 0.25], [100.0, -100.0, 3.0]])
     assert soft_label_loss(logits, logits, temperature).tolist() == [0.0, 0.0]
     shifted = soft_label_loss(logits, logits + 5.0, temperature)  # a softmax does not see a shift
     assert shifted.tolist() == pytest.approx([0.0, 0.0], abs=1e-4)
 
 
-def test_logit_mse_is_the_hand_computed_value():
+def test_logit_mse_is_the_hand_computed_value() -> None:
     found = logit_mse(torch.tensor([[1.0, 2.0], [0.0, 0.0]]), torch.tensor([[3.0, 1.0], [0.0, 0.0]]))
     assert found.tolist() == [2.5, 0.0]  # ((1 - 3)² + (2 - 1)²) / 2
 
 
-def test_hard_label_loss_is_cross_entropy_and_zero_without_a_label():
+def test_hard_label_loss_is_cross_entropy_and_zero_without_a_label() -> None:
     logits = torch.tensor([[math.log(3), 0.0], [math.log(3), 0.0], [9.0, -9.0]])
     found = hard_label_loss(logits, torch.tensor([0, 1, -1]))
     assert found.tolist() == pytest.approx([-math.log(0.75), -math.log(0.25), 0.0])
 
 
-def test_hidden_state_loss_is_the_hand_computed_value():
+def test_hidden_state_loss_is_the_hand_computed_value() -> None:
     # one row of two tokens, student width 1, teacher width 2, W_h = (1, 2)
     student, teacher = torch.tensor([[[1.0], [2.0]]]), torch.tensor([[[0.0, 0.0], [2.0, 5.0]]])
     found = hidden_state_loss(student, teacher, torch.tensor([[1.0, 2.0]]), torch.tensor([[1, 1]]))
     assert found.tolist() == [1.5]  # tokens: (1² + 2²) / 2 and (0² + 1²) / 2, their mean
 
 
-def test_attention_loss_is_the_hand_computed_value():
+def test_attention_loss_is_the_hand_computed_value() -> None:
     # one row of one token, two heads: differences 1 and 3
     student, teacher = torch.tensor([[[[1.0]], [[4.0]]]]), torch.tensor([[[[0.0]], [[1.0]]]])
     assert attention_loss(student, teacher, torch.tensor([[1]])).tolist() == [5.0]  # (1 + 9) / 2
 
 
-def test_padding_contributes_exactly_zero():
+def test_padding_contributes_exactly_zero() -> None:
     torch.manual_seed(0)
     mask = torch.tensor([[1, 1, 0, 0]])
     hidden, scores = torch.randn(1, 4, 3), torch.randn(1, 2, 4, 4)
@@ -94,7 +94,7 @@ def _example() -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     return inputs, {name: weight.requires_grad_() for name, weight in weights.items()}
 
 
-def test_one_batch_equals_micro_batches_in_gradient():
+def test_one_batch_equals_micro_batches_in_gradient() -> None:
     inputs, weights = _example()
     whole = torch.autograd.grad(_losses(slice(0, 6), inputs, weights), list(weights.values()))
     parts = [
@@ -105,7 +105,7 @@ def test_one_batch_equals_micro_batches_in_gradient():
         torch.testing.assert_close(torch.stack(pieces).sum(dim=0), gradient)
 
 
-def test_gradients_are_those_of_finite_differences():
+def test_gradients_are_those_of_finite_differences() -> None:
     inputs, weights = _example()
     gradients = torch.autograd.grad(_losses(slice(0, 6), inputs, weights), list(weights.values()))
     step = 1e-2

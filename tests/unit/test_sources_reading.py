@@ -82,8 +82,11 @@ def test_a_changed_file_is_read_again() -> None:
 
 
 @pytest.mark.parametrize("name", ["with [1] brackets*.csv", ".hidden.csv", "__x/a b.csv"])
-def test_file_names_are_names_not_patterns(name: str) -> None:
-    path = Path("data/raw") / name
+def test_file_names_are_names_not_patterns(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Path("project [2]*")
+    home.mkdir()
+    monkeypatch.chdir(home)
+    path = Path(name)
     path.parent.mkdir(exist_ok=True)
     path.write_text("text,label\none,0\n")
     assert read_source(LocalSource(kind="file", format="csv"), path, COLUMNS).texts == ["one"]

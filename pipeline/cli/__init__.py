@@ -1,0 +1,125 @@
+"""`stillhouse …`: what people type. Each command's work is a module of this package, imported when it is called."""
+
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from typer.core import TyperGroup
+
+from pipeline.files import InputError, read_json
+
+
+class Commands(TyperGroup):
+    """Turns what went wrong into one line and an exit code: 2 for the user's input, 1 for a failure."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was named."""
+        try:
+            return super().invoke(ctx)
+        except (InputError, OSError) as error:
+            if os.environ.get("STILLHOUSE_DEBUG"):
+                traceback.print_exc()
+            line = error if isinstance(error, InputError) else f"{error.filename or 'the system'}: {error.strerror}"
+            print(f"stillhouse: {line}", file=sys.stderr)
+            raise typer.Exit(2 if isinstance(error, InputError) else 1) from None
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="From raw text to a language model, a teacher, a small fast student and a registered model.",
+)
+
+
+@app.callback()
+def options(debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False) -> None:
+    """Read the options that stand before every command."""
+    if debug:
+        os.environ["STILLHOUSE_DEBUG"] = "1"  # the stages read it too
+
+
+@app.command()
+def run(targets: Annotated[list[str] | None, typer.Argument(help="Stages; all of them by default.")] = None) -> None:
+    """Check params.yaml, run every stage that changed, end with the table."""
+    from pipeline.cli.run import run_project
+
+    raise typer.Exit(run_project(targets or []))
+
+
+@app.command()
+def quick(recipe: Annotated[Path, typer.Argument(help="Which parameters to scale down.")] = Path("params.yaml")) -> None:
+    """Run the same chain on a small share of the data, in .stillhouse/quick."""
+    from pipeline.cli.quick import enter_quick_copy
+    from pipeline.cli.run import run_project
+
+    enter_quick_copy(recipe)
+    raise typer.Exit(run_project([]))
+
+
+@app.command()
+def report() -> None:
+    """Print the closing table of the last run again."""
+    from pipeline.evaluation.report import closing_table
+
+    Console().print(closing_table(read_json(Path("reports/summary.json"))))
+
+
+@app.command()
+def use(
+    recipe: Annotated[Path | None, typer.Argument(help="A whole params.yaml, such as those in recipes/.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Your rows: .csv, .tsv, .jsonl or .parquet.")] = None,
+    text: Annotated[str | None, typer.Option(help="The column that holds the text.")] = None,
+    label: Annotated[str | None, typer.Option(help="The column that holds the label.")] = None,
+    name: Annotated[str | None, typer.Option(help="What to call the dataset; the file's name by default.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace params.yaml even if its edits get lost.")] = False,
+) -> None:
+    """Make a recipe the params.yaml, or write one for data of your own."""
+    from pipeline.cli.recipe import use_recipe
+
+    if recipe is not None and data is None:
+        use_recipe(recipe, force)
+    elif recipe is None and data is not None and text is not None and label is not None:
+        from pipeline.cli.own_data import use_data
+
+        use_data(data, text=text, label=label, name=name, force=force)
+    else:
+        raise InputError("use: expected either RECIPE.yaml, or --data FILE --text COLUMN --label COLUMN")
+
+
+@app.command()
+def predict(
+    texts: Annotated[list[str], typer.Argument(help="What to label.")],
+    task: Annotated[str | None, typer.Option(help="Which task of params.yaml; not needed where there is one.")] = None,
+) -> None:
+    """Label texts with the champion: one JSON object a line."""
+    from pipeline.params import load_params
+    from pipeline.registry import champion
+
+    tasks = sorted(load_params(Path("params.yaml")).tasks)
+    if task is None and len(tasks) > 1:
+        raise InputError(f"--task: expected one of {tasks}, got none")
+    for answer in champion.predict(task or tasks[0], texts):
+        print(json.dumps(answer, ensure_ascii=False))
+
+
+@app.command()
+def doctor() -> None:
+    """Print what the bits of a result depend on, here and now."""
+    from pipeline.cli.doctor import examine
+
+    examine()
+
+
+@app.command()
+def ui() -> None:
+    """Show MLflow's and Prefect's own pages on loopback until Ctrl-C."""
+    from pipeline.cli.pages import show_pages
+
+    show_pages()

@@ -1,0 +1,5 @@
+"""`python -m pipeline.cli` is `stillhouse`."""
+
+from pipeline.cli import app
+
+app(prog_name="stillhouse")

@@ -1,0 +1,55 @@
+"""What a run needs besides valid parameters, asked before the first stage: files, packages, a place to write, room."""
+
+import importlib.metadata
+import os
+import shutil
+from pathlib import Path
+
+from pipeline.files import InputError
+from pipeline.params import Params
+
+WRITTEN = (".", ".dvc", ".stillhouse", "data", "models", "reports")
+ROOM = 2 * 2**30  # bytes; a run of the default leaves about half of that in data/, models/ and the two caches
+
+
+def check_project() -> None:
+    """Raise InputError unless the current folder is a project."""
+    for name in ("dvc.yaml", "params.yaml", ".dvc/config"):
+        if not Path(name).exists():
+            raise InputError(f"{name}: not in {Path.cwd()}, expected to be started in the project's folder")
+
+
+def check_surroundings(params: Params) -> None:
+    """Raise InputError naming what is missing: a file, a package, the right to write, room on the disk."""
+    check_project()
+    for name, dataset in params.datasets.items():
+        _check_path(f"datasets.{name}.path", dataset.path)
+        if dataset.source.kind == "package":
+            _check_package(f"datasets.{name}.source.package", dataset.source.package)
+    _check_path("init_from.path", params.init_from.path)
+    if params.init_from.kind == "package":
+        _check_package("init_from.package", params.init_from.package)
+    for folder in map(Path, WRITTEN):
+        if folder.exists() and not os.access(folder, os.W_OK | os.X_OK):
+            raise InputError(f"{folder.resolve()}: not writable by user {os.getuid()}, expected a folder one may write to")
+    free = shutil.disk_usage(".").free
+    if free < ROOM:
+        raise InputError(
+            f"{Path.cwd()}: {free / 2**30:.1f} GB free on this disk, expected at least {ROOM / 2**30:.0f} GB for a run"
+        )
+
+
+def _check_path(key: str, path: str) -> None:
+    if Path(path).exists():
+        return
+    remedy = "`dvc pull` fetches it" if Path(f"{path}.dvc").exists() else "expected a file or folder of the project"
+    raise InputError(f"params.yaml: {key}: {path}: no such file, {remedy}")
+
+
+def _check_package(key: str, package: str) -> None:
+    try:
+        importlib.metadata.distribution(package)
+    except importlib.metadata.PackageNotFoundError:
+        raise InputError(
+            f"params.yaml: {key}: {package} is not installed, expected it in this environment"
+        ) from None

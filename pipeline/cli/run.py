@@ -1,0 +1,91 @@
+"""`stillhouse run`: a checked `dvc repro` that one can watch, with exit codes that mean something."""
+
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from rich.console import Console
+
+from pipeline.cli.preflight import check_project, check_surroundings
+from pipeline.cli.progress import Progress, planned_stages
+from pipeline.drivers import (
+    dvc,
+    failure,
+    forget_failures,
+    is_chatter,
+    outcome_in,
+    record_seconds,
+    run_lock,
+    start,
+    stop,
+)
+from pipeline.files import read_json
+from pipeline.params import load_params, read_yaml
+
+
+def run_project(targets: list[str]) -> int:
+    """Check everything, run the stages that `targets` need (all without targets), print the table, return the exit code.
+
+    0 done, 1 a failure, 2 something wrong with the user's input, 130 and 143 ended by Ctrl-C and SIGTERM; whatever the
+    end, no process is left behind.
+    """
+    signal.signal(signal.SIGTERM, _terminated)
+    check_project()
+    check_surroundings(load_params(Path("params.yaml")))
+    stages = planned_stages()
+    with run_lock("stillhouse run", lambda line: print(line, file=sys.stderr)):
+        code, line = _reproduce(targets, stages)
+        if code == 0:
+            _order_lock(stages)
+    if code:
+        print(f"stillhouse: {line}", file=sys.stderr)
+    elif not targets:
+        _print_table()
+    return code
+
+
+def _reproduce(targets: list[str], stages: dict[str, str]) -> tuple[int, str]:
+    """Run DVC; return its exit code and for a failure the one line that says why."""
+    forget_failures()
+    lines: list[str] = []
+    with start(dvc("repro", *targets)) as process, Progress(stages, whole=not targets) as progress:
+        assert process.stdout is not None
+        try:
+            for line in map(str.rstrip, process.stdout):
+                lines.append(line)
+                if announced := outcome_in(line):
+                    progress.stage(*announced)
+                elif not is_chatter(line):
+                    progress.line(line)
+            code = process.wait()
+        finally:
+            stop(process)
+        failed = progress.current
+        progress.stage_ended()
+    record_seconds({stage: seconds for stage, seconds in progress.seconds.items() if code == 0 or stage != failed})
+    return failure(failed, lines) if code else (0, "")
+
+
+def _order_lock(stages: dict[str, str]) -> None:
+    """Make dvc.lock canonical where it is not: `flows.graph` does it, in a process because it imports DVC."""
+    lock = Path("dvc.lock")
+    if lock.is_file() and list(read_yaml(lock).get("stages", {})) != list(stages):
+        with start([sys.executable, "-m", "flows.graph"]) as process:
+            try:
+                output, _ = process.communicate()
+            finally:
+                stop(process)
+            if process.returncode:
+                raise RuntimeError(f"dvc.lock: could not be put in order: {output.strip()}")
+
+
+def _print_table() -> None:
+    from pipeline.evaluation.report import closing_table
+
+    Console().print(closing_table(read_json(Path("reports/summary.json"))))
+
+
+def _terminated(signum: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + signum)

@@ -1,0 +1,151 @@
+"""Charts as SVG text to stand in a page: text stays text, colours are the page's own, equal figures give equal bytes.
+
+matplotlib, because it comes with MLflow; what draws in the browser would put megabytes of script into every page.
+"""
+
+import io
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# matplotlib wants fixed colours, the page has light and dark ones: these stand for the page's and are exchanged for them
+TEXT, MUTED, LINE, FIRST, SECOND, THIRD = (f"#00000{digit}" for digit in range(1, 7))
+PAGE_COLOURS = {
+    TEXT: "currentColor",
+    MUTED: "var(--muted)",
+    LINE: "var(--line)",
+    FIRST: "var(--first)",
+    SECOND: "var(--second)",
+    THIRD: "var(--third)",
+}
+STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "stillhouse",
+    "font.size": 10,
+    "text.color": TEXT,
+    "axes.labelcolor": MUTED,
+    "axes.edgecolor": LINE,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": LINE,
+    "grid.linewidth": 0.6,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "legend.frameon": False,
+    "axes.formatter.useoffset": False,
+}
+WIDTH = 5.0  # inches: 360 points, so that letters keep their size on a phone
+
+
+class Measured(NamedTuple):
+    """A model's accuracy and its interval; `colour` tells networks from baselines."""
+
+    name: str
+    accuracy: float
+    interval: tuple[float, float]
+    colour: str
+
+
+class Cost(NamedTuple):
+    """What a network costs and what it gives."""
+
+    name: str
+    parameters: int
+    accuracy: float
+    rows_per_second: float
+
+
+class Curve(NamedTuple):
+    """A figure over the steps of a run."""
+
+    name: str
+    steps: Sequence[int]
+    values: Sequence[float]
+    colour: str
+    dashed: bool
+
+
+def accuracy_chart(models: Sequence[Measured], name: str) -> str:
+    """Draw each model's accuracy with its interval, best on top; `name` keeps the ids inside the page apart."""
+    ordered = sorted(models, key=lambda model: (model.accuracy, model.name))
+    figure, axes = _figure(height=0.6 + 0.32 * len(ordered))
+    for position, model in enumerate(ordered):
+        axes.plot([100 * bound for bound in model.interval], [position] * 2, color=model.colour, linewidth=2.5)
+        axes.plot([100 * model.accuracy], [position], "o", color=model.colour, markersize=6)
+    axes.set_yticks(range(len(ordered)), [f"{model.name}  {model.accuracy:.1%}" for model in ordered], color=TEXT)
+    axes.set_ylim(-0.6, len(ordered) - 0.4)
+    axes.set_xlabel("accuracy on test, %")
+    axes.grid(axis="y", visible=False)
+    return _svg(figure, name)
+
+
+def curves_chart(curves: Sequence[Curve], label: str, name: str) -> str:
+    """Draw figures over steps."""
+    figure, axes = _figure(height=2.8)
+    for curve in curves:
+        style: dict[str, Any] = {"color": curve.colour, "linestyle": "--" if curve.dashed else "-"}
+        axes.plot(curve.steps, curve.values, linewidth=1.6, marker="o" if curve.dashed else "", markersize=3, **style)
+        axes.plot([], [], label=curve.name, **style)
+    axes.set_xlabel("step")
+    axes.set_ylabel(label)
+    axes.legend(labelcolor=TEXT, fontsize=9)
+    return _svg(figure, name)
+
+
+def reliability_chart(table: Sequence[dict[str, float]], name: str) -> str:
+    """Draw accuracy over confidence with the diagonal, on which a well-calibrated model lies; area shows rows."""
+    figure, axes = _figure(height=3.0)
+    most = max(record["rows"] for record in table)
+    confidence = [record["confidence"] for record in table]
+    low = min(confidence + [record["accuracy"] for record in table]) - 0.05
+    axes.plot([low, 1], [low, 1], color=MUTED, linestyle=":", linewidth=1.2)
+    axes.plot(confidence, [record["accuracy"] for record in table], color=FIRST, linewidth=1.4)
+    sizes = [15 + 120 * record["rows"] / most for record in table]
+    axes.scatter(confidence, [record["accuracy"] for record in table], s=sizes, color=FIRST)
+    axes.set_xlabel("confidence")
+    axes.set_ylabel("accuracy")
+    return _svg(figure, name)
+
+
+def cost_chart(models: Sequence[Cost], name: str) -> str:
+    """Draw accuracy over parameters (logarithmic); area and the words beside each point show rows per second."""
+    figure, axes = _figure(height=2.8)
+    fastest = max(model.rows_per_second for model in models)
+    for model, colour in zip(models, (SECOND, FIRST), strict=True):
+        millions, accuracy = model.parameters / 1e6, 100 * model.accuracy
+        axes.scatter([millions], [accuracy], s=30 + 400 * model.rows_per_second / fastest, color=colour)
+        words = f"{model.name}\n{model.rows_per_second:,.0f} rows/s"
+        axes.annotate(words, (millions, accuracy), xytext=(0, 16), textcoords="offset points", ha="center", color=TEXT)
+    axes.set_xscale("log")
+    axes.margins(x=0.35, y=0.6)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.xaxis.set_minor_formatter(lambda value, _: "")
+    axes.set_xlabel("million parameters")
+    axes.set_ylabel("accuracy on test, %")
+    return _svg(figure, name)
+
+
+def _figure(height: float) -> tuple[Figure, Axes]:
+    with matplotlib.rc_context(STYLE):  # type: ignore[arg-type]  # the stubs list every key, one by one
+        figure = Figure(figsize=(WIDTH, height), layout="constrained")
+        return figure, figure.add_subplot()
+
+
+def _svg(figure: Figure, name: str) -> str:
+    """Return the figure as an <svg> element, its ids made unique in the page by `name`."""
+    buffer = io.StringIO()
+    with matplotlib.rc_context(STYLE):  # type: ignore[arg-type]
+        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r'(\sid="|url\(#|xlink:href="#)', rf"\g<1>{name}-", svg)
+    for placeholder, colour in PAGE_COLOURS.items():
+        svg = svg.replace(placeholder, colour)
+    return svg

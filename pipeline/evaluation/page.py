@@ -1,0 +1,142 @@
+"""reports/index.html: everything a run produced, on one page that needs no network."""
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from pipeline.evaluation import charts
+from pipeline.evaluation.report import conclusions, display_name
+from pipeline.files import read_json
+from pipeline.params import Params
+
+ERRORS_SHOWN = 10
+SHOWN_CHARACTERS = 300
+Records = list[dict[str, Any]]
+
+
+def index_page(reports: Path, params: Params, summary: dict[str, Any]) -> str:
+    """Return the page as HTML that stands alone; texts of the data are quoted with every character escaped.
+
+    `summary` is what `report.summary` returned; all else is read from `reports`.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals["display_name"] = display_name
+    pretraining = _history(reports / "pretrain" / "history.json")
+    return environment.get_template("page.html").render(
+        datasets=_datasets(reports, params),
+        corpus=params.corpus.dataset,
+        weights=params.init_from,
+        pretraining=pretraining,
+        pretraining_chart=_loss_chart(pretraining, "pretrain"),
+        continued=_optional(reports / "pretrain" / "comparison.json"),
+        tasks={name: _task(reports / name, name, params, task) for name, task in summary["tasks"].items()},
+    )
+
+
+def _task(folder: Path, name: str, params: Params, summary: dict[str, Any]) -> dict[str, Any]:
+    evaluation = read_json(folder / "evaluation.json")
+    models = _models(evaluation)
+    costs = [_cost(model, summary[model]) for model in ("teacher", "student")]
+    finetuning, distillation = _history(folder / "finetune.json"), _history(folder / "distill.json")
+    return {
+        "summary": summary,
+        "evaluation": evaluation,
+        "dataset": params.tasks[name].dataset,
+        "conclusions": conclusions(summary),
+        "timings": read_json(folder / "registered.json")["timings"],
+        "models": models,
+        "accuracy_chart": Markup(charts.accuracy_chart([_measured(*model) for model in models], f"{name}-accuracy")),
+        "cost_chart": Markup(charts.cost_chart(costs, f"{name}-cost")),
+        "reliability_chart": Markup(charts.reliability_chart(evaluation["reliability"], f"{name}-reliability")),
+        "curves": {
+            "Teacher, loss": _loss_chart(finetuning, f"{name}-finetune"),
+            "Teacher, accuracy on dev": _accuracy_chart(finetuning, f"{name}-finetune-accuracy"),
+            "Student, loss": _loss_chart(distillation, f"{name}-distill"),
+            "Student, accuracy on dev": _accuracy_chart(distillation, f"{name}-distill-accuracy"),
+        },
+        "errors": _errors(folder / "predictions.parquet", evaluation["labels"]),
+    }
+
+
+def _models(evaluation: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    networks = [(name, evaluation[name]) for name in ("teacher", "student")]
+    return sorted(networks + list(evaluation["baselines"].items()), key=lambda model: -model[1]["accuracy"])
+
+
+def _measured(name: str, figures: dict[str, Any]) -> charts.Measured:
+    colour = {"teacher": charts.SECOND, "student": charts.FIRST}.get(name, charts.MUTED)
+    low, high = figures["interval"]
+    return charts.Measured(display_name(name), figures["accuracy"], (low, high), colour)
+
+
+def _cost(name: str, figures: dict[str, Any]) -> charts.Cost:
+    return charts.Cost(name, figures["parameters"], figures["accuracy"], figures["rows_per_second"])
+
+
+def _loss_chart(history: Records, name: str) -> Markup | None:
+    curves = _curves(history, "loss", ("train", "dev"))
+    return Markup(charts.curves_chart(curves, "loss", f"{name}-loss")) if curves else None
+
+
+def _accuracy_chart(history: Records, name: str) -> Markup | None:
+    curves = _curves(history, "accuracy", ("dev",))
+    return Markup(charts.curves_chart(curves, "accuracy", name)) if curves else None
+
+
+def _curves(history: Records, figure: str, splits: tuple[str, ...]) -> list[charts.Curve]:
+    """Return one curve for each model and split that has the figure; dev, which is read rarely, is dashed with dots."""
+    curves = []
+    models = list(dict.fromkeys(record.get("model", "") for record in history))
+    for model, colour in zip(models, (charts.FIRST, charts.SECOND, charts.THIRD), strict=False):
+        for split in splits:
+            points = [
+                (record["step"], record[figure])
+                for record in history
+                if record.get("model", "") == model and record["split"] == split and figure in record
+            ]
+            if points:
+                steps, values = zip(*points, strict=True)
+                label = f"{display_name(model)}, {split}" if model else split
+                curves.append(charts.Curve(label, steps, values, colour, split == "dev"))
+    return curves
+
+
+def _errors(predictions: Path, labels: list[str]) -> Records:
+    """Return the test rows on which the student is wrong and surest of it, and what the teacher says about them."""
+    import pyarrow.parquet as pq
+
+    wrong = [row for row in pq.read_table(predictions).to_pylist() if row["student"] != row["label"]]
+    score = "student_score_{}".format
+    wrong.sort(key=lambda row: (-row[score(labels[row["student"]])], row["id"]))
+    return [
+        {
+            "id": row["id"],
+            "text": row["text"] if len(row["text"]) <= SHOWN_CHARACTERS else f"{row['text'][:SHOWN_CHARACTERS]}…",
+            "label": labels[row["label"]],
+            "student": labels[row["student"]],
+            "score": row[score(labels[row["student"]])],
+            "teacher": labels[row["teacher"]],
+        }
+        for row in wrong[:ERRORS_SHOWN]
+    ]
+
+
+def _datasets(reports: Path, params: Params) -> dict[str, Any]:
+    """Return each dataset's validation summary, None where there is none."""
+    return {name: _optional(reports / "validation" / f"{name}.json") for name in params.datasets}
+
+
+def _history(path: Path) -> Records:
+    return _optional(path) or []
+
+
+def _optional(path: Path) -> Any:
+    return read_json(path) if path.exists() else None

@@ -1,0 +1,134 @@
+"""The closing table of a run: what came out, as summary.json holds it and as a terminal shows it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.files import read_json
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+SIZES = ("accuracy", "interval", "parameters", "bytes")
+TIMES = ("rows_per_second", "latency_milliseconds")
+COMPARED = (
+    "relative_accuracy",
+    "relative_accuracy_interval",
+    "recovered_share",
+    "recovered_share_interval",
+    "agreement",
+)
+REGISTERED = ("name", "version", "aliases", "decision")
+NAMES = {
+    "majority": "majority class",
+    "naive_bayes": "naive Bayes, word pairs",
+    "tfidf_logistic_regression": "TF-IDF + logistic regression",
+    "distilled_tfidf_logistic_regression": "the same on the teacher's labels",
+    "frozen_encoder_logistic_regression": "frozen encoder + logistic regression",
+    "undistilled_student": "the student without a teacher",
+}
+
+
+def summary(reports: Path, tasks: list[str]) -> dict[str, Any]:
+    """Return reports/summary.json from what `evaluate` and `register` left of each task.
+
+    A task that is not registered yet is left out. Raises InputError where a file is broken.
+    """
+    registered = [task for task in tasks if (reports / task / "registered.json").exists()]
+    return {"tasks": {task: _task_summary(reports / task) for task in registered}}
+
+
+def _task_summary(folder: Path) -> dict[str, Any]:
+    evaluation, record = read_json(folder / "evaluation.json"), read_json(folder / "registered.json")
+    timings = record["timings"]
+    networks = {
+        name: {key: evaluation[name][key] for key in SIZES} | {key: timings[name][key] for key in TIMES}
+        for name in ("teacher", "student")
+    }
+    teacher, student = networks["teacher"], networks["student"]
+    return networks | {
+        "metric": evaluation["metric"],
+        "rows": evaluation["rows"],
+        "confidence": evaluation["confidence"],
+        "baselines": {name: figures["accuracy"] for name, figures in evaluation["baselines"].items()},
+        "comparison": {key: evaluation["comparison"][key] for key in COMPARED}
+        | {
+            "speed_up": round(student["rows_per_second"] / teacher["rows_per_second"], 2),
+            "times_smaller": round(teacher["parameters"] / student["parameters"], 2),
+        },
+        "registered": {key: record["registered"][key] for key in REGISTERED},
+    }
+
+
+def conclusions(task: dict[str, Any]) -> list[str]:
+    """Return in plain sentences what a task's summary says; a baseline that beats the student comes first."""
+    student, compared = task["student"]["accuracy"], task["comparison"]
+    sentences = [
+        f"{display_name(name)} beats the student: {accuracy:.1%} against {student:.1%}."
+        for name, accuracy in sorted(task["baselines"].items(), key=lambda item: -item[1])
+        if accuracy > student
+    ]
+    low, high = compared["relative_accuracy_interval"]
+    sentences.append(
+        f"The student keeps {compared['relative_accuracy']:.1%} of the teacher's accuracy ({low:.1%} to {high:.1%}), "
+        f"is {compared['speed_up']:.1f} times as fast at batch 32 and {compared['times_smaller']:.1f} times smaller."
+    )
+    if compared["recovered_share"] is None:
+        sentences.append("The teacher is not better than the student without one, so there was nothing to recover.")
+    else:
+        low, high = compared["recovered_share_interval"]
+        sentences.append(
+            f"Of what the teacher is better by than the same student without one, it recovers "
+            f"{compared['recovered_share']:.0%} ({low:.0%} to {high:.0%}); they agree on {compared['agreement']:.1%} of rows."
+        )
+    return sentences
+
+
+def display_name(model: str) -> str:
+    """Return a model's name in words."""
+    return NAMES.get(model, model.replace("_", " "))
+
+
+def closing_table(summary: dict[str, Any]) -> "RenderableType":
+    """Return the table that ends `stillhouse run`, to be printed by rich: one a task, and where to look."""
+    from rich.console import Group
+    from rich.text import Text
+
+    parts: list[RenderableType] = []
+    for name, task in summary["tasks"].items():
+        registered = task["registered"]
+        aliases = " ".join(f"@{alias}" for alias in registered["aliases"]) or "no alias"
+        parts += [_task_table(name, task), *(Text(sentence) for sentence in conclusions(task))]
+        parts.append(
+            Text(
+                f"Registered: {registered['name']} version {registered['version']}, {aliases}: {registered['decision']}."
+            )
+        )
+        parts.append(Text())
+    if not parts:
+        parts.append(Text("Nothing is registered yet."))
+    return Group(*parts, Text("Look at reports/index.html, or type `make ui` for MLflow and Prefect."))
+
+
+def _task_table(name: str, task: dict[str, Any]) -> "RenderableType":
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=f"{name}: {task['rows']:,} test rows", box=box.SIMPLE_HEAD, title_justify="left")
+    table.add_column("model")
+    for heading in (task["metric"], "parameters", "megabytes", "rows/s", "ms/row"):
+        table.add_column(heading, justify="right")
+    for model in ("teacher", "student"):
+        figures = task[model]
+        table.add_row(
+            model,
+            f"{figures['accuracy']:.1%}",
+            f"{figures['parameters'] / 1e6:.1f} M",
+            f"{figures['bytes'] / 1e6:.1f}",
+            f"{figures['rows_per_second']:,.0f}",
+            f"{figures['latency_milliseconds']:.2f}",
+            style="bold" if model == "student" else None,
+        )
+    table.add_section()
+    for model, accuracy in sorted(task["baselines"].items(), key=lambda item: -item[1]):
+        table.add_row(display_name(model), f"{accuracy:.1%}")
+    return table

@@ -1,0 +1,132 @@
+"""The stage: what passes, what is set aside, what stops it, and what lies on disk afterwards."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.files import InputError, content_hash, read_json
+from pipeline.params import Params, load_params
+from pipeline.stages.validate import run
+
+ROOT = Path(__file__).parents[2]
+DATASET = "rotten_tomatoes"
+SCHEMA = pa.schema([(name, pa.string()) for name in ("id", "text", "label", "source")])
+PLANTED = {
+    "x": "length",
+    "ruined by <br /> and <script>alert(1)</script> here": "markup",
+    "the caf\ufffd and the na\ufffdve hero": "encoding",
+    "10/10 !!! 100% :-) 2:0": "letters",
+    "test row: number WORD aa!": "overlap",
+}
+
+
+def rows(split: str, count: int, *extra: str) -> list[dict[str, str]]:
+    # letters only count for overlap, so the rows are told apart by a word of their own
+    texts = [f"{split} row number word-{'a' * i}{i}" for i in range(count)] + list(extra)
+    table = [
+        {"id": hashlib.sha256(text.encode()).hexdigest()[:16], "text": text, "source": "here",
+         "label": "negative" if number % 2 else "positive"}
+        for number, text in enumerate(texts)
+    ]  # fmt: skip
+    return sorted(table, key=lambda row: row["id"])
+
+
+@pytest.fixture
+def ingested(tmp_path: Path) -> Path:
+    """40 + 6 + 8 good rows and, in train, one row for each of PLANTED."""
+    folder = tmp_path / "ingested"
+    folder.mkdir()
+    splits = {"train": rows("train", 40, *PLANTED), "dev": rows("dev", 6), "test": rows("test", 8)}
+    for name, table in splits.items():
+        pq.write_table(pa.Table.from_pylist(table, SCHEMA), folder / f"{name}.parquet")
+    lines = [json.dumps({"id": row["id"], "text": row["text"]}) for row in splits["dev"] + splits["test"]]
+    (tmp_path / "held_out.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def params() -> Callable[..., Params]:
+    """The project's parameters with other values for the validation of DATASET."""
+
+    def changed(**values: Any) -> Params:
+        given = load_params(ROOT / "params.yaml")
+        dataset = given.datasets[DATASET]
+        update = {"policy": "quarantine", "max_quarantined_share": 0.1} | values
+        dataset = dataset.model_copy(update={"validation": dataset.validation.model_copy(update=update)})
+        return given.model_copy(update={"datasets": {DATASET: dataset}})
+
+    return changed
+
+
+def validate(params: Params, ingested: Path, into: Path, page: str = "page.html") -> None:
+    run(
+        params,
+        dataset=DATASET,
+        rows=ingested,
+        held_out=ingested.parent / "held_out.jsonl",
+        out=into / "validated",
+        quarantine=into / "quarantined.parquet",
+        summary=into / "summary.json",
+        page=into / page,
+    )
+
+
+def test_planted_rows_are_set_aside_with_their_reason_and_the_others_go_on(
+    params: Callable[..., Params], ingested: Path, tmp_path: Path
+) -> None:
+    validate(params(), ingested, tmp_path / "a")
+    aside = pq.read_table(tmp_path / "a/quarantined.parquet")
+    assert aside.schema.names == ["id", "text", "label", "source", "reason"]
+    assert sorted(aside["reason"].to_pylist()) == sorted(PLANTED.values())
+    left = {name: pq.read_table(tmp_path / f"a/validated/{name}.parquet") for name in ("train", "dev", "test")}
+    assert {name: len(table) for name, table in left.items()} == {"train": 40, "dev": 6, "test": 8}
+    before = pq.read_table(ingested / "train.parquet").to_pylist()
+    gone = set(aside["id"].to_pylist())
+    assert left["train"].to_pylist() == [row for row in before if row["id"] not in gone]
+    assert left["dev"] == pq.read_table(ingested / "dev.parquet")
+    summary = read_json(tmp_path / "a/summary.json")
+    assert (summary["rows"], summary["quarantined"]) == (59, 5)
+    assert {name for name, check in summary["checks"].items() if not check["success"]} == set(PLANTED.values())
+    page = (tmp_path / "a/page.html").read_text(encoding="utf-8")
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page and "<script" not in page
+
+
+def test_the_same_rows_give_the_same_bytes(params: Callable[..., Params], ingested: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        validate(params(), ingested, tmp_path / name)
+    assert content_hash(tmp_path / "a") == content_hash(tmp_path / "b")
+
+
+def test_what_stops_the_stage_is_named_and_leaves_what_was_there(
+    params: Callable[..., Params], ingested: Path, tmp_path: Path
+) -> None:
+    into = tmp_path / "a"
+    validate(params(), ingested, into)
+    before = content_hash(into)
+    with pytest.raises(InputError, match=r"train\.parquet: check length: .* found 1 of 59 otherwise: train \w+ \(1\)"):
+        validate(params(policy="fail"), ingested, into)
+    with pytest.raises(InputError, match=r"5 of 59 rows \(8\.47%\) would be set aside, expected at most 5\.00%"):
+        validate(params(max_quarantined_share=0.05), ingested, into)
+    with pytest.raises(InputError, match=r"check label_balance: .*50\.00% .*, found 1 of 2 otherwise: negative"):
+        validate(params(min_label_share=0.5), ingested, into)
+    with pytest.raises(InputError, match=r"train\.parquet: found no row that passes the checks"):
+        pq.write_table(SCHEMA.empty_table(), ingested / "train.parquet")
+        validate(params(), ingested, into)
+    assert content_hash(into) == before
+
+
+def test_a_page_that_cannot_be_written_leaves_nothing_half_done(
+    params: Callable[..., Params], ingested: Path, tmp_path: Path
+) -> None:
+    into = tmp_path / "a"
+    into.mkdir()
+    (into / "pages").write_text("a file where a folder has to be", encoding="utf-8")
+    with pytest.raises(OSError):
+        validate(params(), ingested, into, page="pages/page.html")
+    assert [item.name for item in into.iterdir()] == ["pages"]

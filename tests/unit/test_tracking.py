@@ -1,0 +1,99 @@
+"""What MLflow shows of a stage, and that it never stands in the stage's way."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import tracking
+from pipeline.tracking import OUTPUT_HASH, STAGE, stage_run
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A fresh database in a folder that is the current one for this file's tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("project"))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        yield tracking.connect().MlflowClient()
+
+
+def _runs(client: Any, name: str) -> list[Any]:
+    experiment = client.get_experiment_by_name(tracking.EXPERIMENT).experiment_id
+    return list(client.search_runs([experiment], f"tags.`{STAGE}` = '{name}'"))
+
+
+def test_a_stage_that_ends_well_shows_its_curve_and_its_output(client: Any) -> None:
+    with stage_run("pretrain", {"training": {"batch_size": 8}, "runtime": {"seed": 1}}) as run:
+        for step in range(120):
+            run.log({"step": step, "split": "train", "loss": 1 / (step + 1), "learning_rate": 0.1})
+        run.tags[OUTPUT_HASH] = "abc"
+    [shown] = _runs(client, "pretrain")
+    assert shown.info.status == "FINISHED"
+    assert shown.info.run_name == "pretrain"
+    assert shown.data.params == {"training.batch_size": "8", "runtime.seed": "1"}
+    assert shown.data.tags[OUTPUT_HASH] == "abc"
+    history = client.get_metric_history(shown.info.run_id, "train_loss")
+    assert [(point.step, point.value) for point in history] == [(step, 1 / (step + 1)) for step in range(120)]
+    assert set(shown.data.metrics) == {"train_loss", "train_learning_rate"}
+
+
+@pytest.mark.parametrize(("error", "status"), [(ValueError("bad"), "FAILED"), (SystemExit(143), "KILLED")])
+def test_a_stage_that_raises_is_not_shown_as_running(client: Any, error: BaseException, status: str) -> None:
+    with pytest.raises(type(error)), stage_run(f"ends {status}", {}) as run:
+        run.tags[OUTPUT_HASH] = "abc"
+        raise error
+    [shown] = _runs(client, f"ends {status}")
+    assert shown.info.status == status
+    assert OUTPUT_HASH not in shown.data.tags
+
+
+def test_a_resumed_stage_goes_on_in_its_run(client: Any, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit), stage_run("resumed", {"seed": 1}, tmp_path) as run:
+        run.log({"step": 1, "split": "train", "loss": 2.0})
+        raise SystemExit(143)
+    with stage_run("resumed", {"seed": 1}, tmp_path) as run:
+        run.log({"step": 2, "split": "train", "loss": 1.0})
+    [shown] = _runs(client, "resumed")
+    assert shown.info.status == "FINISHED"
+    assert len(client.get_metric_history(shown.info.run_id, "train_loss")) == 2
+
+
+def test_what_a_killed_process_left_open_is_closed_by_the_next_start(client: Any) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    experiment = client.get_experiment_by_name(tracking.EXPERIMENT).experiment_id
+    tags = {STAGE: "orphan", tracking.HOST: tracking.socket.gethostname()}
+    orphan = client.create_run(experiment, tags=tags | {tracking.PROCESS: str(process.pid)})
+    alive = client.create_run(experiment, tags=tags | {tracking.PROCESS: str(os.getpid())})
+    with stage_run("next", {}):
+        pass
+    assert client.get_run(orphan.info.run_id).info.status == "KILLED"
+    assert client.get_run(alive.info.run_id).info.status == "RUNNING"
+
+
+def test_a_server_that_is_away_neither_slows_nor_stops_the_work(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setattr(tracking, "SECONDS_TO_CLOSE", 2.0)
+    started = time.monotonic()
+    with stage_run("away", {}) as run:
+        for step in range(tracking.QUEUE_RECORDS + 100):
+            run.log({"step": step, "split": "train", "loss": 1.0})
+        assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < 5.0
+
+
+@pytest.mark.slow
+def test_stages_that_start_at_once_do_not_break_a_fresh_database(tmp_path: Path) -> None:
+    script = "from pipeline.tracking import connect\nprint(len(connect().MlflowClient().search_experiments()))"
+    environment = os.environ | {"PYTHONPATH": str(Path(tracking.__file__).parents[1])}
+    stages = [
+        subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path, env=environment, stdout=subprocess.PIPE)
+        for _ in range(4)
+    ]
+    assert [stage.communicate()[0].strip() for stage in stages] == [b"2"] * 4

@@ -1,0 +1,76 @@
+"""The summary holds what was counted; the page quotes rows harmlessly and needs no network."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.params import ValidationParams
+from pipeline.validation.checkpoint import Failure, Outcome
+from pipeline.validation.partition import CANONICAL
+from pipeline.validation.report import render_page, summarize
+
+PARAMS = ValidationParams(
+    policy="quarantine",
+    max_quarantined_share=0.5,
+    min_characters=3,
+    max_characters=100,
+    min_label_share=0.2,
+    max_damaged_share=0.01,
+    min_letter_share=0.5,
+)
+
+
+@pytest.fixture
+def summary() -> dict[str, object]:
+    measures = pd.DataFrame(
+        {
+            "split": ["train"] * 4 + ["dev"],
+            "label": ["good", "bad", "good", "good", "bad"],
+            "characters": [10.0, 20.0, None, 40.0, 7.0],
+        }
+    )
+    failures = tuple(Failure({"split": "train", "id": f"id{i}"}, 1) for i in range(12))
+    outcomes = [Outcome("length", "row", "expect_length", "3 to <100> characters", 5, failures, False)]
+    return summarize(outcomes, measures, {"train": 3, "dev": 1, "test": 0}, PARAMS)
+
+
+def quarantined(path: Path, *texts: str) -> Path:
+    row = {"label": "bad", "source": "s", "reason": "length"}
+    rows = [row | {"id": f"q{i}", "text": text} for i, text in enumerate(texts)]
+    pq.write_table(pa.Table.from_pylist(rows, CANONICAL.append(pa.field("reason", pa.string()))), path)
+    return path
+
+
+def test_the_summary_counts_rows_labels_lengths_and_checks(summary: dict[str, dict]) -> None:
+    assert (summary["rows"], summary["quarantined"], summary["quarantined_share"]) == (5, 1, 0.2)
+    train, test = summary["splits"]["train"], summary["splits"]["test"]
+    assert (train["rows"], train["rows_left"], train["label_shares"]) == (4, 3, {"bad": 0.25, "good": 0.75})
+    assert (train["characters"]["min"], train["characters"]["p50"], train["characters"]["max"]) == (10, 20, 40)
+    assert test == {"rows": 0, "rows_left": 0, "label_shares": {}, "characters": {}}
+    length = summary["checks"]["length"]
+    assert (length["checked"], length["failing"], length["success"]) == (5, 12, False)
+    assert length["first_failing"] == [f"train id{i}" for i in range(10)]
+
+
+def test_a_script_in_a_review_is_quoted_and_not_run(summary: dict[str, object], tmp_path: Path) -> None:
+    page = render_page("reviews", summary, quarantined(tmp_path / "q.parquet", "<script>alert('x')</script> & more"))
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; &amp; more" in page
+    assert "3 to &lt;100&gt; characters" in page
+
+
+def test_the_page_shows_twenty_rows_of_two_hundred_characters(summary: dict[str, object], tmp_path: Path) -> None:
+    page = render_page("reviews", summary, quarantined(tmp_path / "q.parquet", *["w" * 201] + ["short"] * 24))
+    assert "w" * 200 + "…" in page and "w" * 201 not in page
+    assert re.findall(r"<code>(q\d+)</code>", page) == [f"q{i}" for i in range(20)]
+
+
+def test_the_page_stands_alone_in_light_and_dark(summary: dict[str, object], tmp_path: Path) -> None:
+    page = render_page("reviews", summary, quarantined(tmp_path / "q.parquet"))
+    assert not re.search(r"https?:|//|src=|href=|@import|url\(", page)
+    assert "prefers-color-scheme: dark" in page
+    assert "<p>None.</p>" in page
