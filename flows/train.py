@@ -29,9 +29,7 @@ BAD_INPUT = "Bad input"
 
 
 @flow(name="train", persist_result=False)
-def train(
-    targets: list[str] | None = None, force: bool = False, pull: bool = False, push: bool = False
-) -> State[None]:
+def train(targets: list[str] | None = None, force: bool = False, pull: bool = False, push: bool = False) -> State[None]:
     """Run the stages that `targets` need, or all; `force` runs unchanged ones too, `pull` and `push` move the cache.
 
     A failed stage stops what depends on it and nothing else; the flow then ends Failed with the line of each.

@@ -88,15 +88,27 @@ def start(command: list[str]) -> subprocess.Popen[str]:
 
 
 def stop(process: subprocess.Popen[str], grace: float = 10.0) -> None:
-    """End a process and all it started: SIGTERM to the group, SIGKILL to what is left after `grace` seconds."""
-    for number, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, 2.0)):
-        deadline = time.monotonic() + patience
-        _signal_group(process.pid, number)
-        while time.monotonic() < deadline:
-            process.poll()
-            if not _signal_group(process.pid, 0):
-                return
-            time.sleep(0.05)
+    """End a process and all it started: SIGTERM to the group, SIGKILL to what is left after `grace` seconds.
+
+    Interrupted while it waits, it kills at once.
+    """
+    try:
+        if not _group_ends(process, signal.SIGTERM, grace):
+            _group_ends(process, signal.SIGKILL, 2.0)
+    except BaseException:
+        _signal_group(process.pid, signal.SIGKILL)
+        raise
+
+
+def _group_ends(process: subprocess.Popen[str], number: int, patience: float) -> bool:
+    deadline = time.monotonic() + patience
+    _signal_group(process.pid, number)
+    while time.monotonic() < deadline:
+        process.poll()  # takes the leader's exit status, else it stays in its group
+        if not _signal_group(process.pid, 0):
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def _signal_group(group: int, number: int) -> bool:

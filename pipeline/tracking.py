@@ -46,8 +46,8 @@ def connect() -> ModuleType:
     import mlflow
     from filelock import FileLock
 
-    for library in ("alembic", "mlflow"):  # they report each migration of a new database
-        logging.getLogger(library).setLevel(logging.WARNING)
+    for library in ("alembic", "mlflow", "urllib3"):  # they report every table they create and every retry
+        logging.getLogger(library).setLevel(logging.ERROR)
     mlflow.set_tracking_uri(os.environ.get("MLFLOW_TRACKING_URI") or DATABASE)
     LOCK.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(LOCK):  # processes that create one sqlite database at once leave it broken for good
@@ -95,8 +95,10 @@ class StageRun:
                     self._close(client, run_id, whole=written == self._logged)
                     return
                 failures = 0
-            except Exception:  # whatever the server, the network or the database says, the stage goes on
+            except Exception as error:  # whatever the server, the network or the database says, the stage goes on
                 failures += 1
+                if failures == 1:
+                    print(f"{self.name}  MLflow does not answer ({type(error).__name__}), going on without", flush=True)
             self._ended.wait(SECONDS_AFTER_A_FAILURE if failures else SECONDS_BETWEEN_WRITES)
 
     def _open(self, client: Any) -> str:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from typer.core import TyperGroup
+from typer.exceptions import Abort, Exit, TyperException
 
 from pipeline.files import InputError, read_json
 
@@ -21,12 +22,21 @@ class Commands(TyperGroup):
         """Run the command that was named."""
         try:
             return super().invoke(ctx)
-        except (InputError, OSError) as error:
+        except (Exit, Abort, TyperException):
+            raise
+        except Exception as error:
             if os.environ.get("STILLHOUSE_DEBUG"):
                 traceback.print_exc()
-            line = error if isinstance(error, InputError) else f"{error.filename or 'the system'}: {error.strerror}"
-            print(f"stillhouse: {line}", file=sys.stderr)
-            raise typer.Exit(2 if isinstance(error, InputError) else 1) from None
+            print(f"stillhouse: {_one_line(error)}", file=sys.stderr)
+            raise Exit(2 if isinstance(error, InputError) else 1) from None
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, InputError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'the system'}: {error.strerror}"
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 app = typer.Typer(
@@ -50,17 +60,19 @@ def run(targets: Annotated[list[str] | None, typer.Argument(help="Stages; all of
     """Check params.yaml, run every stage that changed, end with the table."""
     from pipeline.cli.run import run_project
 
-    raise typer.Exit(run_project(targets or []))
+    raise Exit(run_project(targets or []))
 
 
 @app.command()
-def quick(recipe: Annotated[Path, typer.Argument(help="Which parameters to scale down.")] = Path("params.yaml")) -> None:
+def quick(
+    recipe: Annotated[Path, typer.Argument(help="Which parameters to scale down.")] = Path("params.yaml"),
+) -> None:
     """Run the same chain on a small share of the data, in .stillhouse/quick."""
     from pipeline.cli.quick import enter_quick_copy
     from pipeline.cli.run import run_project
 
     enter_quick_copy(recipe)
-    raise typer.Exit(run_project([]))
+    raise Exit(run_project([]))
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""`stillhouse use --data FILE`: a params.yaml for rows of one's own, from the one that stands there.
+"""`stillhouse use --data FILE`: a params.yaml for rows of one's own, made from the one that stands there.
 
 The task and the corpus are the same dataset: its labelled rows teach the task, its text is what pretraining reads.
 """
@@ -8,32 +8,33 @@ import re
 import shutil
 import statistics
 import subprocess
+import tempfile
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any
 
 from ruamel.yaml import YAML
 
 from pipeline.cli.preflight import check_project
-from pipeline.cli.recipe import PARAMS, replace_params
-from pipeline.drivers import dvc, environment
-from pipeline.files import InputError, replacing
+from pipeline.cli.recipe import PARAMS, refuse_to_lose_edits
+from pipeline.drivers import STATE, dvc, environment
+from pipeline.files import InputError, replacing, write_text
 from pipeline.params import ColumnsParams, LocalSource, check_params
 
 FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".parquet": "parquet"}
-RAW = Path("data/raw")
 SPLIT = {"dev": 0.1, "test": 0.2}
 MINIMUM_ROWS = 200  # leaves 20 rows to choose by and 40 to measure on
 MINIMUM_ROWS_OF_A_CLASS = 20
 MAXIMUM_CLASSES = 100
+TAKEN = {"none", "corpus", "pretrain", "pretrained", "tokenizer", "validation"}  # names of the stages' own folders
 
 
 @dataclass(frozen=True)
-class Labelled:
-    """What was found in a file: rows with a text per label, and their texts' lengths in words."""
+class Found:
+    """What a file holds: rows per label, and the length of each text in words."""
 
-    counts: dict[str, int]
+    rows: dict[str, int]
     words: list[int]
 
 
@@ -43,34 +44,111 @@ def use_data(data: Path, *, text: str, label: str, name: str | None, force: bool
     Raises InputError for a file that cannot be read, a missing column, one class, too many, or too few rows.
     """
     check_project()
-    kind = FORMATS.get(data.suffix.lower())
-    if kind is None:
-        raise InputError(f"{data}: ends in {data.suffix or 'nothing'!r}, expected one of {sorted(FORMATS)}")
+    refuse_to_lose_edits(force)
+    suffix = data.suffix.lower()
+    if suffix not in FORMATS:
+        raise InputError(f"{data}: ends in {suffix!r}, expected one of {sorted(FORMATS)}")
     name = name or re.sub(r"[^a-z0-9]+", "-", data.stem.lower()).strip("-")
-    if not re.fullmatch("[a-z0-9][a-z0-9_-]*", name):
-        raise InputError(f"--name: must be lower-case letters, digits, - and _, got {name!r}")
-    found = _examine(data, kind, text, label)
-    target = RAW / f"{name}{data.suffix.lower()}"
-    parameters = _parameters(target, kind, name, text, label, found)
-    replace_params(parameters, force)
+    if not re.fullmatch("[a-z0-9][a-z0-9_-]*", name) or name in TAKEN:
+        raise InputError(f"--name: must be of a-z, 0-9, - and _, and none of {sorted(TAKEN)}, got {name!r}")
+    found = _examine(data, FORMATS[suffix], text, label)
+    _check_rows(data, label, found)
+    target = Path("data/raw") / f"{name}{suffix}"
+    parameters = _parameters(name, target, FORMATS[suffix], {"text": text, "label": label, "source": None}, found)
     _track(data, target)
-    print(f"{data}: {sum(found.counts.values()):,} rows, labels {_counted(found.counts)}")
-    print(f"params.yaml now trains task {name!r} on {target}; `make run` does the rest")
+    write_text(PARAMS, parameters)
+    rows = ", ".join(f"{value} {count:,}" for value, count in list(found.rows.items())[:10])
+    print(f"{target}: {len(found.words):,} rows in {len(found.rows)} classes ({rows})")
+    print(f"params.yaml now trains the task {name} on it; `make run` does the rest")
 
 
-def _examine(data: Path, kind: str, text: str, label: str) -> Labelled:
+def _examine(data: Path, kind: Any, text: str, label: str) -> Found:
+    """Read the file as ingest will; a text that stands twice counts once."""
     from pipeline.sources.reading import read_source
 
     if not data.is_file():
         raise InputError(f"{data}: no such file, expected your rows")
-    # ingest will read the copy in data/raw/ the same way; the columns are its own check too
-    with replacing_nothing(data) as readable:
-        rows = read_source(
-            LocalSource(kind="file", format=cast(Any, kind)), readable, ColumnsParams(text=text, label=label, source=None)
+    STATE.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=STATE) as folder:  # ingest reads nothing from outside the project
+        copy = Path(folder) / data.name
+        shutil.copyfile(data, copy)
+        columns = ColumnsParams(text=text, label=label, source=None)
+        try:
+            rows = read_source(LocalSource(kind="file", format=kind), copy, columns)
+        except InputError as error:
+            raise InputError(str(error).replace(str(copy), str(data))) from None
+    labels: dict[str, str] = {}
+    for number, (row, value) in enumerate(zip(rows.texts, rows.labels, strict=True), start=1):
+        if not (value or "").strip():
+            raise InputError(f"{data}: row {number}: no value in column {label!r}, expected a label")
+        if (row or "").strip():
+            labels[str(row)] = str(value)
+    return Found(dict(sorted(Counter(labels.values()).items())), [len(row.split()) for row in labels])
+
+
+def _check_rows(data: Path, label: str, found: Found) -> None:
+    total, classes = len(found.words), len(found.rows)
+    if classes == 1:
+        raise InputError(f"{data}: column {label!r} holds one class, {next(iter(found.rows))!r}, expected at least 2")
+    if classes > MAXIMUM_CLASSES:
+        raise InputError(
+            f"{data}: column {label!r} holds {classes} different values in {total} rows, expected at most "
+            f"{MAXIMUM_CLASSES} classes; is this a label column?"
         )
-    pairs = {(row, value) for row, value in zip(rows.texts, rows.labels, strict=True) if row and row.strip()}
-    unlabelled = sum(not value for _, value in pairs)
-    if unlabelled:
-        raise InputError(f"{data}: {unlabelled} rows have no {label}, expected a label in each row")
-    counts = Counter(str(value) for _, value in pairs)
-    return Labelled(dict(sorted(counts.items())), [len(str(row).split()) for row, _ in pairs])
+    if total < MINIMUM_ROWS:
+        raise InputError(
+            f"{data}: {total} different texts, expected at least {MINIMUM_ROWS} to split into train, dev and test"
+        )
+    for value, count in found.rows.items():
+        if count < MINIMUM_ROWS_OF_A_CLASS:
+            raise InputError(
+                f"{data}: {count} rows of class {value!r}, expected at least {MINIMUM_ROWS_OF_A_CLASS} "
+                "of each to split into train, dev and test"
+            )
+
+
+def _parameters(name: str, path: Path, kind: str, columns: dict[str, str | None], found: Found) -> str:
+    """Return the text of a params.yaml: the present one with one dataset and one task, its comments kept."""
+    yaml = YAML()
+    yaml.width = 4096
+    values = yaml.load(PARAMS.read_text(encoding="utf-8"))
+    task = next(iter(values["tasks"].values()))
+    dataset = values["datasets"][task["dataset"]]
+    total = len(found.words)
+
+    dataset.update(path=str(path), held_out="none", only_sources=None, max_rows=None)
+    dataset.update(source={"kind": "file", "format": kind}, columns=columns, split=dict(SPLIT))
+    dataset["labels"] = {value: value for value in found.rows}
+    dataset["validation"].update(min_characters=1, max_characters=20000)
+    dataset["validation"]["min_label_share"] = round(min(found.rows.values()) / total / 2, 4)
+    task.update(dataset=name, labels=list(found.rows))
+    length = _max_length(found.words)
+    task["max_length"] = task["student"]["architecture"]["max_length"] = length
+    task["transfer"]["min_words"] = max(
+        1, min(task["transfer"]["min_words"], round(statistics.median(found.words) / 2))
+    )
+    task["gate"]["min_rows"] = min(task["gate"]["min_rows"], round(total * SPLIT["test"] / 2))
+    values["datasets"] = {name: dataset}
+    values["tasks"] = {name: task}
+    values["corpus"]["dataset"] = name
+
+    stream = io.StringIO()
+    yaml.dump(values, stream)
+    text = re.sub(r"(?<!\n)\n(?=[a-z_]+:)", "\n\n", stream.getvalue())  # a blank line before each section
+    check_params(YAML(typ="safe").load(text), PARAMS)
+    return text
+
+
+def _max_length(words: list[int]) -> int:
+    """Return a length in tokens that holds 19 of 20 texts, as far as time allows: 64 or 128."""
+    return 64 if statistics.quantiles(words, n=20)[-1] <= 45 else 128
+
+
+def _track(data: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not (target.exists() and target.samefile(data)):
+        with replacing(target) as draft:
+            shutil.copyfile(data, draft)
+    added = subprocess.run(dvc("add", "--quiet", str(target)), env=environment(), capture_output=True, text=True)
+    if added.returncode:
+        raise InputError(f"{target}: dvc add: {' '.join((added.stderr or added.stdout).split())}")

@@ -31,7 +31,9 @@ def check_surroundings(params: Params) -> None:
         _check_package("init_from.package", params.init_from.package)
     for folder in map(Path, WRITTEN):
         if folder.exists() and not os.access(folder, os.W_OK | os.X_OK):
-            raise InputError(f"{folder.resolve()}: not writable by user {os.getuid()}, expected a folder one may write to")
+            raise InputError(
+                f"{folder.resolve()}: not writable by user {os.getuid()}, expected a folder one may write to"
+            )
     free = shutil.disk_usage(".").free
     if free < ROOM:
         raise InputError(
@@ -50,6 +52,4 @@ def _check_package(key: str, package: str) -> None:
     try:
         importlib.metadata.distribution(package)
     except importlib.metadata.PackageNotFoundError:
-        raise InputError(
-            f"params.yaml: {key}: {package} is not installed, expected it in this environment"
-        ) from None
+        raise InputError(f"params.yaml: {key}: {package} is not installed, expected it in this environment") from None

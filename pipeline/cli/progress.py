@@ -44,7 +44,11 @@ class Progress:
         self._seen: set[str] = set()
         self._started = self._current_started = self._last_line = time.monotonic()
         self._ended = threading.Event()
-        self._live = Live(get_renderable=self._status, console=self.console, transient=True) if self.console.is_terminal else None
+        self._live = (
+            Live(get_renderable=self._status, console=self.console, transient=True)
+            if self.console.is_terminal
+            else None
+        )
 
     def __enter__(self) -> "Progress":
         if self._live:

@@ -11,24 +11,25 @@ PARAMS = Path("params.yaml")
 
 
 def use_recipe(recipe: Path, force: bool) -> None:
-    """Make `recipe` the params.yaml; raise InputError where it is wrong or uncommitted edits would be lost."""
+    """Make `recipe` the params.yaml; raise InputError where it is wrong or edits would be lost."""
+    check_project()
     load_params(recipe)
-    replace_params(recipe.read_text(encoding="utf-8"), force)
+    refuse_to_lose_edits(force)
+    write_text(PARAMS, recipe.read_text(encoding="utf-8"))
     print(f"params.yaml is now {recipe}; `make run` does the rest")
 
 
-def replace_params(text: str, force: bool) -> None:
-    """Write params.yaml; raise InputError where that loses edits that stand neither in git nor in recipes/."""
-    check_project()
-    if not force and not _kept_elsewhere():
+def refuse_to_lose_edits(force: bool) -> None:
+    """Raise InputError where params.yaml stands neither in git's HEAD nor in recipes/, unless `force`."""
+    if not (force or _is_a_recipe() or _is_committed()):
         raise InputError("params.yaml: has edits that are not committed, expected none; commit them or add --force")
-    write_text(PARAMS, text)
 
 
-def _kept_elsewhere() -> bool:
+def _is_a_recipe() -> bool:
     here = PARAMS.read_bytes()
-    if any(recipe.read_bytes() == here for recipe in Path("recipes").glob("*.yaml")):
-        return True
-    return subprocess.run(["git", "diff", "--quiet", "HEAD", "--", PARAMS], capture_output=True).returncode == 0 and (
-        subprocess.run(["git", "ls-files", "--error-unmatch", PARAMS], capture_output=True).returncode == 0
-    )
+    return any(recipe.read_bytes() == here for recipe in Path("recipes").glob("*.yaml"))
+
+
+def _is_committed() -> bool:
+    committed = subprocess.run(["git", "show", f"HEAD:./{PARAMS}"], capture_output=True)
+    return committed.returncode == 0 and committed.stdout == PARAMS.read_bytes()

@@ -38,7 +38,7 @@ def run_project(targets: list[str]) -> int:
     with run_lock("stillhouse run", lambda line: print(line, file=sys.stderr)):
         code, line = _reproduce(targets, stages)
         if code == 0:
-            _order_lock(stages)
+            code, line = _order_lock(stages)
     if code:
         print(f"stillhouse: {line}", file=sys.stderr)
     elif not targets:
@@ -50,7 +50,7 @@ def _reproduce(targets: list[str], stages: dict[str, str]) -> tuple[int, str]:
     """Run DVC; return its exit code and for a failure the one line that says why."""
     forget_failures()
     lines: list[str] = []
-    with start(dvc("repro", *targets)) as process, Progress(stages, whole=not targets) as progress:
+    with Progress(stages, whole=not targets) as progress, start(dvc("repro", *targets)) as process:
         assert process.stdout is not None
         try:
             for line in map(str.rstrip, process.stdout):
@@ -68,17 +68,17 @@ def _reproduce(targets: list[str], stages: dict[str, str]) -> tuple[int, str]:
     return failure(failed, lines) if code else (0, "")
 
 
-def _order_lock(stages: dict[str, str]) -> None:
+def _order_lock(stages: dict[str, str]) -> tuple[int, str]:
     """Make dvc.lock canonical where it is not: `flows.graph` does it, in a process because it imports DVC."""
     lock = Path("dvc.lock")
-    if lock.is_file() and list(read_yaml(lock).get("stages", {})) != list(stages):
-        with start([sys.executable, "-m", "flows.graph"]) as process:
-            try:
-                output, _ = process.communicate()
-            finally:
-                stop(process)
-            if process.returncode:
-                raise RuntimeError(f"dvc.lock: could not be put in order: {output.strip()}")
+    if not lock.is_file() or list(read_yaml(lock).get("stages", {})) == list(stages):
+        return 0, ""
+    with start([sys.executable, "-m", "flows.graph"]) as process:
+        try:
+            output, _ = process.communicate()
+        finally:
+            stop(process)
+    return process.returncode, f"dvc.lock: could not be put in order: {output.strip()}"
 
 
 def _print_table() -> None:

@@ -12,7 +12,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-# matplotlib wants fixed colours, the page has light and dark ones: these stand for the page's and are exchanged for them
+# matplotlib wants fixed colours, the page has light and dark ones: these stand in until they are exchanged
 TEXT, MUTED, LINE, FIRST, SECOND, THIRD = (f"#00000{digit}" for digit in range(1, 7))
 PAGE_COLOURS = {
     TEXT: "currentColor",

@@ -77,8 +77,8 @@ def conclusions(task: dict[str, Any]) -> list[str]:
     else:
         low, high = compared["recovered_share_interval"]
         sentences.append(
-            f"Of what the teacher is better by than the same student without one, it recovers "
-            f"{compared['recovered_share']:.0%} ({low:.0%} to {high:.0%}); they agree on {compared['agreement']:.1%} of rows."
+            f"It recovers {compared['recovered_share']:.0%} ({low:.0%} to {high:.0%}) of what the teacher is better by "
+            f"than the same student without one, and agrees with the teacher on {compared['agreement']:.1%} of rows."
         )
     return sentences
 
@@ -95,15 +95,11 @@ def closing_table(summary: dict[str, Any]) -> "RenderableType":
 
     parts: list[RenderableType] = []
     for name, task in summary["tasks"].items():
+        parts += [_task_table(name, task), *(Text(sentence) for sentence in conclusions(task))]
         registered = task["registered"]
         aliases = " ".join(f"@{alias}" for alias in registered["aliases"]) or "no alias"
-        parts += [_task_table(name, task), *(Text(sentence) for sentence in conclusions(task))]
-        parts.append(
-            Text(
-                f"Registered: {registered['name']} version {registered['version']}, {aliases}: {registered['decision']}."
-            )
-        )
-        parts.append(Text())
+        version = f"{registered['name']} version {registered['version']}, {aliases}"
+        parts += [Text(f"Registered: {version}: {registered['decision']}."), Text()]
     if not parts:
         parts.append(Text("Nothing is registered yet."))
     return Group(*parts, Text("Look at reports/index.html, or type `make ui` for MLflow and Prefect."))

@@ -159,13 +159,13 @@ def _report(params: Params, reports: Path) -> None:
     """Rebuild the closing table's file and the page from what every task left, one writer at a time."""
     from filelock import FileLock
 
-    from pipeline.evaluation import report
+    from pipeline.evaluation import page, report
 
     Path(".stillhouse").mkdir(exist_ok=True)
     with FileLock(".stillhouse/report.lock"):
         summary = report.summary(reports, list(params.tasks))
         write_json(reports / "summary.json", summary)
-        write_text(reports / "index.html", report.index_page(reports, params, summary))
+        write_text(reports / "index.html", page.index_page(reports, params, summary))
 
 
 if __name__ == "__main__":

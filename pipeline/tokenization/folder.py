@@ -62,6 +62,11 @@ def load_tokenizer(folder: Path) -> tuple[Tokenizer, dict[str, str]]:
     return tokenizer, special_tokens
 
 
+def read_max_length(folder: Path) -> int:
+    """Return a row's limit in tokens that `save_tokenizer` wrote."""
+    return int(read_json(folder / "tokenizer_config.json")["model_max_length"])
+
+
 def read_tokenizer(path: Path) -> Tokenizer:
     """Read a tokenizer.json and switch its truncation and padding off; raise InputError where it is broken."""
     if not path.is_file():

@@ -1,27 +1,12 @@
 """Pack documents into sequences of one length, full to the last token: pretraining pays for no padding."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-from tokenizers import Tokenizer
 
-from pipeline.tokenization.ragged import TokenRows, smallest_dtype
+from pipeline.tokenization.ragged import TokenRows
 
 IS_NEXT, IS_RANDOM = 0, 1  # transformers' convention (BertForNextSentencePrediction)
-
-
-def encode_documents(tokenizer: Tokenizer, batches: Iterable[list[str]]) -> TokenRows:
-    """Return each document's ids without special tokens; only one batch of text is held at a time."""
-    dtype = smallest_dtype(tokenizer.get_vocab_size())
-    parts, lengths = [np.zeros(0, dtype)], [np.zeros(1, np.int64)]
-    for batch in batches:
-        encoded = [encoding.ids for encoding in tokenizer.encode_batch_fast(batch, add_special_tokens=False)]
-        lengths.append(np.array([len(ids) for ids in encoded], dtype=np.int64))
-        parts += [np.array(ids, dtype=dtype) for ids in encoded]
-    offsets = np.cumsum(np.concatenate(lengths))
-    return TokenRows(np.concatenate(parts), offsets, np.full(len(offsets) - 1, -1, dtype=np.int64))
 
 
 def pack_stream(documents: TokenRows, sequence_length: int, cls: int, sep: int) -> np.ndarray:
@@ -97,9 +82,3 @@ def _framed(
     sequences[np.arange(count), cuts + 1] = sep
     token_types = (np.arange(width + 3) > cuts[:, None] + 1).astype(np.uint8)
     return SentencePairs(sequences, token_types, labels)
-
-
-def save_arrays(folder: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write each array as NAME.npy into `folder`, to be memory-mapped."""
-    for name, array in arrays.items():
-        np.save(folder / f"{name}.npy", array, allow_pickle=False)

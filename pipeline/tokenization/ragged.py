@@ -47,7 +47,9 @@ class TokenRows:
         return np.diff(self.offsets)
 
     @classmethod
-    def from_rows(cls, rows: Iterable[Sequence[int]], labels: Sequence[int] | np.ndarray, dtype: np.dtype) -> "TokenRows":
+    def from_rows(
+        cls, rows: Iterable[Sequence[int]], labels: Sequence[int] | np.ndarray, dtype: np.dtype
+    ) -> "TokenRows":
         """Join `rows` of ids, one label each, into flat arrays; ids are kept as `dtype`."""
         arrays = [np.asarray(row, dtype=dtype) for row in rows]
         if len(arrays) != len(labels):

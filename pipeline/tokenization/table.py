@@ -19,6 +19,11 @@ def text_batches(path: Path) -> Iterator[list[str]]:
         yield batch.column("text").to_pylist()
 
 
+def read_texts(path: Path) -> list[str]:
+    """Return all texts of a table in file order."""
+    return [text for batch in text_batches(path) for text in batch]
+
+
 def read_labels(path: Path, labels: list[str]) -> np.ndarray:
     """Return each row's index into `labels`, UNLABELLED for null; int64, shape (rows,).
 

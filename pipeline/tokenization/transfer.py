@@ -35,13 +35,14 @@ def select_sentences(
     The id is a hash of the text and the smallest ones are taken: a fair sample that depends neither on the order of
     `texts` nor on a seed, and loses as few sentences as can be when the corpus grows.
     """
-    suitable = {
-        sentence
-        for text in texts
-        for sentence in split_sentences(text)
-        if min_words <= count_words(sentence) <= max_words
-    }
-    return heapq.nsmallest(sentences, ((_content_id(sentence), sentence) for sentence in suitable))
+    found: dict[str, str] = {}
+    for text in texts:
+        for sentence in split_sentences(text):
+            if min_words <= count_words(sentence) <= max_words:
+                found[_content_id(sentence)] = sentence
+        if len(found) > 2 * sentences:  # memory stays bounded however large the corpus
+            found = dict(heapq.nsmallest(sentences, found.items()))
+    return heapq.nsmallest(sentences, found.items())
 
 
 def _content_id(sentence: str) -> str:

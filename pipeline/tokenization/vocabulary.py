@@ -5,7 +5,6 @@ import re
 import numpy as np
 from tokenizers import Tokenizer, models
 
-from pipeline.files import InputError
 from pipeline.tokenization.folder import assemble
 
 _PLACEHOLDER = re.compile(r"\[unused\d+\]")  # BERT's reserved rows: no text is ever spelled with them
@@ -20,20 +19,20 @@ def cut_vocabulary(
 
     Special tokens and single characters, `x` and `##x`, are kept, so that a word is still spelled where its long
     pieces are gone; then come the most frequent pieces, earlier ids first among equals. Ids keep their order.
-    Raises InputError where the tokenizer is no WordPiece or the size is not one it can be cut to.
+    Raises ValueError where the tokenizer is no WordPiece or the size is not one it can be cut to.
     """
     model = tokenizer.model
     if not isinstance(model, models.WordPiece):
-        raise InputError("student.vocabulary_size: must be null unless the teacher's tokenizer is a WordPiece")
+        raise ValueError(f"{vocabulary_size}, expected null unless the teacher's tokenizer is a WordPiece")
     prefix = model.continuing_subword_prefix
     pieces = {i: piece for piece, i in tokenizer.get_vocab().items() if not _PLACEHOLDER.fullmatch(piece)}
     required = {
         i for i, piece in pieces.items() if piece in special_tokens.values() or len(piece.removeprefix(prefix)) <= 1
     }
     if not len(required) <= vocabulary_size <= len(pieces):
-        raise InputError(
-            f"student.vocabulary_size: {vocabulary_size}, expected {len(required)} (single characters and special "
-            f"tokens) to {len(pieces)} (the teacher's pieces)"
+        raise ValueError(
+            f"{vocabulary_size}, expected {len(required)} (single characters and special tokens) "
+            f"to {len(pieces)} (the teacher's pieces)"
         )
     ranked = sorted(pieces.keys() - required, key=lambda i: (-counts[i], i))
     kept = sorted(required | set(ranked[: vocabulary_size - len(required)]))

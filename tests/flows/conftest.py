@@ -69,9 +69,17 @@ def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One toy that nobody runs: setting up DVC takes seconds, copying it none."""
+    return make_toy(tmp_path_factory.mktemp("template") / "toy")
+
+
 @pytest.fixture
-def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = make_toy(tmp_path / "toy")
+def toy(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A fresh toy as the current folder."""
+    folder = tmp_path / "toy"
+    shutil.copytree(template, folder)
     monkeypatch.chdir(folder)
     return folder
 

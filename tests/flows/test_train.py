@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.flows.conftest import PROJECT, make_toy, run
+from tests.flows.conftest import PROJECT, run
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -29,8 +30,9 @@ def flow_run(**parameters: Any) -> tuple[Any, dict[str, Any]]:
         return state, {task.name: task for task in client.read_task_runs(flow_run_filter=this)}
 
 
-def test_same_lock_as_serial_repro_and_branches_overlap(toy: Path, tmp_path: Path) -> None:
-    serial = make_toy(tmp_path / "serial")
+def test_same_lock_as_serial_repro_and_branches_overlap(toy: Path, template: Path, tmp_path: Path) -> None:
+    serial = tmp_path / "serial"
+    shutil.copytree(template, serial)
     run("-m", "dvc", "repro", folder=serial)
 
     state, tasks = flow_run()

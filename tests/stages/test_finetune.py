@@ -54,7 +54,10 @@ def token_rows(count: int, seed: int) -> TokenRows:
     chance = np.random.default_rng(seed)
     labels = chance.integers(0, 2, size=count)
     others = [chance.integers(7, LAST + 1, size=chance.integers(1, 6)).tolist() for _ in range(count)]
-    rows = [[2, *words, VOCABULARY.index("good" if label else "bad"), 3] for words, label in zip(others, labels, strict=True)]
+    rows = [
+        [2, *words, VOCABULARY.index("good" if label else "bad"), 3]
+        for words, label in zip(others, labels, strict=True)
+    ]
     return TokenRows.from_rows(rows, labels, np.dtype(np.uint16))
 
 

@@ -13,12 +13,12 @@ from pipeline.params import Params, load_params
 
 ROOT = Path(__file__).parents[2]
 WORDS = [f"w{i}" for i in range(90)] + [f"##p{i}" for i in range(5)]
-SPECIAL = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
+SPECIAL = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder with a tokenizer of 100 pieces and a corpus in which each token follows from the one before it."""
+    """A folder with a tokenizer of 100 pieces and a corpus that uses ten of them."""
     from tokenizers.models import WordPiece
 
     from pipeline.tokenization.folder import assemble, save_tokenizer
@@ -33,11 +33,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     save_tokenizer(assemble(model, SPECIAL, None, None, None), SPECIAL, 32, tmp_path / "tokenizer")
     generator = np.random.default_rng(0)
     for prefix, count in (("", 60), ("dev_", 20)):
-        first = generator.integers(0, 95, size=(count, 1))
-        ids = (5 + (first + np.arange(32)) % 95).astype(np.uint16)
+        ids = generator.integers(5, 15, size=(count, 32)).astype(np.uint16)
+        segments = np.repeat([[0, 1]], 16, axis=1).astype(np.uint8)
         (tmp_path / "tokens").mkdir(exist_ok=True)
         np.save(tmp_path / "tokens" / f"{prefix}input_ids.npy", ids)
-        np.save(tmp_path / "tokens" / f"{prefix}token_type_ids.npy", (np.arange(32) > 15) + np.zeros((count, 1), np.uint8))
+        np.save(tmp_path / "tokens" / f"{prefix}token_type_ids.npy", np.repeat(segments, count, axis=0))
         np.save(tmp_path / "tokens" / f"{prefix}next_sentence_labels.npy", np.arange(count) % 2)
     yield tmp_path
 
@@ -75,7 +75,7 @@ def test_the_loss_falls_and_the_same_seed_gives_the_same_bytes(project: Path) ->
     history = _run(_params(), project)
     assert history[0]["step"] == 0
     assert history[-1]["step"] == 39  # 10,000 tokens in batches of 8 x 32
-    assert history[-1]["loss"] < history[0]["loss"] - 0.3
+    assert history[-1]["loss"] < history[0]["loss"] - 1
     assert history[-2]["tokens"] <= 10_000
     _run(_params(), project, "again")
     assert content_hash(project / "pretrained") == content_hash(project / "again")

@@ -11,12 +11,21 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.files import InputError, content_hash, read_json
-from pipeline.params import Params, load_params
+from pipeline.params import Params, ValidationParams, load_params
 from pipeline.stages.validate import run
 
 ROOT = Path(__file__).parents[2]
 DATASET = "rotten_tomatoes"
 SCHEMA = pa.schema([(name, pa.string()) for name in ("id", "text", "label", "source")])
+BOUNDS = {
+    "policy": "quarantine",
+    "max_quarantined_share": 0.1,
+    "min_characters": 3,
+    "max_characters": 2000,
+    "min_label_share": 0.2,
+    "max_damaged_share": 0.01,
+    "min_letter_share": 0.5,
+}
 PLANTED = {
     "x": "length",
     "ruined by <br /> and <script>alert(1)</script> here": "markup",
@@ -57,8 +66,8 @@ def params() -> Callable[..., Params]:
     def changed(**values: Any) -> Params:
         given = load_params(ROOT / "params.yaml")
         dataset = given.datasets[DATASET]
-        update = {"policy": "quarantine", "max_quarantined_share": 0.1} | values
-        dataset = dataset.model_copy(update={"validation": dataset.validation.model_copy(update=update)})
+        validation = ValidationParams.model_validate(BOUNDS | values)
+        dataset = dataset.model_copy(update={"validation": validation, "labels": {"0": "negative", "1": "positive"}})
         return given.model_copy(update={"datasets": {DATASET: dataset}})
 
     return changed

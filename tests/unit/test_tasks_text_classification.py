@@ -93,7 +93,9 @@ def test_evaluation_without_rows_is_refused() -> None:
         HEAD.evaluation(empty, batch_size=2, pad_token_id=0, dtype=torch.float32)
 
 
-def test_a_head_is_drawn_from_the_seed_and_nothing_is_said_of_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_head_is_drawn_from_the_seed_and_nothing_is_said_of_it(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     BertForMaskedLM(BertConfig(**SHAPE)).save_pretrained(tmp_path)
     capfd.readouterr()
     first, again, other = (HEAD.from_pretrained(tmp_path, dropout=0.0, seed=seed) for seed in (1, 1, 2))

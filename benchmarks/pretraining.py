@@ -1,0 +1,158 @@
+"""Tokens per second of masked-LM pretraining: our loop against transformers' Trainer as its run_mlm example uses it.
+
+    python benchmarks/pretraining.py [--pairs 3] [--steps 12] [--threads 2] [--precision auto]
+
+Same BERT (4 layers, width 256, vocabulary 8,192), same packed sequences of 128 generated tokens, same batches of 32,
+same AdamW settings, one process, the two loops in turn, each in pairs whose order alternates. The reference runs in
+float32, as the example does on a processor; ours in what `--precision` means here, which is printed. The last line is
+one JSON object.
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import (
+    BertConfig,
+    BertForMaskedLM,
+    DataCollatorForLanguageModeling,
+    PreTrainedTokenizerFast,
+    Trainer,
+    TrainingArguments,
+)
+
+from pipeline.objectives.masked_lm import MaskedLM
+from pipeline.objectives.masking import Masking
+from pipeline.params import OptimizationParams, RuntimeParams
+from pipeline.training import runtime, trainer
+
+VOCABULARY, LENGTH, BATCH, SPECIAL = 8192, 128, 32, 5
+GOAL = 3.0
+LEARNING_RATE, WEIGHT_DECAY = 5e-4, 0.01
+
+
+def model() -> BertForMaskedLM:
+    """Return the model that both loops train: the library's defaults but for the size."""
+    torch.manual_seed(0)
+    return BertForMaskedLM(
+        BertConfig(
+            vocab_size=VOCABULARY,
+            num_hidden_layers=4,
+            hidden_size=256,
+            num_attention_heads=4,
+            intermediate_size=1024,
+            max_position_embeddings=LENGTH,
+            attention_probs_dropout_prob=0.0,  # as in our models; it speeds up the reference as much
+        )
+    )
+
+
+def corpus(rows: int) -> np.ndarray:
+    """Return packed sequences, (rows, LENGTH), whose ids follow Zipf's law as words do."""
+    generator = np.random.default_rng(0)
+    weights = 1 / np.arange(1, VOCABULARY - SPECIAL + 1)
+    ids = SPECIAL + generator.choice(VOCABULARY - SPECIAL, size=(rows, LENGTH), p=weights / weights.sum())
+    ids[:, 0], ids[:, -1] = 2, 3
+    return ids.astype(np.uint16)
+
+
+def tokenizer() -> PreTrainedTokenizerFast:
+    """Return a tokenizer with the five special tokens, all that the reference's collator asks of it."""
+    from tokenizers import Tokenizer, models
+
+    names = ("pad", "unk", "cls", "sep", "mask")
+    vocabulary = {f"[{name.upper()}]": i for i, name in enumerate(names)}
+    vocabulary |= {f"w{i}": i for i in range(SPECIAL, VOCABULARY)}
+    return PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]")),
+        **{f"{name}_token": f"[{name.upper()}]" for name in names},
+    )
+
+
+def reference_seconds(rows: np.ndarray, steps: int) -> float:
+    """Train with Trainer and DataCollatorForLanguageModeling and return the seconds that `train` took."""
+    dataset = [{"input_ids": row.tolist(), "attention_mask": [1] * LENGTH} for row in rows]
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = TrainingArguments(
+            output_dir=folder,
+            max_steps=steps,
+            per_device_train_batch_size=BATCH,
+            learning_rate=LEARNING_RATE,
+            weight_decay=WEIGHT_DECAY,
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+        )
+        collator = DataCollatorForLanguageModeling(tokenizer(), mlm_probability=0.15)
+        loop = Trainer(model(), arguments, data_collator=collator, train_dataset=dataset)
+        started = time.perf_counter()
+        loop.train()
+        return time.perf_counter() - started
+
+
+def our_seconds(rows: np.ndarray, steps: int, settings: RuntimeParams) -> float:
+    """Train with `pipeline.training` and return the seconds that `train` took, its last save included."""
+    objective = MaskedLM(Masking(mask_token_id=4, share=0.15, special=np.arange(VOCABULARY) < SPECIAL))
+    training = OptimizationParams(
+        batch_size=BATCH,
+        learning_rate=LEARNING_RATE,
+        schedule="linear",
+        warmup_share=0.0,
+        weight_decay=WEIGHT_DECAY,
+        max_gradient_norm=1.0,
+        evaluations=1,
+        checkpoint_minutes=60.0,
+    )
+    module = objective.loss(model())
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        trainer.train(
+            module,
+            rows,
+            objective.collate,
+            training=training,
+            runtime=settings,
+            checkpoints=Path(folder),
+            steps=steps,
+            lengths=np.full(len(rows), LENGTH),
+        )
+        return time.perf_counter() - started
+
+
+def main() -> None:
+    """Run the pairs and print the table and the closing JSON line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--precision", choices=["auto", "float32", "bfloat16"], default="auto")
+    options = parser.parse_args()
+    settings = RuntimeParams(seed=1, threads=options.threads, precision=options.precision)
+    dtype = runtime.prepare(settings)
+    precision = str(dtype).removeprefix("torch.")
+    rows, tokens = corpus(2 * BATCH * options.steps), BATCH * LENGTH * options.steps
+    print(f"{options.threads} threads; reference float32, ours {precision}")
+    torch.use_deterministic_algorithms(False)  # the example does not ask for it
+    reference_seconds(rows, 2)
+    our_seconds(rows, 2, settings)
+    pairs = []
+    for pair in range(options.pairs):
+        speeds = {}
+        for name in ("reference", "ours") if pair % 2 == 0 else ("ours", "reference"):
+            torch.use_deterministic_algorithms(name == "ours")
+            took = reference_seconds(rows, options.steps) if name == "reference" else our_seconds(rows, options.steps, settings)
+            speeds[name] = round(tokens / took)
+        pairs.append(speeds | {"ratio": round(speeds["ours"] / speeds["reference"], 2)})
+        print(f"pair {pair + 1}: reference {speeds['reference']:,}, ours {speeds['ours']:,} tokens/s", flush=True)
+    median = statistics.median(pair["ratio"] for pair in pairs)
+    result = {"pairs": pairs, "median_ratio": median, "goal": GOAL, "precision": precision, "threads": options.threads}
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""`stillhouse ui`: MLflow's and Prefect's own pages, on loopback, over this project's state."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from pipeline.cli.preflight import check_project
+from pipeline.drivers import STATE, start, stop
+from pipeline.tracking import DATABASE
+
+HOST = "127.0.0.1"
+
+
+def show_pages() -> None:
+    """Start both servers, print their addresses, and end them on Ctrl-C or SIGTERM."""
+    check_project()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    mlflow, prefect = _free_port(5000), _free_port(4200)
+    store = os.environ.get("MLFLOW_TRACKING_URI") or DATABASE
+    os.environ |= {
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # one process is enough for one person
+        "PREFECT_HOME": os.environ.get("PREFECT_HOME", str((STATE / "prefect").resolve())),
+        "PREFECT_API_URL": f"http://{HOST}:{prefect}/api",  # its page calls the address that it finds here
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    }
+    programs = Path(sys.executable).parent
+    servers = [start([str(programs / "prefect"), "server", "start", "--host", HOST, "--port", str(prefect)])]
+    if store.startswith("http"):
+        print(f"MLflow   {store}")
+    else:
+        options = ["--backend-store-uri", store, "--host", HOST, "--port", str(mlflow), "--workers", "1"]
+        servers.append(start([str(programs / "mlflow"), "server", *options]))
+        print(f"MLflow   http://{HOST}:{mlflow}")
+    print(f"Prefect  http://{HOST}:{prefect}\nboth take some seconds to answer; Ctrl-C ends them", flush=True)
+    try:
+        for server in servers:
+            threading.Thread(target=_discard_output, args=[server], daemon=True).start()
+        for server in servers:
+            server.wait()
+    finally:
+        for server in servers:
+            stop(server)
+
+
+def _free_port(preferred: int) -> int:
+    with socket.socket() as probe:
+        try:
+            probe.bind((HOST, preferred))
+        except OSError:
+            probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def _discard_output(server: subprocess.Popen[str]) -> None:
+    """Read what a server prints, or its pipe fills up and it stops."""
+    for _ in server.stdout or ():
+        pass

@@ -1,0 +1,67 @@
+"""`stillhouse quick`: a copy of the project's code with parameters scaled down, a DVC project of its own.
+
+What belongs to the user stays as it is: params.yaml, dvc.lock, MLflow's database, models. The copy is kept, so a
+second run only does what a change asks for.
+"""
+
+import filecmp
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+from pipeline.cli.preflight import check_project
+from pipeline.drivers import STATE
+from pipeline.files import InputError, replacing, write_text
+from pipeline.params import Params, check_params, load_params, read_yaml
+from pipeline.smoke import at_smoke_scale
+
+COPY = STATE / "quick"
+CODE = ("pipeline", "flows", "dvc.yaml", ".dvcignore", ".dvc/config", "constraints.txt", "data/held_out")
+
+
+def enter_quick_copy(recipe: Path) -> None:
+    """Bring the copy up to date with the project and `recipe`, and make it the current folder."""
+    check_project()
+    load_params(recipe)
+    values = at_smoke_scale(read_yaml(recipe))
+    params = check_params(values, recipe)
+    _mirror(_code() + _data(params))
+    with replacing(COPY / "params.yaml") as draft:
+        YAML(typ="safe").dump(values, draft)
+    write_text(COPY / ".dvc/config.local", "[core]\n    no_scm = true\n")
+    os.environ.pop("MLFLOW_TRACKING_URI", None)  # smoke models go to the copy's own database
+    os.chdir(COPY)
+
+
+def _code() -> list[Path]:
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *CODE]
+    listed = subprocess.run(command, capture_output=True, text=True)
+    if listed.returncode:
+        raise InputError(f"{Path.cwd()}: not a git checkout, expected one to tell code from results")
+    return [path for name in sorted(set(listed.stdout.split("\0"))) if (path := Path(name)).is_file()]
+
+
+def _data(params: Params) -> list[Path]:
+    """Return the files that datasets and first weights lie in."""
+    found: list[Path] = []
+    for name in {dataset.path for dataset in params.datasets.values()} | {params.init_from.path}:
+        path = Path(name)
+        if not path.exists():
+            raise InputError(f"params.yaml: {path}: no such file, expected a file or folder of the project")
+        found += [member for member in path.rglob("*") if member.is_file()] if path.is_dir() else [path]
+    return found
+
+
+def _mirror(files: list[Path]) -> None:
+    for folder in ("pipeline", "flows"):
+        for old in (COPY / folder).rglob("*.py"):
+            if old.relative_to(COPY) not in files:
+                old.unlink()
+    for file in files:
+        copy = COPY / file
+        if not (copy.is_file() and filecmp.cmp(file, copy)):
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(file, copy)

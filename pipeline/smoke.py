@@ -1,0 +1,48 @@
+"""Any params.yaml at the scale of a smoke test: the same chain of stages, on so little that it ends in a minute."""
+
+import copy
+from typing import Any
+
+TASK_ROWS, CORPUS_ROWS, ROWS_OF_A_CLASS = 600, 300, 60
+PRETRAINING_TOKENS = 8_000
+TRANSFER_SENTENCES = 300
+VOCABULARY = 1_000
+SMALL = {"hidden_size": 64, "attention_heads": 2, "intermediate_size": 128}
+
+
+def at_smoke_scale(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of a params.yaml with fewer rows, tokens and epochs, and narrow models where weights are new.
+
+    Layers stay, so that whatever pairs them still does; the results mean nothing.
+    """
+    values = copy.deepcopy(values)
+    labelled = {task["dataset"] for task in values["tasks"].values()}
+    for name, dataset in values["datasets"].items():
+        classes = len(set((dataset["labels"] or {}).values()))
+        rows = max(TASK_ROWS, ROWS_OF_A_CLASS * classes) if name in labelled else CORPUS_ROWS
+        dataset["max_rows"] = min(dataset["max_rows"] or rows, rows)
+
+    pretrain, tokenizer = values["pretrain"], values["tokenizer"]
+    pretrain["max_tokens"] = min(pretrain["max_tokens"], PRETRAINING_TOKENS)
+    pretrain["training"]["evaluations"] = 1
+    from_nothing = pretrain["architecture"] is not None
+    if from_nothing:
+        pretrain["architecture"].update(SMALL)
+    if tokenizer["vocabulary_size"] is not None:
+        tokenizer["vocabulary_size"] = min(tokenizer["vocabulary_size"], VOCABULARY)
+
+    for task in values["tasks"].values():
+        _shrink_task(task, narrow=from_nothing)
+    return values
+
+
+def _shrink_task(task: dict[str, Any], *, narrow: bool) -> None:
+    task["transfer"]["sentences"] = min(task["transfer"]["sentences"], TRANSFER_SENTENCES)
+    for stage in ("finetune", "distill"):
+        task[stage]["training"].update(epochs=1, evaluations=1, patience=None)
+    if narrow:
+        task["student"]["architecture"].update(SMALL)
+        if task["student"]["vocabulary_size"] is not None:
+            task["student"]["vocabulary_size"] = min(task["student"]["vocabulary_size"], VOCABULARY)
+    task["evaluate"]["bootstrap_samples"] = min(task["evaluate"]["bootstrap_samples"], 200)
+    task["gate"]["min_rows"] = min(task["gate"]["min_rows"], 20)

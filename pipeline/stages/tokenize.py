@@ -1,0 +1,101 @@
+"""tokenize: rows and transfer sentences of a task as token ids, for the teacher and for the student."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from pipeline.files import InputError, replacing
+from pipeline.params import Params, TaskParams
+from pipeline.stages.command import main
+from pipeline.tokenization.encoding import encode_rows
+from pipeline.tokenization.folder import load_tokenizer, read_max_length, save_tokenizer
+from pipeline.tokenization.ragged import UNLABELLED, TokenRows
+from pipeline.tokenization.table import read_labels, read_texts, text_batches, write_sentences
+from pipeline.tokenization.transfer import select_sentences
+from pipeline.tokenization.vocabulary import cut_vocabulary
+
+SPLITS = ("train", "dev", "test")
+
+
+def run(
+    params: Params,
+    *,
+    task: str,
+    rows: Path,
+    corpus: Path,
+    tokenizer: Path,
+    out: Path,
+    transfer: Path,
+    student_tokenizer: Path,
+) -> None:
+    """Tokenize train, dev and test of `rows` and sentences selected from `corpus`/train.parquet.
+
+    Writes `out`/{teacher,student}/{train,dev,test,transfer}, the sentences to `transfer` and the student's tokenizer,
+    with the teacher's id of each of its ids in teacher_ids.npy, to `student_tokenizer`.
+    """
+    section, limit = params.tasks[task], read_max_length(tokenizer)
+    if section.max_length > limit:
+        raise InputError(f"tasks.{task}.max_length: {section.max_length}, expected at most {limit}, the teacher's")
+    teacher, special_tokens = load_tokenizer(tokenizer)
+    sentences = _transfer_sentences(task, section, corpus / "train.parquet")
+    texts = {split: read_texts(rows / f"{split}.parquet") for split in SPLITS}
+    labels = {split: read_labels(rows / f"{split}.parquet", section.labels) for split in SPLITS}
+    texts["transfer"] = [text for _, text in sentences]
+    labels["transfer"] = np.full(len(sentences), UNLABELLED, dtype=np.int64)
+
+    teacher_rows = _encoded(teacher, texts, labels, section.max_length)
+    student, teacher_ids = _student(task, section, teacher, special_tokens, teacher_rows)
+    student_rows = _encoded(student, texts, labels, section.max_length)
+
+    for name, sides in (("teacher", teacher_rows), ("student", student_rows)):
+        for split, tokens in sides.items():
+            with replacing(out / name / split) as draft:
+                tokens.save(draft)
+    write_sentences(transfer, sentences)
+    with replacing(student_tokenizer) as draft:
+        save_tokenizer(student, special_tokens, section.max_length, draft)
+        np.save(draft / "teacher_ids.npy", teacher_ids, allow_pickle=False)
+    counts = ", ".join(f"{len(tokens):,} {split}" for split, tokens in teacher_rows.items())
+    print(f"tokenize@{task}  {counts} rows; {len(teacher_ids):,} pieces for the student", flush=True)
+
+
+def _transfer_sentences(task: str, section: TaskParams, corpus: Path) -> list[tuple[str, str]]:
+    wanted = section.transfer
+    documents = (text for batch in text_batches(corpus) for text in batch)
+    sentences = select_sentences(documents, wanted.sentences, wanted.min_words, wanted.max_words)
+    if wanted.sentences and not sentences:
+        raise InputError(
+            f"tasks.{task}.transfer: {corpus} has no sentence of {wanted.min_words} to {wanted.max_words} words, "
+            "expected some"
+        )
+    return sentences
+
+
+def _encoded(
+    tokenizer: Tokenizer, texts: Mapping[str, list[str]], labels: Mapping[str, np.ndarray], max_length: int
+) -> dict[str, TokenRows]:
+    return {split: encode_rows(tokenizer, texts[split], labels[split], max_length) for split in texts}
+
+
+def _student(
+    task: str,
+    section: TaskParams,
+    teacher: Tokenizer,
+    special_tokens: dict[str, str],
+    teacher_rows: Mapping[str, TokenRows],
+) -> tuple[Tokenizer, np.ndarray]:
+    """Return the student's tokenizer and the teacher's id of each of its ids; dev and test are not counted."""
+    size, wanted = teacher.get_vocab_size(), section.student.vocabulary_size
+    if wanted is None:
+        return teacher, np.arange(size, dtype=np.int64)
+    counts = sum(np.bincount(teacher_rows[split].ids, minlength=size) for split in ("train", "transfer"))
+    try:
+        return cut_vocabulary(teacher, special_tokens, np.asarray(counts), wanted)
+    except ValueError as error:
+        raise InputError(f"tasks.{task}.student.vocabulary_size: {error}") from None
+
+
+if __name__ == "__main__":
+    main(run)

@@ -1,0 +1,171 @@
+"""The evaluate stage on rows and models of a few kilobytes: what it writes, and that it writes the same again."""
+
+import csv
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from transformers import BertConfig, BertForMaskedLM, BertForSequenceClassification
+
+from pipeline.evaluation import efficiency
+from pipeline.files import InputError, content_hash, read_json
+from pipeline.params import Params, load_params
+from pipeline.stages import evaluate
+from pipeline.tokenization.ragged import TokenRows
+
+ROOT = Path(__file__).parents[2]
+ROWS = {"train": 60, "dev": 20, "test": 40}
+WORDS = {0: ["dull", "slow", "flat"], 1: ["warm", "bright", "sharp"]}
+SHARED = ["film", "plot", "scene", "actor", "line"]
+VOCABULARY = ["[PAD]", "[CLS]", "[SEP]", *WORDS[0], *WORDS[1], *SHARED]
+NAMES = ("negative", "positive")
+BASELINES = {
+    "majority",
+    "naive_bayes",
+    "tfidf_logistic_regression",
+    "distilled_tfidf_logistic_regression",
+    "frozen_encoder_logistic_regression",
+    "undistilled_student",
+}
+
+
+def sentence(random: np.random.Generator, label: int) -> str:
+    words = [*random.choice(WORDS[label], 2), *random.choice(SHARED, int(random.integers(2, 6)))]
+    return " ".join(random.permutation(words))
+
+
+def save_tokens(folder: Path, texts: list[str], labels: np.ndarray) -> None:
+    rows = [[1, *(VOCABULARY.index(word) for word in text.split()), 2] for text in texts]
+    TokenRows.from_rows(rows, labels, np.dtype(np.uint16)).save(folder)
+
+
+def save_model(folder: Path, kind: type[Any], width: int, seed: int) -> None:
+    torch.manual_seed(seed)
+    shape = {"hidden_size": width, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": width}
+    labels = {"id2label": dict(enumerate(NAMES)), "label2id": {name: index for index, name in enumerate(NAMES)}}
+    kind(BertConfig(vocab_size=len(VOCABULARY), max_position_embeddings=16, **shape, **labels)).save_pretrained(folder)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    random = np.random.default_rng(0)
+    for split, count in ROWS.items():
+        labels = random.integers(0, 2, count)
+        texts = [sentence(random, int(label)) for label in labels]
+        columns = {
+            "id": [f"{split}{row:04d}" for row in range(count)],
+            "text": texts,
+            "label": [NAMES[label] for label in labels],
+            "source": [["web", "print"][row % 2] for row in range(count)],
+        }
+        (tmp_path / "rows").mkdir(exist_ok=True)
+        pq.write_table(pa.table(columns), tmp_path / "rows" / f"{split}.parquet")
+        for model in ("teacher", "student"):
+            save_tokens(tmp_path / "tokens" / model / split, texts, labels)
+        if split == "train":
+            train_logits = np.where(np.eye(2)[labels] > 0, 2.0, -2.0).astype(np.float32)
+    transfer = [sentence(random, row % 2) for row in range(30)]
+    pq.write_table(pa.table({"id": [f"x{row}" for row in range(30)], "text": transfer}), tmp_path / "transfer.parquet")
+    soft = tmp_path / "soft"
+    soft.mkdir()
+    np.save(soft / "train.npy", train_logits)
+    np.save(soft / "transfer.npy", np.array([[2, -2] if row % 2 == 0 else [-2, 2] for row in range(30)], np.float32))
+    for name, width, seed in (("teacher", 32, 1), ("student", 16, 2), ("undistilled", 16, 3)):
+        save_model(tmp_path / name, BertForSequenceClassification, width, seed)
+    save_model(tmp_path / "pretrained", BertForMaskedLM, 32, 4)
+    return tmp_path
+
+
+@pytest.fixture
+def params() -> Params:
+    return load_params(ROOT / "params.yaml")
+
+
+@pytest.fixture
+def run(project: Path, params: Params) -> Callable[[str], Path]:
+    """Run the stage into a folder of the project and return that folder."""
+
+    def run_into(name: str) -> Path:
+        out = project / name
+        evaluate.run(
+            params,
+            task="sentiment",
+            rows=project / "rows",
+            tokens=project / "tokens",
+            teacher=project / "teacher",
+            student=project / "student",
+            undistilled=project / "undistilled",
+            pretrained=project / "pretrained",
+            transfer=project / "transfer.parquet",
+            soft_labels=project / "soft",
+            out=out / "evaluation.json",
+            predictions=out / "predictions.parquet",
+            confusion=out / "confusion.csv",
+            reliability=out / "reliability.csv",
+        )
+        return out
+
+    return run_into
+
+
+def test_everything_is_written_and_agrees(run: Callable[[str], Path], project: Path) -> None:
+    out = run("first")
+    found, rows = read_json(out / "evaluation.json"), pq.read_table(out / "predictions.parquet").to_pydict()
+    assert found["rows"] == len(rows["id"]) == ROWS["test"]
+    assert set(found["baselines"]) == BASELINES
+    assert rows["id"] == pq.read_table(project / "rows" / "test.parquet")["id"].to_pylist()
+
+    labels = np.array(rows["label"])
+    for name in ("teacher", "student", *BASELINES):
+        figures = found["baselines"].get(name) or found[name]
+        assert figures["accuracy"] == pytest.approx(np.mean(np.array(rows[name]) == labels), abs=1e-6)
+        assert figures["interval"][0] <= figures["accuracy"] <= figures["interval"][1]
+    scores = np.array([rows[f"student_score_{name}"] for name in NAMES])
+    assert scores.sum(axis=0) == pytest.approx(np.ones(ROWS["test"]), abs=1e-5)
+    assert (scores.argmax(axis=0) == rows["student"]).all()
+
+    with open(out / "confusion.csv", encoding="utf-8", newline="") as file:
+        pairs = Counter((row["actual"], row["predicted"]) for row in csv.DictReader(file))
+    assert [[pairs[actual, predicted] for predicted in NAMES] for actual in NAMES] == found["confusion"]
+    with open(out / "reliability.csv", encoding="utf-8", newline="") as file:
+        assert sum(int(row["rows"]) for row in csv.DictReader(file)) == ROWS["test"]
+    assert {record["slice"] for record in found["slices"]} == {"source", "label", "length"}
+
+
+def test_baselines_learn_what_stands_in_the_words(run: Callable[[str], Path]) -> None:
+    baselines = read_json(run("first") / "evaluation.json")["baselines"]
+    for name in ("naive_bayes", "tfidf_logistic_regression", "distilled_tfidf_logistic_regression"):
+        assert baselines[name]["accuracy"] == 1.0
+    assert baselines["majority"]["accuracy"] < 0.75
+
+
+def test_the_same_inputs_give_the_same_bytes(run: Callable[[str], Path]) -> None:
+    assert content_hash(run("first")) == content_hash(run("second"))
+
+
+def test_sizes_and_times_of_a_model_folder(project: Path) -> None:
+    model = BertForSequenceClassification.from_pretrained(project / "student")
+    found = efficiency.size(project / "student")
+    assert found["parameters"] == sum(weights.numel() for weights in model.parameters())
+    assert found["bytes"] == sum(path.stat().st_size for path in (project / "student").iterdir())
+    tokens = TokenRows.load(project / "tokens" / "student" / "test")
+    timings = efficiency.compare({name: (project / name, tokens) for name in ("teacher", "student")}, threads=1)
+    for figures in timings.values():
+        assert figures["rows_per_second"] > 0
+        assert figures["latency_milliseconds"] > 0
+
+
+def test_an_unknown_label_is_the_users_mistake(run: Callable[[str], Path], project: Path) -> None:
+    path = project / "rows" / "test.parquet"
+    table = pq.read_table(path)
+    column = table.schema.get_field_index("label")
+    pq.write_table(table.set_column(column, "label", pa.array(["odd"] * ROWS["test"])), path)
+    with pytest.raises(InputError, match="label 'odd', expected one of"):
+        run("first")
+    assert not (project / "first").exists()

@@ -1,0 +1,187 @@
+"""The summary's shape, the closing table's words, and a page that quotes whatever stands in the data."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from rich.console import Console
+
+from pipeline.evaluation import charts, page, report
+from pipeline.files import InputError, write_json
+from pipeline.params import Params, load_params
+
+ROOT = Path(__file__).parents[2]
+BASELINES = {"majority": 0.5, "naive_bayes": 0.78, "undistilled_student": 0.79}
+
+
+def network(accuracy: float, parameters: int) -> dict[str, Any]:
+    interval = [accuracy - 0.02, accuracy + 0.02]
+    return {
+        "accuracy": accuracy,
+        "macro_f1": accuracy,
+        "interval": interval,
+        "calibration_error": 0.04,
+        "parameters": parameters,
+        "bytes": 4 * parameters,
+    }
+
+
+def write_reports(reports: Path, naive_bayes: float) -> None:
+    paired = {"difference": 0.02, "interval": [0.0, 0.04], "lower_bound": 0.001, "p_value": 0.04}
+    baselines = {
+        name: {"accuracy": value, "macro_f1": value, "interval": [value - 0.02, value + 0.02]}
+        for name, value in (BASELINES | {"naive_bayes": naive_bayes}).items()
+    }
+    evaluation = {
+        "task": "sentiment",
+        "metric": "accuracy",
+        "labels": ["negative", "positive"],
+        "rows": 3,
+        "confidence": 0.95,
+        "teacher": network(0.86, 22_000_000),
+        "student": network(0.84, 4_000_000),
+        "baselines": baselines,
+        "comparison": {
+            "relative_accuracy": 0.977,
+            "relative_accuracy_interval": [0.96, 0.99],
+            "recovered_share": 0.714,
+            "recovered_share_interval": [0.5, 0.9],
+            "agreement": 0.93,
+        }
+        | {f"student_minus_{name}": paired for name in ("teacher", *BASELINES)},
+        "slices": [{"slice": "source", "value": "<b>s</b>", "rows": 3, "teacher": 0.9, "student": 0.8}],
+        "confusion": [[1, 1], [0, 1]],
+        "reliability": [{"rows": 3, "confidence": 0.9, "accuracy": 0.67}],
+    }
+    write_json(reports / "sentiment" / "evaluation.json", evaluation)
+    write_json(
+        reports / "sentiment" / "registered.json",
+        {
+            "registered": {
+                "name": "sentiment",
+                "version": 2,
+                "aliases": ["champion"],
+                "decision": "not worse than the champion by 1.0%",
+                "run_id": "r",
+                "tracking_uri": "sqlite:///mlflow.db",
+            },
+            "timings": {
+                "machine": "a processor, 2 cores",
+                "threads": 2,
+                "teacher": {"rows_per_second": 250.0, "latency_milliseconds": 8.0},
+                "student": {"rows_per_second": 3000.0, "latency_milliseconds": 0.7},
+            },
+            "lineage": {},
+        },
+    )
+    scores = np.array([0.9, 0.2, 0.8])
+    rows = {"id": ["a", "b", "c"], "text": ["<script>alert(1)</script>", "b & c", "fine"], "label": [0, 1, 1]}
+    answers = {"teacher": [0, 1, 1], "student": [1, 0, 1]}
+    probabilities = {"student_score_negative": 1 - scores, "student_score_positive": scores}
+    pq.write_table(pa.table(rows | answers | probabilities), reports / "sentiment" / "predictions.parquet")
+
+
+@pytest.fixture
+def reports(tmp_path: Path) -> Path:
+    write_reports(tmp_path, naive_bayes=0.78)
+    return tmp_path
+
+
+@pytest.fixture
+def params() -> Params:
+    return load_params(ROOT / "params.yaml")
+
+
+def printed(summary: dict[str, Any]) -> str:
+    console = Console(width=200, color_system=None)
+    with console.capture() as capture:
+        console.print(report.closing_table(summary))
+    return capture.get()
+
+
+def test_summary_has_the_documented_shape(reports: Path) -> None:
+    task = report.summary(reports, ["sentiment", "not_registered_yet"])["tasks"]
+    assert list(task) == ["sentiment"]
+    found = task["sentiment"]
+    assert found["metric"] == "accuracy"
+    for model in ("teacher", "student"):
+        assert {"accuracy", "parameters", "bytes", "rows_per_second"} <= set(found[model])
+    assert found["baselines"] == BASELINES
+    assert set(found["registered"]) == {"name", "version", "aliases", "decision"}
+    assert found["comparison"]["speed_up"] == 12.0
+    assert found["comparison"]["times_smaller"] == 5.5
+
+
+def test_a_broken_file_is_named(reports: Path) -> None:
+    (reports / "sentiment" / "registered.json").write_text("{", encoding="utf-8")
+    with pytest.raises(InputError, match=r"registered\.json: not valid JSON"):
+        report.summary(reports, ["sentiment"])
+
+
+def test_closing_table_says_what_came_out(reports: Path) -> None:
+    text = printed(report.summary(reports, ["sentiment"]))
+    for words in (
+        "86.0%",
+        "84.0%",
+        "22.0 M",
+        "3,000",
+        "97.7% of the teacher's accuracy (96.0% to 99.0%)",
+        "12.0 times as fast",
+        "recovers 71% (50% to 90%)",
+        "sentiment version 2, @champion",
+        "reports/index.html",
+        "make ui",
+    ):
+        assert words in text
+    assert "beats the student" not in text
+
+
+def test_a_baseline_that_wins_is_named(tmp_path: Path, params: Params) -> None:
+    write_reports(tmp_path, naive_bayes=0.88)
+    summary = report.summary(tmp_path, ["sentiment"])
+    sentence = "naive Bayes, word pairs beats the student: 88.0% against 84.0%."
+    assert sentence in printed(summary)
+    assert sentence in page.index_page(tmp_path, params, summary)
+
+
+def test_no_task_is_a_sentence_and_no_crash(tmp_path: Path, params: Params) -> None:
+    summary = report.summary(tmp_path, ["sentiment"])
+    assert "Nothing is registered yet." in printed(summary)
+    assert "No task is registered yet." in page.index_page(tmp_path, params, summary)
+
+
+def test_page_quotes_the_data_and_loads_nothing(reports: Path, params: Params) -> None:
+    history = [
+        {"step": step, "split": split, "loss": 1 / step, "accuracy": 0.8, "model": model}
+        for model in ("student", "undistilled_student")
+        for step in (1, 2)
+        for split in ("train", "dev")
+    ]
+    write_json(reports / "sentiment" / "distill.json", history)
+    write_json(reports / "pretrain" / "comparison.json", [{"seed": 1, "with": 0.861, "without": 0.857}])
+    text = page.index_page(reports, params, report.summary(reports, ["sentiment"]))
+    assert "<script" not in text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+    assert "&lt;b&gt;s&lt;/b&gt;" in text
+    assert "b &amp; c" in text
+    for remote in ("src=", "@import", "<link", 'href="http'):
+        assert remote not in text
+    assert "Student, accuracy on dev" in text
+    assert "86.1%" in text
+    assert text == page.index_page(reports, params, report.summary(reports, ["sentiment"]))
+
+
+def test_ids_of_two_charts_do_not_meet() -> None:
+    table = [{"rows": 5, "confidence": 0.8, "accuracy": 0.7}, {"rows": 9, "confidence": 0.9, "accuracy": 0.95}]
+    first, second = (charts.reliability_chart(table, name) for name in ("one", "two"))
+    assert first.startswith("<svg")
+    assert not set(ids(first)) & set(ids(second))
+    assert "#00000" not in first
+    assert "currentColor" in charts.accuracy_chart([charts.Measured("m", 0.8, (0.7, 0.9), charts.FIRST)], "a")
+
+
+def ids(svg: str) -> list[str]:
+    return [part.split('"')[0] for part in svg.split(' id="')[1:]]
