@@ -58,6 +58,15 @@ def read_graph(targets: Sequence[str] = ()) -> list[Node]:
     return nodes
 
 
+def read_stage_names() -> list[str]:
+    """Return the stages of dvc.yaml in its order, without the files that `dvc add` tracks."""
+    return _stage_names(Repo(_wait_for_lock=True))
+
+
+def _stage_names(repo: Repo) -> list[str]:
+    return [stage.name for stage in repo.index.stages if isinstance(stage, PipelineStage)]
+
+
 def write_canonical_lock() -> None:
     """Make dvc.lock hold exactly the stages of dvc.yaml, in its order.
 
@@ -70,8 +79,7 @@ def write_canonical_lock() -> None:
         if not lock.is_file():
             return
         found = list(load_yaml(lock).get("stages", {}))
-        stages = [stage.name for stage in repo.index.stages if isinstance(stage, PipelineStage)]
-        wanted = [name for name in stages if name in found]
+        wanted = [name for name in _stage_names(repo) if name in found]
         if found == wanted:
             return
         with modify_yaml(lock) as contents:

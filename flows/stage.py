@@ -17,7 +17,7 @@ from flows.graph import Node
 from pipeline.drivers import Outcome, dvc, failure, forget_failures, is_chatter, left_no_word, outcome_in, start, stop
 
 
-class StageInterrupted(Exception):
+class StageInterruptedError(Exception):
     """A stage ended without saying why, or DVC was busy: a second try can help."""
 
 
@@ -88,8 +88,7 @@ class Session:
 
 def task_of(node: Node, session: Session) -> Task[..., State[None]]:
     """Return the Prefect task of a node, named after it. DVC is the cache, so Prefect keeps nothing."""
-    return task(
-        _run_stage,
+    decorate = task(
         name=node.name,
         task_run_name=node.name,
         description=node.description,
@@ -99,6 +98,7 @@ def task_of(node: Node, session: Session) -> Task[..., State[None]]:
         retry_delay_seconds=2,
         retry_condition_fn=session.may_retry,
     )
+    return decorate(_run_stage)
 
 
 def _run_stage(node: Node, session: Session, force: bool) -> State[None]:
@@ -136,5 +136,5 @@ def _reproduce(node: Node, session: Session, force: bool) -> StageResult:
     session.results[node.name] = StageResult("failed", seconds, code, line)
     # a stage that reported an error would report it again; one that could not, or that DVC kept waiting, may do better
     if left_no_word(node.name) and ("is busy" in line or "ended without a word" in line):
-        raise StageInterrupted(line)
+        raise StageInterruptedError(line)
     return session.results[node.name]

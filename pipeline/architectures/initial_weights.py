@@ -1,6 +1,5 @@
 """Where the weights that `init_from` names lie on this machine. No torch: the tokenizer stage looks here too."""
 
-import os
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -34,7 +33,7 @@ def resolve(init_from: InitFrom, path: Path) -> Path | None:
 
 def _packaged_folder(init_from: PackageWeights) -> Path:
     try:
-        folder = Path(os.fspath(distribution(init_from.package).locate_file(init_from.folder)))
+        folder = Path(str(distribution(init_from.package).locate_file(init_from.folder)))
     except PackageNotFoundError:
         raise InputError(f"init_from.package: {init_from.package} is not installed, expected it to be") from None
     weights = folder / "model.safetensors"

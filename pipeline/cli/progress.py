@@ -5,7 +5,6 @@ import threading
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from rich.console import Console
 from rich.live import Live
@@ -44,11 +43,8 @@ class Progress:
         self._seen: set[str] = set()
         self._started = self._current_started = self._last_line = time.monotonic()
         self._ended = threading.Event()
-        self._live = (
-            Live(get_renderable=self._status, console=self.console, transient=True)
-            if self.console.is_terminal
-            else None
-        )
+        moving = Live(get_renderable=self._status, console=self.console, transient=True)
+        self._live = moving if self.console.is_terminal else None
 
     def __enter__(self) -> "Progress":
         if self._live:

@@ -26,10 +26,10 @@ from pipeline.params import load_params, read_yaml
 
 
 def run_project(targets: list[str]) -> int:
-    """Check everything, run the stages that `targets` need (all without targets), print the table, return the exit code.
+    """Check everything, run the stages that `targets` need (all without targets), print the table.
 
-    0 done, 1 a failure, 2 something wrong with the user's input, 130 and 143 ended by Ctrl-C and SIGTERM; whatever the
-    end, no process is left behind.
+    Returns the exit code: 0 done, 1 a failure, 2 something wrong with the user's input. Ctrl-C and SIGTERM end the
+    program with 130 and 143. Whatever the end, no process is left behind.
     """
     signal.signal(signal.SIGTERM, _terminated)
     check_project()

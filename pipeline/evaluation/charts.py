@@ -37,7 +37,6 @@ STYLE = {
     "grid.linewidth": 0.6,
     "xtick.color": MUTED,
     "ytick.color": MUTED,
-    "legend.frameon": False,
     "axes.formatter.useoffset": False,
 }
 WIDTH = 5.0  # inches: 360 points, so that letters keep their size on a phone
@@ -94,7 +93,7 @@ def curves_chart(curves: Sequence[Curve], label: str, name: str) -> str:
         axes.plot([], [], label=curve.name, **style)
     axes.set_xlabel("step")
     axes.set_ylabel(label)
-    axes.legend(labelcolor=TEXT, fontsize=9)
+    axes.legend(labelcolor=TEXT, fontsize=9, frameon=False)
     return _svg(figure, name)
 
 
@@ -123,9 +122,10 @@ def cost_chart(models: Sequence[Cost], name: str) -> str:
         words = f"{model.name}\n{model.rows_per_second:,.0f} rows/s"
         axes.annotate(words, (millions, accuracy), xytext=(0, 16), textcoords="offset points", ha="center", color=TEXT)
     axes.set_xscale("log")
-    axes.margins(x=0.35, y=0.6)
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.xaxis.set_minor_formatter(lambda value, _: "")
+    axes.margins(x=0.35, y=0.9)
+    sizes = sorted({model.parameters / 1e6 for model in models})
+    axes.set_xticks(sizes, [f"{size:.3g}" for size in sizes])
+    axes.set_xticks([], minor=True)
     axes.set_xlabel("million parameters")
     axes.set_ylabel("accuracy on test, %")
     return _svg(figure, name)

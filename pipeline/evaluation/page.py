@@ -44,6 +44,8 @@ def index_page(reports: Path, params: Params, summary: dict[str, Any]) -> str:
 def _task(folder: Path, name: str, params: Params, summary: dict[str, Any]) -> dict[str, Any]:
     evaluation = read_json(folder / "evaluation.json")
     models = _models(evaluation)
+    # the majority class is so far down that the others would stand on one spot
+    measured = [_measured(*model) for model in models if model[0] != "majority"]
     costs = [_cost(model, summary[model]) for model in ("teacher", "student")]
     finetuning, distillation = _history(folder / "finetune.json"), _history(folder / "distill.json")
     return {
@@ -53,7 +55,7 @@ def _task(folder: Path, name: str, params: Params, summary: dict[str, Any]) -> d
         "conclusions": conclusions(summary),
         "timings": read_json(folder / "registered.json")["timings"],
         "models": models,
-        "accuracy_chart": Markup(charts.accuracy_chart([_measured(*model) for model in models], f"{name}-accuracy")),
+        "accuracy_chart": Markup(charts.accuracy_chart(measured, f"{name}-accuracy")),
         "cost_chart": Markup(charts.cost_chart(costs, f"{name}-cost")),
         "reliability_chart": Markup(charts.reliability_chart(evaluation["reliability"], f"{name}-reliability")),
         "curves": {

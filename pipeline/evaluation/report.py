@@ -20,11 +20,11 @@ COMPARED = (
 REGISTERED = ("name", "version", "aliases", "decision")
 NAMES = {
     "majority": "majority class",
-    "naive_bayes": "naive Bayes, word pairs",
-    "tfidf_logistic_regression": "TF-IDF + logistic regression",
-    "distilled_tfidf_logistic_regression": "the same on the teacher's labels",
-    "frozen_encoder_logistic_regression": "frozen encoder + logistic regression",
-    "undistilled_student": "the student without a teacher",
+    "naive_bayes": "naive Bayes",
+    "tfidf_logistic_regression": "TF-IDF + regression",
+    "distilled_tfidf_logistic_regression": "TF-IDF + regression, distilled",
+    "frozen_encoder_logistic_regression": "frozen encoder + regression",
+    "undistilled_student": "student without a teacher",
 }
 
 

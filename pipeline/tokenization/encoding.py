@@ -7,7 +7,6 @@ from tokenizers import Tokenizer
 
 from pipeline.tokenization.ragged import UNLABELLED, TokenRows, smallest_dtype
 
-
 BATCH_TEXTS = 1000
 
 

@@ -98,4 +98,5 @@ def read_special_tokens(folder: Path) -> dict[str, str]:
 
 def special_ids(tokenizer: Tokenizer, special_tokens: dict[str, str]) -> dict[str, int]:
     """Return the ids of the special tokens under transformers' names: `pad_token_id`, `cls_token_id`, …"""
-    return {f"{name}_id": tokenizer.token_to_id(token) for name, token in special_tokens.items()}
+    vocabulary = tokenizer.get_vocab()
+    return {f"{name}_id": vocabulary[token] for name, token in special_tokens.items()}

@@ -5,9 +5,9 @@ import heapq
 import re
 from collections.abc import Iterable, Iterator
 
-# a sentence ends after .!?… and closing quotes before a space, after a full-width mark anywhere, and at a line's end
-_SENTENCE_END = re.compile(r"[.!?…]+[\"'”’»)\]]*\s+|(?:[。！？]+|……)[”’」』）》\"']*\s*|\s*\n\s*")
-_UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")  # kana and Han: no spaces between words
+# a sentence ends after .!?… and closing quotes before a space, after 。！？ or …… anywhere, and at a line's end
+_SENTENCE_END = re.compile(r"[.!?…。！？\n]+(?:[\"'”’»)\]]*\s+|(?:(?<=[。！？\n])|(?<=……))[”’」』）》\"']*)")
+_UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")  # kana and Han, without spaces
 
 
 def split_sentences(text: str) -> Iterator[str]:
@@ -27,9 +27,7 @@ def count_words(text: str) -> int:
     return len(_UNSPACED.sub(" ", text).split()) + (unspaced + 1) // 2
 
 
-def select_sentences(
-    texts: Iterable[str], sentences: int, min_words: int, max_words: int
-) -> list[tuple[str, str]]:
+def select_sentences(texts: Iterable[str], sentences: int, min_words: int, max_words: int) -> list[tuple[str, str]]:
     """Return up to `sentences` distinct sentences of `min_words` to `max_words` words as (id, text), sorted by id.
 
     The id is a hash of the text and the smallest ones are taken: a fair sample that depends neither on the order of

@@ -42,7 +42,5 @@ def cut_vocabulary(
         continuing_subword_prefix=prefix,
         max_input_chars_per_word=model.max_input_chars_per_word,
     )
-    student = assemble(
-        student_model, special_tokens, tokenizer.normalizer, tokenizer.pre_tokenizer, tokenizer.decoder
-    )
+    student = assemble(student_model, special_tokens, tokenizer.normalizer, tokenizer.pre_tokenizer, tokenizer.decoder)
     return student, np.array(kept, dtype=np.int64)

@@ -87,9 +87,7 @@ class Monitor(TrainerCallback):
         self.saved = time.monotonic()
         self.module.train()
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Record, evaluate, save and show what is due after this step."""
         step, scheduler = state.global_step, kwargs["lr_scheduler"]
         if self.line_is_due:

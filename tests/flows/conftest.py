@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import flows  # noqa: F401 sets the environment that Prefect reads when it is imported
+
 PROJECT = Path(__file__).parents[2]
 
 STAGE = """\
@@ -88,7 +90,6 @@ def toy(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """One temporary Prefect server for all tests: it takes seconds to start."""
     os.environ["PREFECT_HOME"] = str(tmp_path_factory.mktemp("prefect"))
-    import flows  # noqa: F401 sets the environment before Prefect reads it
     from prefect.testing.utilities import prefect_test_harness
 
     with prefect_test_harness(server_startup_timeout=120):

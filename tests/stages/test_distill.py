@@ -1,4 +1,4 @@
-"""distill from end to end: both students load again and learnt, the teacher is asked once, equal bytes for equal seeds."""
+"""distill from end to end: students that learnt and load again, a teacher asked once, equal bytes for equal seeds."""
 
 from pathlib import Path
 

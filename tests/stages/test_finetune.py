@@ -1,4 +1,4 @@
-"""finetune from end to end: a teacher that learnt, loads again, says nothing of new weights, and equal bytes for equal seeds."""
+"""finetune from end to end: a teacher that learnt and loads again, no word of new weights, equal bytes twice."""
 
 import shutil
 from pathlib import Path

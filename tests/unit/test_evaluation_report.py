@@ -142,7 +142,7 @@ def test_closing_table_says_what_came_out(reports: Path) -> None:
 def test_a_baseline_that_wins_is_named(tmp_path: Path, params: Params) -> None:
     write_reports(tmp_path, naive_bayes=0.88)
     summary = report.summary(tmp_path, ["sentiment"])
-    sentence = "naive Bayes, word pairs beats the student: 88.0% against 84.0%."
+    sentence = "naive Bayes beats the student: 88.0% against 84.0%."
     assert sentence in printed(summary)
     assert sentence in page.index_page(tmp_path, params, summary)
 

@@ -1,0 +1,56 @@
+"""`stillhouse quick` works in a copy: parameters at a smoke scale are valid, and the project itself is not touched."""
+
+import copy
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pipeline.cli.quick import enter_quick_copy
+from pipeline.params import check_params, load_params, read_yaml
+from pipeline.smoke import at_smoke_scale
+
+PROJECT = Path(__file__).parents[2]
+FILES = [PROJECT / "params.yaml", *sorted((PROJECT / "recipes").glob("*.yaml"))]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_every_recipe_has_a_valid_smoke_scale(path: Path) -> None:
+    values = read_yaml(path)
+    before = copy.deepcopy(values)
+    small = check_params(at_smoke_scale(values), path)
+    full = load_params(path)
+    assert values == before
+    assert small.pretrain.max_tokens <= 8_000 and set(small.tasks) == set(full.tasks)
+    assert all(dataset.max_rows is not None for dataset in small.datasets.values())
+    assert all(task.finetune.training.epochs == 1 for task in small.tasks.values())
+
+
+def test_copy_follows_the_project_and_leaves_it_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = tmp_path / "project"
+    (project / "pipeline").mkdir(parents=True)
+    (project / ".dvc").mkdir()
+    for name in ("params.yaml", "dvc.yaml", "constraints.txt", ".dvc/config", "pipeline/files.py"):
+        shutil.copy(PROJECT / name, project / name)
+    (project / ".gitignore").write_text("/.stillhouse/\n/data/ingested/\n")
+    (project / "pipeline/new.py").write_text("old = True\n")
+    (project / "dvc.lock").write_text("schema: '2.0'\n")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    monkeypatch.chdir(project)
+    subprocess.run(["git", "init", "--quiet"], check=True)
+
+    enter_quick_copy(Path("params.yaml"))
+    assert Path.cwd() == project / ".stillhouse/quick"
+    assert Path("pipeline/new.py").read_text() == "old = True\n" and not Path("dvc.lock").exists()
+    assert "MLFLOW_TRACKING_URI" not in os.environ
+    assert load_params(Path("params.yaml")).datasets["imdb"].max_rows == 300
+    assert (project / "params.yaml").read_bytes() == (PROJECT / "params.yaml").read_bytes()
+
+    (project / "pipeline/new.py").unlink()
+    kept = Path("pipeline/files.py").stat().st_mtime_ns
+    monkeypatch.chdir(project)
+    enter_quick_copy(Path("params.yaml"))
+    assert not Path("pipeline/new.py").exists()
+    assert Path("pipeline/files.py").stat().st_mtime_ns == kept

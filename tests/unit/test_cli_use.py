@@ -1,0 +1,138 @@
+"""`stillhouse use`: recipes and data of one's own become params.yaml, and no edit gets lost."""
+
+import csv
+import json
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.cli.own_data import use_data
+from pipeline.cli.recipe import use_recipe
+from pipeline.files import InputError
+from pipeline.params import load_params
+
+PROJECT = Path(__file__).parents[2]
+RECIPE = PROJECT / "recipes/sentiment-from-scratch.yaml"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project whose params.yaml is committed, as the current folder."""
+    folder = tmp_path / "project"
+    (folder / ".dvc").mkdir(parents=True)
+    (folder / ".dvc/config").write_text("[core]\n    analytics = false\n")
+    (folder / "dvc.yaml").write_text("stages: {}\n")
+    shutil.copy(PROJECT / "params.yaml", folder)
+    monkeypatch.chdir(folder)
+    for command in (
+        ["init", "--quiet"],
+        ["add", "."],
+        [*["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "all"]],
+    ):
+        subprocess.run(["git", *command], check=True)
+    return folder
+
+
+def test_a_recipe_becomes_params_and_edits_are_not_lost(project: Path) -> None:
+    params = project / "params.yaml"
+    use_recipe(RECIPE, force=True)
+    assert params.read_bytes() == RECIPE.read_bytes()
+    with pytest.raises(InputError, match="not committed"):
+        use_recipe(RECIPE, force=False)
+    (project / "recipes").mkdir()
+    shutil.copy(RECIPE, project / "recipes/scratch.yaml")
+    use_recipe(RECIPE, force=False)  # what stands in recipes/ is not lost
+
+
+def test_a_wrong_recipe_changes_nothing(project: Path) -> None:
+    before = (project / "params.yaml").read_bytes()
+    wrong = project / "wrong.yaml"
+    wrong.write_text(RECIPE.read_text().replace("seed: 17", "seed: x"))
+    with pytest.raises(InputError, match=r"wrong.yaml: runtime.seed"):
+        use_recipe(wrong, force=False)
+    assert (project / "params.yaml").read_bytes() == before
+
+
+def rows(count: int, labels: list[str]) -> list[dict[str, str]]:
+    """Different sentences, the labels in turn."""
+    generator = random.Random(1)
+    words = ["parcel", "late", "happy", "broken", "colour", "fits", "again", "never", "cheap", "solid"]
+    texts = [f"{number} {' '.join(generator.choices(words, k=8))}" for number in range(count)]
+    return [{"review": text, "stars": labels[number % len(labels)]} for number, text in enumerate(texts)]
+
+
+def write_delimited(path: Path, table: list[dict[str, str]], delimiter: str) -> None:
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(table[0]), delimiter=delimiter)
+        writer.writeheader()
+        writer.writerows(table)
+
+
+def write_parquet(path: Path, table: list[dict[str, str]]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.Table.from_pylist(table), path)
+
+
+WRITERS: dict[str, Callable[[Path, list[dict[str, str]]], object]] = {
+    "csv": lambda path, table: write_delimited(path, table, ","),
+    "tsv": lambda path, table: write_delimited(path, table, "\t"),
+    "jsonl": lambda path, table: path.write_text("".join(json.dumps(row) + "\n" for row in table)),
+    "parquet": write_parquet,
+}
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_own_data_become_task_and_corpus(project: Path, tmp_path: Path, kind: str) -> None:
+    data = tmp_path / f"Shop Reviews.{kind}"
+    WRITERS[kind](data, rows(300, ["good", "bad", "so-so"]))
+    use_data(data, text="review", label="stars", name=None, force=False)
+
+    params = load_params(project / "params.yaml")
+    dataset, task = params.datasets["shop-reviews"], params.tasks["shop-reviews"]
+    assert (list(params.datasets), list(params.tasks)) == (["shop-reviews"], ["shop-reviews"])
+    assert dataset.path == f"data/raw/shop-reviews.{kind}" and dataset.source.format == kind
+    assert task.labels == ["bad", "good", "so-so"] and params.corpus.dataset == task.dataset == "shop-reviews"
+    assert (project / dataset.path).read_bytes() == data.read_bytes()
+    assert (project / f"{dataset.path}.dvc").is_file()
+    assert task.gate.min_rows == 30
+    assert "# part of the result: another number of threads" in (project / "params.yaml").read_text()
+    git = subprocess.run(["git", "status", "--short"], capture_output=True, text=True, check=True).stdout
+    assert f"shop-reviews.{kind}\n" not in git  # DVC keeps the rows, git their hash
+
+
+@pytest.mark.parametrize(
+    ("table", "options", "expected"),
+    [
+        (rows(300, ["a", "b"]), {"text": "body"}, r"column 'body'.*missing, found the columns \['review', 'stars'\]"),
+        (rows(40, ["a", "b"]), {}, "40 different texts, expected at least 200"),
+        (rows(300, ["a"]), {}, "holds one class, 'a'"),
+        (rows(300, [str(number) for number in range(150)]), {}, "150 different values in 300 rows.*a label column?"),
+        (rows(300, ["a"] * 99 + ["b"]), {}, "3 rows of class 'b', expected at least 20"),
+        (rows(300, ["a", ""]), {}, "row 2: no value in column 'stars'"),
+        (rows(300, ["a", "b"]), {"name": "corpus"}, "--name"),
+    ],
+)
+def test_unfit_data_are_refused_and_change_nothing(
+    project: Path, tmp_path: Path, table: list[dict[str, str]], options: dict[str, str], expected: str
+) -> None:
+    data = tmp_path / "reviews.csv"
+    write_delimited(data, table, ",")
+    before = (project / "params.yaml").read_bytes()
+    with pytest.raises(InputError, match=expected) as error:
+        use_data(data, **{"text": "review", "label": "stars", "name": None, "force": False, **options})
+    assert "\n" not in str(error.value) and ".stillhouse" not in str(error.value)
+    assert (project / "params.yaml").read_bytes() == before
+    assert not (project / "data").exists()
+
+
+def test_help_names_every_command() -> None:
+    shown = subprocess.run([sys.executable, "-m", "pipeline.cli", "--help"], capture_output=True, text=True, check=True)
+    for command in ("run", "quick", "report", "use", "predict", "doctor", "ui"):
+        assert command in shown.stdout
