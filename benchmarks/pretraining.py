@@ -3,10 +3,10 @@
     python benchmarks/pretraining.py [--pairs 3] [--steps 12] [--threads 2] [--precision auto]
 
 Same BERT (4 layers, width 256, vocabulary 8,192), same packed sequences of 128 generated tokens, same batches of 32,
-same AdamW settings, one process, the two loops in turn, in pairs whose order alternates. The reference runs in float32, as
-the example does on a processor; ours in what `--precision` means here, which is printed. Tokens per second and `ratio`
-are by the clock; `processor_ratio` compares processor time, which other programs on the machine disturb less. The last
-line is one JSON object.
+same AdamW settings, one process, the two loops in turn, in pairs whose order alternates. The reference runs in float32,
+as the example does on a processor; ours in what `--precision` means here, which is printed. Tokens per second and
+`ratio` are by the clock; `processor_ratio` compares processor time, which other programs on the machine disturb less.
+The last line is one JSON object.
 """
 
 import argparse

@@ -138,7 +138,7 @@ _OUTCOMES: dict[str, Outcome] = {
 _CHATTER = re.compile(
     r"\s*$|> python |Updating lock file|Generating lock file|To track the changes with git|\tgit add |\tdvc config "
     r"|To enable auto staging|Use `dvc push`|Data and pipelines are up to date|ERROR: failed to reproduce"
-    r"|Verifying data sources in stage"
+    r"|Verifying data sources in stage|WARNING: Process '.*' with \(Pid \d+\), in RWLock-file"
 )
 
 
@@ -185,27 +185,24 @@ def _state_of(stage: str) -> Path:
 
 # --- how long stages take --------------------------------------------------------------------------------------------
 
+TIMINGS = STATE / "timings.json"
+SHIPPED_TIMINGS: dict[str, dict[str, float]] = read_json(Path(__file__).with_name("timings.json"))
 _UNKNOWN_SECONDS = 20.0
 
 
 def expected_seconds(stages: Iterable[str]) -> dict[str, float]:
     """Return how long each stage took last time here, else what the shipped timings say of its kind."""
-    shipped = read_json(Path(__file__).with_name("timings.json"))
-    try:
-        own = read_json(STATE / "timings.json")
-    except InputError:
-        own = {}
-    return {
-        stage: own.get(stage, shipped.get(stage, shipped.get(stage.split("@")[0], _UNKNOWN_SECONDS)))
-        for stage in stages
-    }
+    known = SHIPPED_TIMINGS["run"] | _own_timings()
+    return {stage: known.get(stage, known.get(stage.split("@")[0], _UNKNOWN_SECONDS)) for stage in stages}
 
 
 def record_seconds(seconds: dict[str, float]) -> None:
     """Keep how long stages took, for the time left that the next run shows."""
-    path = STATE / "timings.json"
+    write_json(TIMINGS, _own_timings() | {stage: round(value, 1) for stage, value in seconds.items()})
+
+
+def _own_timings() -> dict[str, float]:
     try:
-        known = read_json(path)
-    except InputError:
-        known = {}
-    write_json(path, known | {stage: round(value, 1) for stage, value in seconds.items()})
+        return dict(read_json(TIMINGS))
+    except InputError:  # none yet, or not what a run wrote
+        return {}

@@ -167,7 +167,7 @@ class DatasetParams(Section):
         return self
 
 
-# --- tokenizer and pretraining -----------------------------------------------------------------------------------------
+    """How weights move (AdamW, a warmed-up schedule, clipped gradients), and how often dev is read."""
 
 
 class TokenizerParams(Section):
@@ -216,7 +216,7 @@ class ArchitectureParams(Section):
 
 
 class OptimizationParams(Section):
-    """How weights move: AdamW, a warmed-up schedule, clipped gradients; how often dev is read and a checkpoint kept."""
+    """How weights move (AdamW, a warmed-up schedule, clipped gradients), and how often dev is read."""
 
     batch_size: Annotated[int, Field(ge=1)]
     learning_rate: Annotated[float, Field(gt=0)]
@@ -445,7 +445,9 @@ _UNION_TAGS = {"package", "file", "hub", "folder", "random"}
 def _one_line(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     # pydantic puts the chosen variant of a union into the path; params.yaml has no such level
-    keys = [str(part) for i, part in enumerate(first["loc"]) if not (part in _UNION_TAGS and i > 0 and first["loc"][i - 1] in ("source", "init_from"))]
+    path = first["loc"]
+    variants = {i for i in range(1, len(path)) if path[i - 1] in ("source", "init_from") and path[i] in _UNION_TAGS}
+    keys = [str(part) for i, part in enumerate(path) if i not in variants]
     place = ".".join(keys)
     reason = {
         "extra_forbidden": "unknown key, expected one the schema names",

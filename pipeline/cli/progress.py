@@ -88,12 +88,14 @@ class Progress:
         return f"[{len(self._seen)}/{len(self._stages)}]" if self._whole else f"[{len(self._seen)}]"
 
     def _time_left(self) -> str:
+        so_far = f"{_duration(time.monotonic() - self._started)} so far"
         if not self._whole:
-            return f"{_duration(time.monotonic() - self._started)} so far"
-        left = sum(self._expected[name] for name in self._stages if name not in self._seen)
-        if self.current:
-            left += max(self._expected[self.current] - (time.monotonic() - self._current_started), 0)
-        return f"{_duration(time.monotonic() - self._started)} so far, about {_duration(left)} to go"
+            return so_far
+        later = sum(self._expected[name] for name in self._stages if name not in self._seen)
+        now = self._expected[self.current] - (time.monotonic() - self._current_started) if self.current else 0.0
+        if now < 0:
+            return f"{so_far}, this stage takes longer than expected, then about {_duration(later)} to go"
+        return f"{so_far}, about {_duration(now + later)} to go"
 
     def _status(self) -> Text:
         return Text(f"{self._position()} {self.current or 'looking for what changed'}: {self._time_left()}", "cyan")

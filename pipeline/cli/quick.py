@@ -13,8 +13,8 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from pipeline.cli.preflight import check_project
-from pipeline.drivers import STATE
-from pipeline.files import InputError, replacing, write_text
+from pipeline.drivers import SHIPPED_TIMINGS, STATE, TIMINGS
+from pipeline.files import InputError, replacing, write_json, write_text
 from pipeline.params import Params, check_params, load_params, read_yaml
 from pipeline.smoke import at_smoke_scale
 
@@ -30,8 +30,10 @@ def enter_quick_copy(recipe: Path) -> None:
     params = check_params(values, recipe)
     _mirror(_code() + _data(params))
     with replacing(COPY / "params.yaml") as draft:
-        YAML(typ="safe").dump(values, draft)
+        YAML().dump(values, draft)  # the plain dumper keeps the order of the keys, the safe one sorts them
     write_text(COPY / ".dvc/config.local", "[core]\n    no_scm = true\n")
+    if not (COPY / TIMINGS).is_file():
+        write_json(COPY / TIMINGS, SHIPPED_TIMINGS["quick"])
     os.environ.pop("MLFLOW_TRACKING_URI", None)  # smoke models go to the copy's own database
     os.chdir(COPY)
 

@@ -17,9 +17,8 @@ def code_revision() -> str:
     quiet = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}  # a read must not touch the index while others use it
     try:
         commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True, env=quiet)
-        status = subprocess.run(
-            ["git", "status", "--porcelain", "--untracked-files=no"], capture_output=True, text=True, check=True, env=quiet
-        )
+        tracked = ["git", "status", "--porcelain", "--untracked-files=no"]
+        status = subprocess.run(tracked, capture_output=True, text=True, check=True, env=quiet)
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     changed = [line for line in status.stdout.splitlines() if not line.endswith(("dvc.lock", ".json", ".csv"))]

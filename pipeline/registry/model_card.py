@@ -14,6 +14,7 @@ def model_card(task: str, evaluation: dict[str, Any], *, dataset: str, hashes: d
     student, teacher = evaluation["student"], evaluation["teacher"]
     comparison = evaluation["comparison"]
     low, high = student["interval"]
+    interval = f"({low:.1%} to {high:.1%})"
     rows = "\n".join(
         f"| {name.replace('_', ' ')} | {figures['accuracy']:.1%} |"
         for name, figures in sorted(evaluation["baselines"].items(), key=lambda item: -item[1]["accuracy"])
@@ -33,7 +34,7 @@ On {evaluation["rows"]:,} test rows of {dataset} that no choice was made on:
 | model | accuracy |
 |---|---|
 | teacher ({teacher["parameters"] / 1e6:.1f} M parameters) | {teacher["accuracy"]:.1%} |
-| **student** ({student["parameters"] / 1e6:.1f} M parameters) | **{student["accuracy"]:.1%}** ({low:.1%} to {high:.1%}) |
+| **student** ({student["parameters"] / 1e6:.1f} M parameters) | **{student["accuracy"]:.1%}** {interval} |
 {rows}
 
 The student keeps {comparison["relative_accuracy"]:.1%} of the teacher's accuracy and agrees with it on

@@ -72,11 +72,10 @@ def record_candidate(
 
 
 def _mlflow_dataset(mlflow: ModuleType, dataset: DatasetRecord) -> Any:
-    from mlflow.data.sources import LocalArtifactDatasetSource
-    from mlflow.data.meta_dataset import MetaDataset
+    from mlflow.data import meta_dataset, sources
 
-    source = LocalArtifactDatasetSource(dataset.path.as_posix())
-    return MetaDataset(source, name=dataset.name, digest=dataset.content_hash[:32])
+    source = getattr(sources, "LocalArtifactDatasetSource")(dataset.path.as_posix())  # noqa: B009 - made at import
+    return meta_dataset.MetaDataset(source, name=dataset.name, digest=dataset.content_hash[:32])  # type: ignore[abstract]
 
 
 def _adopt_or_write(mlflow: ModuleType, experiment: str, parent: str, stage: StageRecord) -> None:

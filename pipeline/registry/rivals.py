@@ -23,7 +23,8 @@ def training_rows(rows: Path) -> list[str]:
     """Return the ids of the rows that a candidate trained on or chose by: the train and dev splits of a dataset."""
     import pyarrow.parquet as pq
 
-    return sorted(id_ for split in ("train", "dev") for id_ in pq.read_table(rows / f"{split}.parquet")["id"].to_pylist())
+    tables = [pq.read_table(rows / f"{split}.parquet", columns=["id"]) for split in ("train", "dev")]
+    return sorted(id_ for table in tables for id_ in table["id"].to_pylist())
 
 
 def example_texts(rows: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""How a stage becomes a command: arguments from its signature, one line for an error, an exit code that means something.
+"""How a stage becomes a command: options from its signature, one line for an error, an exit code with a meaning.
 
 Exit codes: 0 done, 1 a failure, 2 something wrong with the user's input, 143 ended by SIGTERM.
 DVC answers 255 for each of the last three, so the code and the line are also left in `.stillhouse/stages/NAME.json`,
@@ -6,6 +6,7 @@ where `stillhouse run` and the flow read them.
 """
 
 import argparse
+import contextlib
 import inspect
 import os
 import signal
@@ -28,7 +29,8 @@ def main(run: Callable[..., None]) -> None:
     `run` is `run(params, *, dataset: str, rows: Path, ...)`; every keyword becomes a required option of the same name
     (`held_out` is `--held-out`). `params.yaml` is read from the current folder. `--debug` shows the traceback.
     """
-    parser = argparse.ArgumentParser(prog=f"python -m {inspect.getmodule(run).__spec__.name}", description=run.__doc__)  # type: ignore[union-attr]
+    module = inspect.getmodule(run).__spec__.name  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(prog=f"python -m {module}", description=run.__doc__)
     keywords = list(inspect.signature(run, eval_str=True).parameters.values())[1:]
     for keyword in keywords:
         parser.add_argument(f"--{keyword.name.replace('_', '-')}", type=keyword.annotation, required=True)
@@ -56,10 +58,8 @@ def _outcome(run: Callable[..., None], arguments: dict[str, Any], name: str, deb
     except (SystemExit, KeyboardInterrupt):
         code, line = 143, "ended by a signal"
     print(f"{name}: {line}", file=sys.stderr, flush=True)
-    try:
+    with contextlib.suppress(OSError):  # a full or read-only disk is what the line above already says
         write_json(state, {"code": code, "line": line})
-    except OSError:
-        pass  # a full or read-only disk is what the line above already says
     return code
 
 

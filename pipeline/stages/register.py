@@ -10,6 +10,8 @@ from pipeline.files import content_hash, read_json, write_json, write_text
 from pipeline.params import Params
 from pipeline.stages.command import main
 
+PROJECT_FILES = (Path("params.yaml"), Path("dvc.lock"))
+
 
 def run(
     params: Params,
@@ -37,28 +39,27 @@ def run(
     )
     record = reports / task / "registered.json"
     timings = _timings(params, record, links["student"], tokens, teacher, student)
-    card = model_card.model_card(
-        task, figures, dataset=settings.dataset, hashes=links, code=lineage.code_revision()
-    )
+    card = model_card.model_card(task, figures, dataset=settings.dataset, hashes=links, code=lineage.code_revision())
 
     mlflow = tracking.connect()
     version = publish.find_version(mlflow, task, links["student"])
     if version is None:
         decision = _decide(params, task, mlflow, predictions, rows, timings, student)
+        trained = publish.StageRecord
         run_id = publish.record_candidate(
             mlflow,
             f"{task} {links['student'][:8]}",
             stages=[
-                publish.StageRecord("pretrain", links["pretrained"], pretrain_history, params.pretrain.model_dump()),
-                publish.StageRecord(f"finetune@{task}", links["teacher"], finetune_history, settings.finetune.model_dump()),
-                publish.StageRecord(f"distill@{task}", links["student"], distill_history, settings.distill.model_dump()),
+                trained("pretrain", links["pretrained"], pretrain_history, params.pretrain.model_dump()),
+                trained(f"finetune@{task}", links["teacher"], finetune_history, settings.finetune.model_dump()),
+                trained(f"distill@{task}", links["student"], distill_history, settings.distill.model_dump()),
             ],
             datasets=[
                 publish.DatasetRecord(settings.dataset, rows, links["rows"], "training and testing"),
                 publish.DatasetRecord(params.corpus.dataset, corpus, links["corpus"], "pretraining and transfer"),
             ],
             metrics=_metrics(figures, timings),
-            artifacts=[path for path in (Path("params.yaml"), Path("dvc.lock"), evaluation, predictions) if path.exists()],
+            artifacts=[path for path in (*PROJECT_FILES, evaluation, predictions) if path.exists()],
             texts={rivals.TRAINING_ROWS: "\n".join(rivals.training_rows(rows)) + "\n"},
             tags=lineage.tags(links),
         )
@@ -107,7 +108,9 @@ def _decide(
     from pipeline.registry import gate, rivals
 
     champion = rivals.champion_version(mlflow, task)
-    candidate_right, champion_right = rivals.side_by_side(mlflow, champion, predictions, rows, params.tasks[task].labels)
+    candidate_right, champion_right = rivals.side_by_side(
+        mlflow, champion, predictions, rows, params.tasks[task].labels
+    )
     return gate.decide(
         params.tasks[task].gate,
         candidate_right,
@@ -118,9 +121,10 @@ def _decide(
 
 
 def _metrics(figures: dict[str, Any], timings: dict[str, Any]) -> dict[str, float]:
-    metrics = {f"{who}_{name}": float(figures[who][name]) for who in ("teacher", "student") for name in ("accuracy", "macro_f1")}
+    models = ("teacher", "student")
+    metrics = {f"{who}_{name}": float(figures[who][name]) for who in models for name in ("accuracy", "macro_f1")}
     metrics |= {f"{name}_accuracy": float(value["accuracy"]) for name, value in figures["baselines"].items()}
-    metrics |= {f"{who}_rows_per_second": float(timings[who]["rows_per_second"]) for who in ("teacher", "student")}
+    metrics |= {f"{who}_rows_per_second": float(timings[who]["rows_per_second"]) for who in models}
     return metrics | {"relative_accuracy": float(figures["comparison"]["relative_accuracy"])}
 
 

@@ -45,8 +45,12 @@ def save_tokenizer(tokenizer: Tokenizer, special_tokens: dict[str, str], max_len
     """Write `tokenizer.json` and `tokenizer_config.json` into `folder`; `max_length` is a row's limit in tokens."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
-    configuration = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": max_length, **special_tokens}
-    write_json(folder / "tokenizer_config.json", configuration)
+    configuration = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": max_length,
+        "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
+    }
+    write_json(folder / "tokenizer_config.json", configuration | special_tokens)
 
 
 def load_tokenizer(folder: Path) -> tuple[Tokenizer, dict[str, str]]:

@@ -85,10 +85,17 @@ def train_bpe(texts: Batches, vocabulary_size: int, lowercase: bool, min_frequen
 def _alphabet(
     texts: Iterable[list[str]], normalizer: normalizers.Normalizer, min_frequency: int, limit: int
 ) -> list[str]:
-    """Return the `limit` most frequent characters that stand at least `min_frequency` times, in code point order."""
-    counts: Counter[str] = Counter()
+    """Return the `limit` most frequent characters that stand at least `min_frequency` times, in code point order.
+
+    The normalizer treats characters one by one, so each distinct one is normalized once instead of the whole text.
+    """
+    raw: Counter[str] = Counter()
     for batch in texts:
-        counts.update(normalizer.normalize_str("\n".join(batch)))
+        raw.update("".join(batch))
+    counts: Counter[str] = Counter()
+    for character, count in raw.items():
+        for normalized in normalizer.normalize_str(character):
+            counts[normalized] += count
     frequent = [character for character in counts if counts[character] >= min_frequency and not character.isspace()]
     return sorted(sorted(frequent, key=lambda character: (-counts[character], character))[:limit])
 

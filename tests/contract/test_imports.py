@@ -57,9 +57,11 @@ def test_pipeline_imports_point_down(path: Path) -> None:
     for name in imported(path):
         package = name.split(".")[0]
         assert package not in {"prefect", "dvc", "flows"}, f"{path} imports {name}"
-        if package == "pipeline" and (target := place(name)) and (ROOT / "pipeline").joinpath(target).exists() | (
-            ROOT / "pipeline" / f"{target}.py"
-        ).exists():
+        if (
+            package == "pipeline"
+            and (target := place(name))
+            and (ROOT / "pipeline").joinpath(target).exists() | (ROOT / "pipeline" / f"{target}.py").exists()
+        ):
             assert target == home or target in ALLOWED[home], f"{path} imports {name}"
         if home in LIGHT:
             assert package not in HEAVY, f"{path} imports {name}, and has to run with torch, transformers and numpy"

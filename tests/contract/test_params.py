@@ -62,7 +62,8 @@ def test_a_missing_key_is_named() -> None:
 def test_a_student_wider_than_its_teacher_is_refused() -> None:
     values = read_yaml(ROOT / "recipes" / "sentiment-from-scratch.yaml")
     values["tasks"]["sentiment"]["student"]["architecture"] |= {"hidden_size": 1024, "attention_heads": 8}
-    with pytest.raises(InputError, match=r"student\.architecture\.hidden_size: must be <= \d+, the teacher's, got 1024"):
+    expected = r"student\.architecture\.hidden_size: must be <= \d+, the teacher's, got 1024"
+    with pytest.raises(InputError, match=expected):
         check_params(values, Path("params.yaml"))
 
 

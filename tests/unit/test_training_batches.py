@@ -33,9 +33,7 @@ def test_batches_are_a_function_of_seed_and_step_whatever_step_the_run_begins_at
 
 
 def test_micro_batches_share_out_the_rows_of_a_batch() -> None:
-    batches = Batches(
-        range(5), lambda rows, _: {"rows": torch.tensor(rows)}, None, 5, seed=0, steps=1, micro_batches=2
-    )
+    batches = Batches(range(5), lambda rows, _: {"rows": torch.tensor(rows)}, None, 5, seed=0, steps=1, micro_batches=2)
     [batch] = batches
     assert [len(part["rows"]) for part in batch["parts"]] == [3, 2]
     assert batch["items"] == 5

@@ -1,0 +1,47 @@
+"""Rows of unequal length survive the disk unchanged and are mapped, not read."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.files import InputError
+from pipeline.tokenization.ragged import TokenRows, smallest_dtype
+
+ROWS = [[2, 7, 3], [], [2, 3]]
+
+
+def test_rows_come_back_memory_mapped(tmp_path: Path) -> None:
+    TokenRows.from_rows(ROWS, [1, -1, 0], smallest_dtype(100)).save(tmp_path)
+    loaded = TokenRows.load(tmp_path)
+    assert isinstance(loaded.ids, np.memmap) and loaded.ids.dtype == np.uint16
+    assert [row.tolist() for row in loaded] == ROWS
+    assert loaded[-1].tolist() == [2, 3]
+    assert loaded.labels.tolist() == [1, -1, 0]
+    assert loaded.lengths.tolist() == [3, 0, 2]
+    with pytest.raises(ValueError, match="read-only"):
+        loaded.ids[0] = 1
+    with pytest.raises(IndexError):
+        loaded[3]
+
+
+def test_no_rows_are_rows_too(tmp_path: Path) -> None:
+    TokenRows.from_rows([], [], smallest_dtype(100)).save(tmp_path)
+    assert len(TokenRows.load(tmp_path)) == 0
+
+
+def test_ids_take_two_bytes_where_they_fit() -> None:
+    assert smallest_dtype(2**16) == np.uint16
+    assert smallest_dtype(2**16 + 1) == np.uint32
+
+
+def test_files_that_do_not_fit_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"ids\.npy: no such file"):
+        TokenRows.load(tmp_path)
+    TokenRows.from_rows(ROWS, [1, -1, 0], smallest_dtype(100)).save(tmp_path)
+    np.save(tmp_path / "labels.npy", np.zeros(5, dtype=np.int64))
+    with pytest.raises(InputError, match="5 ids, 4 offsets and 5 labels, expected one offset more than labels"):
+        TokenRows.load(tmp_path)
+    (tmp_path / "labels.npy").write_bytes(b"\x93NUMPY but not really")
+    with pytest.raises(InputError, match=r"labels\.npy: not a readable npy file"):
+        TokenRows.load(tmp_path)

@@ -1,0 +1,47 @@
+"""Sentences of the transfer set: where they end, how long they are, which ones are taken."""
+
+import hashlib
+import random
+
+import pytest
+
+from pipeline.tokenization.transfer import count_words, select_sentences, split_sentences
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        ("One here. Two?! Three", ["One here.", "Two?!", "Three"]),
+        ('He said "Go!" Then he left… (Really.) Yes', ['He said "Go!"', "Then he left…", "(Really.)", "Yes"]),
+        ("Version 3.5 of a.b.c", ["Version 3.5 of a.b.c"]),
+        ("a line\nanother\n\n third", ["a line", "another", "third"]),
+        ("很好看。“真的！”他说……走了？是的", ["很好看。", "“真的！”", "他说……", "走了？", "是的"]),
+        ("", []),
+    ],
+)
+def test_sentences_end_where_a_reader_ends_them(text: str, sentences: list[str]) -> None:
+    assert [sentence for sentence in split_sentences(text) if sentence] == sentences
+
+
+def test_two_characters_without_spaces_count_as_a_word() -> None:
+    assert count_words("a plain sentence") == 3
+    assert count_words("très bien") == 2
+    assert count_words("电影很好看") == 3
+    assert count_words("看 movie 吧") == 2
+
+
+def test_selection_is_distinct_bounded_and_sorted_by_content_hash() -> None:
+    texts = ["One two three. One two three. Too short. A b c d e f g."]
+    chosen = select_sentences(texts, 10, min_words=3, max_words=6)
+    assert chosen == [(hashlib.sha256(b"One two three.").hexdigest()[:16], "One two three.")]
+    assert select_sentences(texts, 0, min_words=1, max_words=9) == []
+
+
+def test_selection_depends_on_content_not_on_position() -> None:
+    texts = [f"Sentence number {i} stands here. And {i} more words follow it." for i in range(100)]
+    shuffled = random.Random(0).sample(texts, len(texts))
+    chosen = select_sentences(texts, 20, 3, 9)
+    assert len(chosen) == 20
+    assert chosen == sorted(chosen) == select_sentences(shuffled, 20, 3, 9)
+    every = select_sentences(texts, 1000, 3, 9)
+    assert len(every) == 200 and every[:20] == chosen
