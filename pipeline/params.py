@@ -167,7 +167,7 @@ class DatasetParams(Section):
         return self
 
 
-    """How weights move (AdamW, a warmed-up schedule, clipped gradients), and how often dev is read."""
+# --- tokenizer and pretraining ----------------------------------------------------------------------------------------
 
 
 class TokenizerParams(Section):
