@@ -13,6 +13,8 @@ def predict(task: str, texts: list[str]) -> list[dict[str, Any]]:
 
     Raises InputError where the registry holds no champion of that name.
     """
+    import pandas as pd
+
     mlflow = tracking.connect()
     uri = f"models:/{task}@champion"
     try:
@@ -26,5 +28,5 @@ def predict(task: str, texts: list[str]) -> list[dict[str, Any]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = mlflow.pyfunc.load_model(uri)
-        answers = model.predict({"text": texts}).to_dict(orient="records")
+        answers = model.predict(pd.DataFrame({"text": texts})).to_dict(orient="records")
     return [{"text": text, **answer} for text, answer in zip(texts, answers, strict=True)]

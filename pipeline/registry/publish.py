@@ -88,7 +88,7 @@ def _adopt_or_write(mlflow: ModuleType, experiment: str, parent: str, stage: Sta
     if "mlflow.parentRunId" not in first.data.tags:
         client.set_tag(first.info.run_id, "mlflow.parentRunId", parent)
     else:
-        client.set_tag(parent, f"stillhouse.{stage.name}_run", first.info.run_id)
+        client.set_tag(parent, f"stillhouse.{stage.name.replace('@', '.')}_run", first.info.run_id)
     for repeat in repeats:
         client.set_tag(repeat.info.run_id, "stillhouse.duplicate_of", first.info.run_id)
 

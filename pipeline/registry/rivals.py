@@ -64,10 +64,11 @@ def side_by_side(
 
 
 def _score(mlflow: ModuleType, champion: Any, ids: list[str], rows: Path, labels: list[str]) -> np.ndarray:
+    import pandas as pd
     import pyarrow.parquet as pq
 
     test = pq.read_table(rows / "test.parquet", columns=["id", "text"])
     texts = dict(zip(test["id"].to_pylist(), test["text"].to_pylist(), strict=True))
     model = mlflow.pyfunc.load_model(f"models:/{champion.name}/{champion.version}")
-    answers = model.predict({"text": [texts[id_] for id_ in ids]})["label"]
+    answers = model.predict(pd.DataFrame({"text": [texts[id_] for id_ in ids]}))["label"]
     return np.asarray([labels.index(answer) if answer in labels else -1 for answer in answers])

@@ -4,27 +4,21 @@ import csv
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import torch
-from transformers import BertConfig, BertForMaskedLM, BertForSequenceClassification
+from transformers import BertForSequenceClassification
 
 from pipeline.evaluation import efficiency
 from pipeline.files import InputError, content_hash, read_json
 from pipeline.params import Params, load_params
 from pipeline.stages import evaluate
 from pipeline.tokenization.ragged import TokenRows
+from tests.stages.tiny_project import NAMES, ROWS, build_project
 
 ROOT = Path(__file__).parents[2]
-ROWS = {"train": 60, "dev": 20, "test": 40}
-WORDS = {0: ["dull", "slow", "flat"], 1: ["warm", "bright", "sharp"]}
-SHARED = ["film", "plot", "scene", "actor", "line"]
-VOCABULARY = ["[PAD]", "[CLS]", "[SEP]", *WORDS[0], *WORDS[1], *SHARED]
-NAMES = ("negative", "positive")
 BASELINES = {
     "majority",
     "naive_bayes",
@@ -35,50 +29,9 @@ BASELINES = {
 }
 
 
-def sentence(random: np.random.Generator, label: int) -> str:
-    words = [*random.choice(WORDS[label], 2), *random.choice(SHARED, int(random.integers(2, 6)))]
-    return " ".join(random.permutation(words))
-
-
-def save_tokens(folder: Path, texts: list[str], labels: np.ndarray) -> None:
-    rows = [[1, *(VOCABULARY.index(word) for word in text.split()), 2] for text in texts]
-    TokenRows.from_rows(rows, labels, np.dtype(np.uint16)).save(folder)
-
-
-def save_model(folder: Path, kind: type[Any], width: int, seed: int) -> None:
-    torch.manual_seed(seed)
-    shape = {"hidden_size": width, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": width}
-    labels = {"id2label": dict(enumerate(NAMES)), "label2id": {name: index for index, name in enumerate(NAMES)}}
-    kind(BertConfig(vocab_size=len(VOCABULARY), max_position_embeddings=16, **shape, **labels)).save_pretrained(folder)
-
-
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    random = np.random.default_rng(0)
-    for split, count in ROWS.items():
-        labels = random.integers(0, 2, count)
-        texts = [sentence(random, int(label)) for label in labels]
-        columns = {
-            "id": [f"{split}{row:04d}" for row in range(count)],
-            "text": texts,
-            "label": [NAMES[label] for label in labels],
-            "source": [["web", "print"][row % 2] for row in range(count)],
-        }
-        (tmp_path / "rows").mkdir(exist_ok=True)
-        pq.write_table(pa.table(columns), tmp_path / "rows" / f"{split}.parquet")
-        for model in ("teacher", "student"):
-            save_tokens(tmp_path / "tokens" / model / split, texts, labels)
-        if split == "train":
-            train_logits = np.where(np.eye(2)[labels] > 0, 2.0, -2.0).astype(np.float32)
-    transfer = [sentence(random, row % 2) for row in range(30)]
-    pq.write_table(pa.table({"id": [f"x{row}" for row in range(30)], "text": transfer}), tmp_path / "transfer.parquet")
-    soft = tmp_path / "soft"
-    soft.mkdir()
-    np.save(soft / "train.npy", train_logits)
-    np.save(soft / "transfer.npy", np.array([[2, -2] if row % 2 == 0 else [-2, 2] for row in range(30)], np.float32))
-    for name, width, seed in (("teacher", 32, 1), ("student", 16, 2), ("undistilled", 16, 3)):
-        save_model(tmp_path / name, BertForSequenceClassification, width, seed)
-    save_model(tmp_path / "pretrained", BertForMaskedLM, 32, 4)
+    build_project(tmp_path)
     return tmp_path
 
 

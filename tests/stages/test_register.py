@@ -1,0 +1,108 @@
+"""The register stage against a real MLflow database: one student is one version, and it answers from elsewhere."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import tracking
+from pipeline.files import content_hash, read_json, write_json
+from pipeline.params import Params, load_params
+from pipeline.registry import champion, publish
+from pipeline.stages import evaluate, register
+from tests.stages.tiny_project import build_project, save_model, save_tokenizer
+
+ROOT = Path(__file__).parents[2]
+PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".bin", ".joblib")
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project up to and including `evaluate`, with the histories that training stages leave."""
+    root = tmp_path_factory.mktemp("project")
+    build_project(root)
+    out = root / "reports" / "sentiment"
+    evaluate.run(
+        params(),
+        task="sentiment",
+        rows=root / "rows",
+        tokens=root / "tokens",
+        teacher=root / "teacher",
+        student=root / "student",
+        undistilled=root / "undistilled",
+        pretrained=root / "pretrained",
+        transfer=root / "transfer.parquet",
+        soft_labels=root / "soft",
+        out=out / "evaluation.json",
+        predictions=out / "predictions.parquet",
+        confusion=out / "confusion.csv",
+        reliability=out / "reliability.csv",
+    )
+    for history in (root / "reports/pretrain/history.json", out / "finetune.json", out / "distill.json"):
+        write_json(history, [{"step": step, "split": "dev", "loss": 1.0 / step} for step in (1, 2)])
+    return root
+
+
+def params() -> Params:
+    values = load_params(ROOT / "params.yaml").model_dump()
+    values["tasks"]["sentiment"]["gate"]["min_rows"] = 10
+    return Params.model_validate(values)
+
+
+@pytest.fixture
+def project(evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(evaluated, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return tmp_path
+
+
+def run_stage(root: Path) -> dict[str, Any]:
+    out = root / "reports" / "sentiment"
+    register.run(
+        params(),
+        task="sentiment",
+        rows=root / "rows",
+        corpus=root / "rows",
+        tokens=root / "tokens",
+        pretrained=root / "pretrained",
+        teacher=root / "teacher",
+        student=root / "student",
+        pretrain_history=root / "reports/pretrain/history.json",
+        finetune_history=out / "finetune.json",
+        distill_history=out / "distill.json",
+        evaluation=out / "evaluation.json",
+        predictions=out / "predictions.parquet",
+        reports=root / "reports",
+    )
+    return dict(read_json(root / "reports/summary.json")["tasks"]["sentiment"]["registered"])
+
+
+def test_one_student_is_one_version_and_a_worse_one_stays_challenger(project: Path) -> None:
+    first = run_stage(project)
+    assert (first["version"], first["aliases"]) == (1, ["champion"])
+    mlflow = tracking.connect()
+    version = mlflow.MlflowClient().get_model_version("sentiment", "1")
+    assert version.tags[publish.STUDENT_HASH] == content_hash(project / "student")
+    assert run_stage(project) == first
+    assert len(mlflow.search_runs()) == 4  # the candidate and its three training stages, none of them twice
+
+    published = [path for path in (project / "mlruns").rglob("*") if path.is_file()]
+    assert not [path for path in published if path.suffix in PICKLES]
+    answers = champion.predict("sentiment", ["warm bright film", "dull plot"])
+    assert [sorted(answer) for answer in answers] == [["label", "score", "text"]] * 2
+    assert all(answer["label"] in ("negative", "positive") and 0.5 <= answer["score"] <= 1 for answer in answers)
+
+    save_model(project / "student", type_of_student(), 16, seed=9)
+    save_tokenizer(project / "student")
+    second = run_stage(project)
+    assert (second["version"], second["aliases"]) == (2, ["challenger"])
+    assert second["decision"].startswith("not shown to be not worse than the champion by 1.0%")
+    assert int(mlflow.MlflowClient().get_model_version_by_alias("sentiment", "champion").version) == 1
+
+
+def type_of_student() -> Any:
+    from transformers import BertForSequenceClassification
+
+    return BertForSequenceClassification
