@@ -104,6 +104,7 @@ def main() -> int:
     parser.add_argument("--pull", action="store_true", help="fetch DVC's cache first")
     parser.add_argument("--push", action="store_true", help="send DVC's cache afterwards")
     signal.signal(signal.SIGTERM, _terminated)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job inherits it ignored
     try:
         state = train(**vars(parser.parse_args()), return_state=True)
     except KeyboardInterrupt:

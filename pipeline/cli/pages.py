@@ -18,7 +18,8 @@ HOST = "127.0.0.1"
 def show_pages() -> None:
     """Start both servers, print their addresses, and end them on Ctrl-C or SIGTERM."""
     check_project()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGINT):  # a shell's background job inherits the second one ignored
+        signal.signal(number, signal.default_int_handler)
     mlflow, prefect = _free_port(5000), _free_port(4200)
     store = os.environ.get("MLFLOW_TRACKING_URI") or DATABASE
     os.environ |= {

@@ -32,6 +32,7 @@ def run_project(targets: list[str]) -> int:
     program with 130 and 143. Whatever the end, no process is left behind.
     """
     signal.signal(signal.SIGTERM, _terminated)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job inherits it ignored
     check_project()
     check_surroundings(load_params(Path("params.yaml")))
     stages = planned_stages()
