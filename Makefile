@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: setup run quick flow ui test test-slow lint lock clean
+.PHONY: setup run quick flow ui test test-slow lint lock
 
 setup: $(INSTALLED)
 
