@@ -3,9 +3,9 @@
 import copy
 from typing import Any
 
-TASK_ROWS, CORPUS_ROWS, ROWS_OF_A_CLASS = 600, 300, 60
-PRETRAINING_TOKENS = 8_000
-TRANSFER_SENTENCES = 300
+TASK_ROWS, CORPUS_ROWS, ROWS_OF_A_CLASS = 400, 200, 40
+PRETRAINING_TOKENS, PRETRAINING_BATCH = 2_500, 8
+TRANSFER_SENTENCES = 200
 VOCABULARY = 1_000
 SMALL = {"hidden_size": 64, "attention_heads": 2, "intermediate_size": 128}
 
@@ -24,7 +24,7 @@ def at_smoke_scale(values: dict[str, Any]) -> dict[str, Any]:
 
     pretrain, tokenizer = values["pretrain"], values["tokenizer"]
     pretrain["max_tokens"] = min(pretrain["max_tokens"], PRETRAINING_TOKENS)
-    pretrain["training"]["evaluations"] = 1
+    pretrain["training"].update(evaluations=1, batch_size=min(pretrain["training"]["batch_size"], PRETRAINING_BATCH))
     from_nothing = pretrain["architecture"] is not None
     if from_nothing:
         pretrain["architecture"].update(SMALL)

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.cli.quick import enter_quick_copy
 from pipeline.params import check_params, load_params, read_yaml
-from pipeline.smoke import at_smoke_scale
+from pipeline.smoke import CORPUS_ROWS, PRETRAINING_TOKENS, at_smoke_scale
 
 PROJECT = Path(__file__).parents[2]
 FILES = [PROJECT / "params.yaml", *sorted((PROJECT / "recipes").glob("*.yaml"))]
@@ -23,7 +23,7 @@ def test_every_recipe_has_a_valid_smoke_scale(path: Path) -> None:
     small = check_params(at_smoke_scale(values), path)
     full = load_params(path)
     assert values == before
-    assert small.pretrain.max_tokens <= 8_000 and set(small.tasks) == set(full.tasks)
+    assert small.pretrain.max_tokens <= PRETRAINING_TOKENS and set(small.tasks) == set(full.tasks)
     assert all(dataset.max_rows is not None for dataset in small.datasets.values())
     assert all(task.finetune.training.epochs == 1 for task in small.tasks.values())
 
@@ -45,7 +45,7 @@ def test_copy_follows_the_project_and_leaves_it_alone(tmp_path: Path, monkeypatc
     assert Path.cwd() == project / ".stillhouse/quick"
     assert Path("pipeline/new.py").read_text() == "old = True\n" and not Path("dvc.lock").exists()
     assert "MLFLOW_TRACKING_URI" not in os.environ
-    assert load_params(Path("params.yaml")).datasets["imdb"].max_rows == 300
+    assert load_params(Path("params.yaml")).datasets["imdb"].max_rows == CORPUS_ROWS
     assert (project / "params.yaml").read_bytes() == (PROJECT / "params.yaml").read_bytes()
 
     (project / "pipeline/new.py").unlink()
