@@ -65,6 +65,7 @@ class StageRun:
         self._logged = 0
         self._ended = threading.Event()
         self._status: str | None = None
+        self._created: str | None = None  # a run whose opening failed half-way is gone on with, not made twice
         self._thread = threading.Thread(target=self._write, name="mlflow", daemon=True)
 
     def start(self) -> None:
@@ -108,14 +109,14 @@ class StageRun:
 
         tags = {STAGE: self.name, HOST: socket.gethostname(), PROCESS: str(os.getpid())}
         note = self.folder / "run.json" if self.folder else None
-        run_id = None
-        if note and note.exists():
+        run_id = self._created
+        if run_id is None and note and note.exists():
             with contextlib.suppress(MlflowException, ValueError, KeyError):  # the note or its database may be gone
                 run_id = str(client.get_run(json.loads(note.read_text(encoding="utf-8"))["run_id"]).info.run_id)
                 client.update_run(run_id, status="RUNNING")
         if run_id is None:
             experiment = client.get_experiment_by_name(EXPERIMENT).experiment_id
-            run_id = str(client.create_run(experiment, run_name=self.name, tags=tags).info.run_id)
+            run_id = self._created = str(client.create_run(experiment, run_name=self.name, tags=tags).info.run_id)
             params = [Param(key, str(value)) for key, value in flatten(self.params).items()]
             for start in range(0, len(params), PARAMETERS_IN_A_CALL):
                 client.log_batch(run_id, params=params[start : start + PARAMETERS_IN_A_CALL])

@@ -65,7 +65,7 @@ def params(**finetune: object) -> Params:
     values = YAML(typ="safe").load((ROOT / "params.yaml").read_text())
     values["runtime"] |= {"threads": 1, "precision": "float32"}
     section = values["tasks"]["sentiment"]["finetune"]
-    section |= {"dropout": 0.0} | finetune
+    section |= {"dropout": 0.0, "freeze_embeddings": False} | finetune
     section["training"] |= {"epochs": 6, "batch_size": 8, "learning_rate": 1e-2, "evaluations": 3}
     return check_params(values, Path("params.yaml"))
 
