@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from pipeline.files import read_json
-from pipeline.tracking import OUTPUT_HASH, STAGE
+from pipeline.tracking import OUTPUT_HASH, STAGE, figures, flatten
 
 STUDENT_HASH = "stillhouse.student_sha256"
 REQUIREMENTS = ("mlflow", "pandas", "safetensors", "tokenizers", "torch", "transformers")
@@ -98,22 +98,8 @@ def _write(mlflow: ModuleType, stage: StageRecord) -> str:
     with mlflow.start_run(run_name=stage.name, tags=tags) as run:
         mlflow.log_params(flatten(stage.params))
         for record in read_json(stage.history):
-            prefix = "_".join(str(record[key]) for key in ("model", "split") if key in record)
-            values = {
-                f"{prefix}_{key}": float(value)
-                for key, value in record.items()
-                if isinstance(value, int | float) and key != "step"
-            }
-            mlflow.log_metrics(values, step=record["step"])
+            mlflow.log_metrics(figures(record), step=record["step"])
     return str(run.info.run_id)
-
-
-def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested parameters as one level with dotted names: `{"training": {"epochs": 2}}` as `training.epochs`."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
 
 
 def register_version(
