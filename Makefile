@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# where it is set, every stage compiles all it imports anew, seconds each time
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: setup run quick flow ui test test-slow lint lock
 
@@ -13,8 +15,8 @@ setup: $(INSTALLED)
 $(INSTALLED): constraints.txt pyproject.toml
 	@echo "installing into $(VENV)"
 	@test -x $(BIN)/python || python3 -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --no-deps --no-compile --disable-pip-version-check -r constraints.txt
-	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --disable-pip-version-check -e .
+	@$(BIN)/python -m pip install --quiet --quiet --no-deps --no-compile --disable-pip-version-check -r constraints.txt
+	@$(BIN)/python -m pip install --quiet --quiet --no-deps --no-build-isolation --disable-pip-version-check -e .
 	@touch $@
 
 run: setup

@@ -250,11 +250,15 @@ class PretrainParams(Section):
 
 
 class TransferParams(Section):
-    """Unlabelled sentences of the corpus that the teacher labels for the student."""
+    """Unlabelled sentences of the corpus that the teacher labels for the student.
+
+    `selection` is a fair sample of them (`uniform`) or one that leans towards the task's own rows (`importance`).
+    """
 
     sentences: Annotated[int, Field(ge=0)]
     min_words: Annotated[int, Field(ge=1)]
     max_words: Annotated[int, Field(ge=1)]
+    selection: Literal["uniform", "importance"]
 
 
 class FinetuneParams(Section):

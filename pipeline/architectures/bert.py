@@ -13,6 +13,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
+from pipeline.architectures.attention import attention_implementation
 from pipeline.files import InputError, read_json
 from pipeline.params import ArchitectureParams
 
@@ -21,7 +22,7 @@ HEADS: dict[str, type[PreTrainedModel]] = {
     "masked_lm_next_sentence": BertForPreTraining,
     "text_classification": BertForSequenceClassification,
 }
-# torch's fused attention has no dropout on the processor, with any it falls back to one several times slower
+# the maps are the largest tensors of a long row, and fused attention on a card has no dropout to give
 ALWAYS: dict[str, Any] = {"attention_probs_dropout_prob": 0.0}
 
 
@@ -45,7 +46,7 @@ def build(
         **ALWAYS,
         **settings,
     )
-    config._attn_implementation = "sdpa"
+    config._attn_implementation = attention_implementation()
     return HEADS[head](config)
 
 
@@ -62,7 +63,7 @@ def load(folder: Path, *, head: str) -> PreTrainedModel:
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # the report of new and unused weights is what the lines below deal with
     try:
-        settings = ALWAYS | {"attn_implementation": "sdpa", "dtype": torch.float32}
+        settings = ALWAYS | {"attn_implementation": attention_implementation(), "dtype": torch.float32}
         loaded: Any = BertForPreTraining.from_pretrained(
             folder, local_files_only=True, output_loading_info=True, **settings
         )

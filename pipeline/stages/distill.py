@@ -79,13 +79,16 @@ def _teacher_outputs(
 ) -> "dict[str, TeacherOutputs]":
     from transformers import AutoModelForSequenceClassification
 
+    from pipeline.architectures.attention import attention_implementation
     from pipeline.distillation.lessons import teacher_layers
     from pipeline.distillation.teacher_cache import cached_outputs
     from pipeline.tokenization.ragged import TokenRows
 
     return cached_outputs(
         {split: TokenRows.load(tokens / split) for split in SPLITS},
-        lambda: AutoModelForSequenceClassification.from_pretrained(teacher),
+        lambda: AutoModelForSequenceClassification.from_pretrained(
+            teacher, attn_implementation=attention_implementation(), local_files_only=True
+        ),
         folder=TEACHER_CACHE,
         inputs={"teacher": content_hash(teacher)} | {split: content_hash(tokens / split) for split in SPLITS},
         layers=teacher_layers(section.distill),

@@ -39,8 +39,8 @@ def run(
     if section.max_length > limit:
         raise InputError(f"tasks.{task}.max_length: {section.max_length}, expected at most {limit}, the teacher's")
     teacher, special_tokens = load_tokenizer(tokenizer)
-    sentences = _transfer_sentences(task, section, corpus / "train.parquet")
     texts = {split: read_texts(rows / f"{split}.parquet") for split in SPLITS}
+    sentences = _transfer_sentences(task, section, corpus / "train.parquet", texts["train"])
     labels = {split: read_labels(rows / f"{split}.parquet", section.labels) for split in SPLITS}
     texts["transfer"] = [text for _, text in sentences]
     labels["transfer"] = np.full(len(sentences), UNLABELLED, dtype=np.int64)
@@ -61,10 +61,11 @@ def run(
     print(f"tokenize@{task}  {counts} rows; {len(teacher_ids):,} pieces for the student", flush=True)
 
 
-def _transfer_sentences(task: str, section: TaskParams, corpus: Path) -> list[tuple[str, str]]:
+def _transfer_sentences(task: str, section: TaskParams, corpus: Path, rows: list[str]) -> list[tuple[str, str]]:
     wanted = section.transfer
     documents = (text for batch in text_batches(corpus) for text in batch)
-    sentences = select_sentences(documents, wanted.sentences, wanted.min_words, wanted.max_words)
+    like = rows if wanted.selection == "importance" else None
+    sentences = select_sentences(documents, wanted.sentences, wanted.min_words, wanted.max_words, like)
     if wanted.sentences and not sentences:
         raise InputError(
             f"tasks.{task}.transfer: {corpus} has no sentence of {wanted.min_words} to {wanted.max_words} words, "

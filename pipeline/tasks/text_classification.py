@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from transformers.utils import logging
 
+from pipeline.architectures.attention import attention_implementation
 from pipeline.files import InputError
 from pipeline.training.batches import pad_rows
 from pipeline.training.prediction import Rows, predict_logits
@@ -63,6 +64,7 @@ class TextClassification:
                 hidden_dropout_prob=dropout,
                 attention_probs_dropout_prob=0.0,
                 classifier_dropout=dropout,
+                attn_implementation=attention_implementation(),
                 dtype=torch.float32,
                 local_files_only=True,
                 output_loading_info=True,

@@ -3,7 +3,12 @@
 import hashlib
 import heapq
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+CANDIDATES = 10  # times the sentences wanted: a uniform sample of the corpus that fits into memory
+BUCKETS = 2**16
 
 # a sentence ends after .!?… and closing quotes before a space, after 。！？ or …… anywhere, and at a line's end
 _SENTENCE_END = re.compile(r"[.!?…。！？\n]+(?:[\"'”’»)\]]*\s+|(?:(?<=[。！？\n])|(?<=……))[”’」』）》\"']*)")
@@ -27,20 +32,47 @@ def count_words(text: str) -> int:
     return len(_UNSPACED.sub(" ", text).split()) + (unspaced + 1) // 2
 
 
-def select_sentences(texts: Iterable[str], sentences: int, min_words: int, max_words: int) -> list[tuple[str, str]]:
+def select_sentences(
+    texts: Iterable[str], sentences: int, min_words: int, max_words: int, like: Sequence[str] | None = None
+) -> list[tuple[str, str]]:
     """Return up to `sentences` distinct sentences of `min_words` to `max_words` words as (id, text), sorted by id.
 
     The id is a hash of the text and the smallest ones are taken: a fair sample that depends neither on the order of
-    `texts` nor on a seed, and loses as few sentences as can be when the corpus grows.
+    `texts` nor on a seed, and loses as few sentences as can be when the corpus grows. With `like`, the sample leans
+    towards what those texts are made of (`importance`), drawn from CANDIDATES times as many.
     """
+    candidates = sentences if like is None else CANDIDATES * sentences
     found: dict[str, str] = {}
     for text in texts:
         for sentence in split_sentences(text):
             if min_words <= count_words(sentence) <= max_words:
                 found[_content_id(sentence)] = sentence
-        if len(found) > 2 * sentences:  # memory stays bounded however large the corpus
-            found = dict(heapq.nsmallest(sentences, found.items()))
-    return heapq.nsmallest(sentences, found.items())
+        if len(found) > 2 * candidates:  # memory stays bounded however large the corpus
+            found = dict(heapq.nsmallest(candidates, found.items()))
+    sample = heapq.nsmallest(candidates, found.items())
+    if like is None or len(sample) <= sentences:
+        return sample
+    uniform = (np.array([int(id_, 16) for id_, _ in sample], dtype=np.float64) + 0.5) / 2.0**64
+    # the largest of log-weight + Gumbel noise are a draw without replacement (Kool et al. 2019, section 2.3)
+    keys = importance([text for _, text in sample], like) - np.log(-np.log(uniform))
+    return [sample[i] for i in np.sort(np.argsort(-keys, kind="stable")[:sentences])]
+
+
+def importance(texts: Sequence[str], like: Sequence[str]) -> np.ndarray:
+    """Return log p(text | like) - log p(text | texts) of each of `texts` under bags of hashed words and pairs of words.
+
+    Source: Xie et al. 2023, "Data Selection for Language Models via Importance Resampling", section 3. Float64,
+    (texts,).
+    """
+    from sklearn.feature_extraction.text import HashingVectorizer
+
+    pattern = rf"{_UNSPACED.pattern}|\w+"
+    bags = HashingVectorizer(
+        ngram_range=(1, 2), n_features=BUCKETS, token_pattern=pattern, alternate_sign=False, norm=None
+    )
+    raw = bags.transform(texts)
+    wanted, present = (np.asarray(bag.sum(axis=0)).ravel() + 1.0 for bag in (bags.transform(like), raw))
+    return np.asarray(raw @ (np.log(wanted / wanted.sum()) - np.log(present / present.sum())))
 
 
 def _content_id(sentence: str) -> str:

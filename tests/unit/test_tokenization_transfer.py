@@ -1,11 +1,12 @@
 """Sentences of the transfer set: where they end, how long they are, which ones are taken."""
 
 import hashlib
+import math
 import random
 
 import pytest
 
-from pipeline.tokenization.transfer import count_words, select_sentences, split_sentences
+from pipeline.tokenization.transfer import count_words, importance, select_sentences, split_sentences
 
 
 @pytest.mark.parametrize(
@@ -45,3 +46,22 @@ def test_selection_depends_on_content_not_on_position() -> None:
     assert chosen == sorted(chosen) == select_sentences(shuffled, 20, 3, 9)
     every = select_sentences(texts, 1000, 3, 9)
     assert len(every) == 200 and every[:20] == chosen
+
+
+def test_importance_is_the_log_ratio_of_two_bags_of_words() -> None:
+    # bags hold words and pairs: like {a: 2, "a a": 1}, texts {a: 1, b: 2, "b b": 1}; 65,536 buckets get one more each
+    like, texts = 3 + 2**16, 4 + 2**16
+    a = math.log(3 / like) - math.log(2 / texts)
+    b, b_b = math.log(1 / like) - math.log(3 / texts), math.log(1 / like) - math.log(2 / texts)
+    assert importance(["a", "b b"], ["a a"]) == pytest.approx([a, 2 * b + b_b])
+
+
+def test_selection_leans_towards_the_rows_and_stays_independent_of_order() -> None:
+    plots = [f"The man number {i} walks into the old house." for i in range(300)]
+    verdicts = [f"A dull and lifeless comedy, number {i}." for i in range(60)]
+    texts = random.Random(0).sample(plots + verdicts, 360)
+    like = ["a dull and lifeless thriller", "a warm and funny comedy"] * 50
+    chosen = select_sentences(texts, 60, 3, 12, like)
+    assert len(chosen) == 60 and chosen == sorted(chosen) == select_sentences(sorted(texts), 60, 3, 12, like)
+    assert sum(text in verdicts for _, text in chosen) > 50  # a fair sample would hold 10
+    assert select_sentences(texts, 400, 3, 12, like) == select_sentences(texts, 400, 3, 12)
