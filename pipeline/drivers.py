@@ -13,12 +13,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from pipeline.files import InputError, read_json, write_json
+from pipeline.files import InputError, read_json, refusal, write_json
 
 STATE = Path(".stillhouse")
 Outcome = Literal["ran", "restored", "unchanged"]
@@ -166,7 +166,7 @@ def forget_failures(stages: Iterable[str] = ()) -> None:
         state.unlink(missing_ok=True)
 
 
-def failure(stage: str | None, lines: Iterable[str]) -> tuple[int, str]:
+def failure(stage: str | None, lines: Sequence[str]) -> tuple[int, str]:
     """Return (exit code, one line) of a failed stage: what it left itself, else DVC's error among its `lines`.
 
     The code is 2 for the user's input and 1 for a failure.
@@ -174,8 +174,13 @@ def failure(stage: str | None, lines: Iterable[str]) -> tuple[int, str]:
     if stage and _state_of(stage).is_file():
         state = read_json(_state_of(stage))
         return (2 if state["code"] == 2 else 1), f"{stage}: {state['line']}"
+    own = [line for line in lines if stage and line.startswith(f"{stage}: ")]
+    if own:  # there was no room to leave it
+        return (2 if refusal(own[-1]) else 1), own[-1]
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ") or " is busy, " in line]
-    return 1, errors[-1] if errors else f"{stage or 'dvc'}: ended without a word, perhaps killed"
+    line = errors[-1] if errors else f"{stage or 'dvc'}: ended without a word, perhaps killed"
+    refused = refusal(line)
+    return (2, f"{line}, {refused[1]}") if refused else (1, line)
 
 
 def left_no_word(stage: str) -> bool:

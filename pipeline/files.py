@@ -1,9 +1,10 @@
-"""Writing files whole or not at all, and hashing what was written. No domain logic."""
+"""Writing files whole or not at all, hashing what was written, naming what went wrong. No domain logic."""
 
 import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -13,6 +14,38 @@ from typing import Any
 
 class InputError(Exception):
     """What the user gave is wrong: one line naming file, row or key, what was found, what was expected."""
+
+
+# the system's words, and those of libraries that keep its error to themselves: SQLite, numpy, torch
+_NO_ROOM = re.compile(
+    r"No space left on device|Disk quota exceeded|File too large|database or disk is full|disk I/O error"
+    r"|\d+ requested and \d+ written|unexpected pos \d+ vs \d+"
+)
+_NO_ACCESS = re.compile(
+    "Permission denied|Operation not permitted|Read-only file system|attempt to write a readonly database"
+    "|unable to open database file"
+)
+
+
+def refusal(words: str) -> tuple[str, str] | None:
+    """Return what the system refused and what was expected, where an error's `words` say so: a disk, a permission."""
+    if match := _NO_ROOM.search(words):
+        return match[0], "expected room on the disk"
+    if match := _NO_ACCESS.search(words):
+        return match[0], f"expected user {os.getuid()} to have access"
+    return None
+
+
+def explain(error: Exception) -> tuple[int, str]:
+    """Return (exit code, one line) for an error: 2 for what the user can put right, 1 for a failure."""
+    if isinstance(error, InputError):
+        return 2, str(error)
+    if isinstance(error, OSError) and error.strerror:
+        line = f"{error.filename or 'a file'}: {error.strerror}"
+    else:
+        line = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    refused = refusal(line)
+    return (2, f"{line}, {refused[1]}") if refused else (1, line)
 
 
 def sha256_of_file(path: Path) -> str:
@@ -40,24 +73,39 @@ def stable_hash(value: Any) -> str:
 def replacing(target: Path) -> Iterator[Path]:
     """Yield a path beside `target` to write a file or a folder to; it becomes `target` when the block ends well.
 
-    When the block raises, what was written is removed and an older `target` stands untouched.
+    When the block raises, what was written is removed and an older `target` stands untouched. A full disk or a folder
+    closed to the user becomes an InputError that names `target`, which the libraries' own errors do not.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.parent / f".{target.name}.{uuid.uuid4().hex}.partial"
+    with _refusals_naming(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield draft
+            if target.is_dir() and not target.is_symlink():
+                discarded = draft.with_suffix(".discarded")
+                os.replace(target, discarded)
+                os.replace(draft, target)
+                shutil.rmtree(discarded)
+            else:
+                os.replace(draft, target)
+        finally:
+            if draft.is_dir():
+                shutil.rmtree(draft)
+            else:
+                draft.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _refusals_naming(target: Path) -> Iterator[None]:
     try:
-        yield draft
-        if target.is_dir() and not target.is_symlink():
-            discarded = draft.with_suffix(".discarded")
-            os.replace(target, discarded)
-            os.replace(draft, target)
-            shutil.rmtree(discarded)
-        else:
-            os.replace(draft, target)
-    finally:
-        if draft.is_dir():
-            shutil.rmtree(draft)
-        else:
-            draft.unlink(missing_ok=True)
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        refused = refusal(str(error))
+        if refused is None:
+            raise
+        raise InputError(f"{target}: could not be written ({refused[0]}), {refused[1]}") from error
 
 
 def write_text(path: Path, text: str) -> None:

@@ -12,7 +12,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 from typer.exceptions import Abort, Exit, TyperException
 
-from pipeline.files import InputError, read_json
+from pipeline.files import InputError, explain, read_json
 
 
 class Commands(TyperGroup):
@@ -27,16 +27,9 @@ class Commands(TyperGroup):
         except Exception as error:
             if os.environ.get("STILLHOUSE_DEBUG"):
                 traceback.print_exc()
-            print(f"stillhouse: {_one_line(error)}", file=sys.stderr)
-            raise Exit(2 if isinstance(error, InputError) else 1) from None
-
-
-def _one_line(error: Exception) -> str:
-    if isinstance(error, InputError):
-        return str(error)
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename or 'the system'}: {error.strerror}"
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+            code, line = explain(error)
+            print(f"stillhouse: {line}", file=sys.stderr)
+            raise Exit(code) from None
 
 
 app = typer.Typer(

@@ -8,14 +8,14 @@ from pathlib import Path
 from pipeline.files import InputError
 from pipeline.params import Params
 
-WRITTEN = (".", ".dvc", ".stillhouse", "data", "models", "reports")
+WRITTEN = (".", ".dvc", ".stillhouse", "data", "models", "reports", "mlruns", "mlflow.db", "dvc.lock")
 ROOM = 2 * 2**30  # bytes; a run of the default leaves about half of that in data/, models/ and the two caches
 
 
 def check_project() -> None:
     """Raise InputError unless the current folder is a project."""
     for name in ("dvc.yaml", "params.yaml", ".dvc/config"):
-        if not Path(name).exists():
+        if not Path(name).is_file():
             raise InputError(f"{name}: not in {Path.cwd()}, expected to be started in the project's folder")
 
 
@@ -29,11 +29,14 @@ def check_surroundings(params: Params) -> None:
     _check_path("init_from.path", params.init_from.path)
     if params.init_from.kind == "package":
         _check_package("init_from.package", params.init_from.package)
-    for folder in map(Path, WRITTEN):
-        if folder.exists() and not os.access(folder, os.W_OK | os.X_OK):
-            raise InputError(
-                f"{folder.resolve()}: not writable by user {os.getuid()}, expected a folder one may write to"
-            )
+    for path in map(Path, WRITTEN):
+        if path.exists() and not os.access(path, os.W_OK | (os.X_OK if path.is_dir() else 0)):
+            raise InputError(f"{path.resolve()}: not writable by user {os.getuid()}, expected one who may write to it")
+    check_room()
+
+
+def check_room() -> None:
+    """Raise InputError where the disk has less room than a run may need."""
     free = shutil.disk_usage(".").free
     if free < ROOM:
         raise InputError(
@@ -43,6 +46,8 @@ def check_surroundings(params: Params) -> None:
 
 def _check_path(key: str, path: str) -> None:
     if Path(path).exists():
+        if not os.access(path, os.R_OK):
+            raise InputError(f"params.yaml: {key}: {path}: not readable, expected user {os.getuid()} to have access")
         return
     remedy = "`dvc pull` fetches it" if Path(f"{path}.dvc").exists() else "expected a file or folder of the project"
     raise InputError(f"params.yaml: {key}: {path}: no such file, {remedy}")

@@ -1,5 +1,6 @@
 """`stillhouse run`: a checked `dvc repro` that one can watch, with exit codes that mean something."""
 
+import contextlib
 import signal
 import sys
 from pathlib import Path
@@ -8,20 +9,21 @@ from typing import NoReturn
 
 from rich.console import Console
 
-from pipeline.cli.preflight import check_project, check_surroundings
+from pipeline.cli.preflight import check_project, check_room, check_surroundings
 from pipeline.cli.progress import Progress, planned_stages
 from pipeline.drivers import (
     dvc,
     failure,
     forget_failures,
     is_chatter,
+    left_no_word,
     outcome_in,
     record_seconds,
     run_lock,
     start,
     stop,
 )
-from pipeline.files import read_json
+from pipeline.files import InputError, read_json
 from pipeline.params import load_params, read_yaml
 
 
@@ -65,8 +67,20 @@ def _reproduce(targets: list[str], stages: dict[str, str]) -> tuple[int, str]:
             stop(process)
         failed = progress.current
         progress.stage_ended()
-    record_seconds({stage: seconds for stage, seconds in progress.seconds.items() if code == 0 or stage != failed})
-    return failure(failed, lines) if code else (0, "")
+    with contextlib.suppress(InputError):  # no room for it, which `_reason` says better
+        record_seconds({stage: seconds for stage, seconds in progress.seconds.items() if code == 0 or stage != failed})
+    return _reason(failed, lines) if code else (0, "")
+
+
+def _reason(failed: str | None, lines: list[str]) -> tuple[int, str]:
+    """Return (exit code, one line) of a failed run; where the stage left no word, a disk full by now may be why."""
+    code, line = failure(failed, lines)
+    if code == 1 and (failed is None or left_no_word(failed)):
+        try:
+            check_room()
+        except InputError as error:
+            return 2, f"{line}; {error}"
+    return code, line
 
 
 def _order_lock(stages: dict[str, str]) -> tuple[int, str]:

@@ -104,7 +104,7 @@ def _load_file(builder: str, file: Path, **options: Any) -> pa.Table:
         except DatasetGenerationError as error:
             cause = error.__cause__ or error
             if isinstance(cause, OSError):  # a full disk is nothing that the file could help
-                raise cause from None
+                raise OSError(cause.errno, cause.strerror or str(cause), cause.filename or cache) from None
             raise InputError(f"{file}: not readable as {builder} ({' '.join(str(cause).split())})") from None
 
 

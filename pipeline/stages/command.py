@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from pipeline.files import InputError, write_json
+from pipeline.files import InputError, explain, write_json
 from pipeline.params import load_params
 
 STATE = Path(".stillhouse/stages")
@@ -46,30 +46,20 @@ def main(run: Callable[..., None]) -> None:
 
 def _outcome(run: Callable[..., None], arguments: dict[str, Any], name: str, debug: bool) -> int:
     state = STATE / f"{name}.json"
-    state.unlink(missing_ok=True)
     try:
+        state.unlink(missing_ok=True)
         run(load_params(Path("params.yaml")), **arguments)
         return 0
     except Exception as error:
-        code = 2 if isinstance(error, InputError) else 1
-        line = describe(error)
+        code, line = explain(error)
         if debug:
             traceback.print_exc()
     except (SystemExit, KeyboardInterrupt):
         code, line = 143, "ended by a signal"
     print(f"{name}: {line}", file=sys.stderr, flush=True)
-    with contextlib.suppress(OSError):  # a full or read-only disk is what the line above already says
+    with contextlib.suppress(InputError, OSError):  # a full or read-only disk is what the line above already says
         write_json(state, {"code": code, "line": line})
     return code
-
-
-def describe(error: Exception) -> str:
-    """Return an exception as one line: the file and the reason for what the system refused, else type and message."""
-    if isinstance(error, InputError):
-        return str(error)
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename or 'a file'}: {error.strerror}"
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _terminated(signum: int, frame: FrameType | None) -> None:
