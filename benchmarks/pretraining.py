@@ -118,6 +118,7 @@ def ours(rows: np.ndarray, steps: int, settings: RuntimeParams) -> Seconds:
     training = OptimizationParams(
         batch_size=BATCH,
         learning_rate=LEARNING_RATE,
+        embeddings_rate=1.0,
         schedule="linear",
         warmup_share=0.0,
         weight_decay=WEIGHT_DECAY,

@@ -216,10 +216,14 @@ class ArchitectureParams(Section):
 
 
 class OptimizationParams(Section):
-    """How weights move (AdamW, a warmed-up schedule, clipped gradients), and how often dev is read."""
+    """How weights move (AdamW, a warmed-up schedule, clipped gradients), and how often dev is read.
+
+    `embeddings_rate` times `learning_rate` is the rate of the word embeddings; 0 leaves them as they are.
+    """
 
     batch_size: Annotated[int, Field(ge=1)]
     learning_rate: Annotated[float, Field(gt=0)]
+    embeddings_rate: Share
     schedule: Literal["linear", "cosine", "constant"]
     warmup_share: Share
     weight_decay: Annotated[float, Field(ge=0)]
@@ -250,22 +254,23 @@ class PretrainParams(Section):
 
 
 class TransferParams(Section):
-    """Unlabelled sentences of the corpus that the teacher labels for the student.
+    """Unlabelled texts that the teacher labels for the student.
 
-    `selection` is a fair sample of them (`uniform`) or one that leans towards the task's own rows (`importance`).
+    `sentences` of the corpus, a fair sample of them (`selection: uniform`) or one that leans towards the task's rows
+    (`importance`), and `recombined` texts made of pieces of the training rows.
     """
 
     sentences: Annotated[int, Field(ge=0)]
     min_words: Annotated[int, Field(ge=1)]
     max_words: Annotated[int, Field(ge=1)]
     selection: Literal["uniform", "importance"]
+    recombined: Annotated[int, Field(ge=0)]
 
 
 class FinetuneParams(Section):
     """The teacher."""
 
     dropout: Annotated[float, Field(ge=0, lt=1)]
-    freeze_embeddings: bool
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
     training: TrainingParams
 

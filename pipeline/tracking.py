@@ -18,10 +18,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from pipeline.files import write_json
+from pipeline.files import replacing, write_json
 
 EXPERIMENT = "stillhouse"
-DATABASE = "sqlite:///mlflow.db"
+DATABASE = Path("mlflow.db")
 LOCK = Path(".stillhouse/mlflow.lock")
 STAGE, OUTPUT_HASH = "stillhouse.stage", "stillhouse.output_sha256"
 HOST, PROCESS = "stillhouse.host", "stillhouse.pid"
@@ -48,11 +48,23 @@ def connect() -> ModuleType:
 
     for library in ("alembic", "mlflow", "urllib3"):  # they report every table they create and every retry
         logging.getLogger(library).setLevel(logging.ERROR)
-    mlflow.set_tracking_uri(os.environ.get("MLFLOW_TRACKING_URI") or DATABASE)
+    own = f"sqlite:///{DATABASE}"
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or own  # set_tracking_uri puts it there, for child processes
+    mlflow.set_tracking_uri(uri)
     LOCK.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(LOCK):  # processes that create one sqlite database at once leave it broken for good
+        if uri == own and not DATABASE.exists():
+            _create_database()
         mlflow.set_experiment(EXPERIMENT)
     return mlflow
+
+
+def _create_database() -> None:
+    """Create MLflow's tables beside their place and move them there: MLflow cannot go on with half of them."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    with replacing(DATABASE) as draft:
+        SqlAlchemyStore(f"sqlite:///{draft}", "mlruns").engine.dispose()
 
 
 class StageRun:

@@ -21,7 +21,7 @@ def show_pages() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):  # a shell's background job inherits the second one ignored
         signal.signal(number, signal.default_int_handler)
     mlflow, prefect = _free_port(5000), _free_port(4200)
-    store = os.environ.get("MLFLOW_TRACKING_URI") or DATABASE
+    store = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{DATABASE}"
     os.environ |= {
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # one process is enough for one person
         "PREFECT_HOME": os.environ.get("PREFECT_HOME", str((STATE / "prefect").resolve())),

@@ -20,7 +20,6 @@ def run(params: Params, *, task: str, pretrained: Path, train: Path, dev: Path, 
     train_rows, dev_rows = TokenRows.load(train), TokenRows.load(dev)
     head = TASKS[params.tasks[task].type](params.tasks[task].labels)
     model = head.from_pretrained(pretrained, dropout=finetune.dropout, seed=params.runtime.seed)
-    model.get_input_embeddings().weight.requires_grad_(not finetune.freeze_embeddings)
     pad_token_id = model.config.pad_token_id
     key = {
         "params": finetune.model_dump(),

@@ -13,7 +13,7 @@ from pipeline.tokenization.encoding import encode_rows
 from pipeline.tokenization.folder import load_tokenizer, read_max_length, save_tokenizer
 from pipeline.tokenization.ragged import UNLABELLED, TokenRows
 from pipeline.tokenization.table import read_labels, read_texts, text_batches, write_sentences
-from pipeline.tokenization.transfer import select_sentences
+from pipeline.tokenization.transfer import recombine, select_sentences
 from pipeline.tokenization.vocabulary import cut_vocabulary
 
 SPLITS = ("train", "dev", "test")
@@ -40,7 +40,7 @@ def run(
         raise InputError(f"tasks.{task}.max_length: {section.max_length}, expected at most {limit}, the teacher's")
     teacher, special_tokens = load_tokenizer(tokenizer)
     texts = {split: read_texts(rows / f"{split}.parquet") for split in SPLITS}
-    sentences = _transfer_sentences(task, section, corpus / "train.parquet", texts["train"])
+    sentences = _transfer_sentences(task, params, corpus / "train.parquet", texts["train"])
     labels = {split: read_labels(rows / f"{split}.parquet", section.labels) for split in SPLITS}
     texts["transfer"] = [text for _, text in sentences]
     labels["transfer"] = np.full(len(sentences), UNLABELLED, dtype=np.int64)
@@ -61,8 +61,9 @@ def run(
     print(f"tokenize@{task}  {counts} rows; {len(teacher_ids):,} pieces for the student", flush=True)
 
 
-def _transfer_sentences(task: str, section: TaskParams, corpus: Path, rows: list[str]) -> list[tuple[str, str]]:
-    wanted = section.transfer
+def _transfer_sentences(task: str, params: Params, corpus: Path, rows: list[str]) -> list[tuple[str, str]]:
+    """Return what the teacher labels, (id, text) sorted by id: sentences of the corpus, and rows taken to pieces."""
+    wanted = params.tasks[task].transfer
     documents = (text for batch in text_batches(corpus) for text in batch)
     like = rows if wanted.selection == "importance" else None
     sentences = select_sentences(documents, wanted.sentences, wanted.min_words, wanted.max_words, like)
@@ -71,7 +72,8 @@ def _transfer_sentences(task: str, section: TaskParams, corpus: Path, rows: list
             f"tasks.{task}.transfer: {corpus} has no sentence of {wanted.min_words} to {wanted.max_words} words, "
             "expected some"
         )
-    return sentences
+    recombined = recombine(rows, wanted.recombined, wanted.min_words, wanted.max_words, params.runtime.seed)
+    return sorted(set(sentences + recombined))
 
 
 def _encoded(

@@ -1,4 +1,4 @@
-"""The transfer set: unlabelled sentences of the corpus, which the teacher labels for the student."""
+"""The transfer set: unlabelled sentences of the corpus and texts made of the rows, which the teacher labels."""
 
 import hashlib
 import heapq
@@ -9,10 +9,12 @@ import numpy as np
 
 CANDIDATES = 10  # times the sentences wanted: a uniform sample of the corpus that fits into memory
 BUCKETS = 2**16
+RUN_SHARE = 0.4
 
 # a sentence ends after .!?… and closing quotes before a space, after 。！？ or …… anywhere, and at a line's end
 _SENTENCE_END = re.compile(r"[.!?…。！？\n]+(?:[\"'”’»)\]]*\s+|(?:(?<=[。！？\n])|(?<=……))[”’」』）》\"']*)")
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")  # kana and Han, without spaces
+_WORD = re.compile(rf"{_UNSPACED.pattern}\s*|(?:(?!{_UNSPACED.pattern})\S)+\s*")  # with the space behind it
 
 
 def split_sentences(text: str) -> Iterator[str]:
@@ -77,3 +79,29 @@ def importance(texts: Sequence[str], like: Sequence[str]) -> np.ndarray:
 
 def _content_id(sentence: str) -> str:
     return hashlib.sha256(sentence.encode()).hexdigest()[:16]
+
+
+def recombine(rows: Sequence[str], count: int, min_words: int, max_words: int, seed: int) -> list[tuple[str, str]]:
+    """Return up to `count` distinct texts made of pieces of `rows` as (id, text), sorted by id; no row stands in them.
+
+    RUN_SHARE of the draws are a run of words of one row, the others the beginning of one and the end of another: texts
+    in the rows' own words and style, which no corpus has. Source: Tang et al. 2019, "Distilling Task-Specific Knowledge
+    from BERT into Simple Neural Networks", section 3.2 (n-gram sampling).
+    """
+    generator = np.random.default_rng(seed)
+    words = [pieces for pieces in map(_WORD.findall, rows) if len(pieces) >= min_words]
+    found: dict[str, str] = {}
+    for _ in range(count if words else 0):
+        first, second = (words[i] for i in generator.integers(len(words), size=2))
+        if generator.random() < RUN_SHARE:
+            length = generator.integers(min_words, len(first) + 1)
+            start = generator.integers(len(first) - length + 1)
+            parts = [first[start : start + length]]
+        else:
+            parts = [first[: generator.integers(1, len(first) + 1)], second[generator.integers(len(second)) :]]
+        text = " ".join("".join(part).strip() for part in parts)
+        if min_words <= count_words(text) <= max_words:
+            found[_content_id(text)] = text
+    for row in rows:
+        found.pop(_content_id(row), None)
+    return sorted(found.items())

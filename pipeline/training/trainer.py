@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import nn
-from transformers import Trainer, TrainingArguments, get_scheduler
+from transformers import PreTrainedModel, Trainer, TrainingArguments, get_scheduler
 
 from pipeline.params import OptimizationParams, RuntimeParams, TrainingParams
 from pipeline.training import runtime as machine
@@ -83,9 +83,7 @@ class Loop(Trainer):
         dtype: torch.dtype,
         seed: int,
     ) -> None:
-        optimizer = torch.optim.AdamW(
-            parameter_groups(module, training.weight_decay), lr=training.learning_rate, fused=True
-        )
+        optimizer = torch.optim.AdamW(parameter_groups(module, training), lr=training.learning_rate, fused=True)
         warmup = round(training.warmup_share * batches.steps)
         schedule = get_scheduler(SCHEDULES[training.schedule], optimizer, warmup, batches.steps)
         arguments = TrainingArguments(
@@ -137,10 +135,25 @@ class Loop(Trainer):
         """Drop Trainer's own records: they hold times."""
 
 
-def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Return AdamW's groups: matrices decay, vectors (biases, LayerNorm) do not (Devlin et al. 2019, their code)."""
+def parameter_groups(module: nn.Module, training: OptimizationParams) -> list[dict[str, Any]]:
+    """Return AdamW's groups: matrices decay, vectors (biases, LayerNorm) do not (Devlin et al. 2019, their code).
+
+    The word embeddings of the transformers models in `module` have a learning rate of their own; at 0 they are frozen,
+    so that no gradient is computed for them.
+    """
+    models = [part for part in module.modules() if isinstance(part, PreTrainedModel)]
+    words = {id(weight): weight for model in models for weight in model.get_input_embeddings().parameters()}
+    for weight in words.values():
+        weight.requires_grad_(training.embeddings_rate > 0)
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    return [
-        {"params": [parameter for parameter in trained if parameter.ndim > 1], "weight_decay": weight_decay},
-        {"params": [parameter for parameter in trained if parameter.ndim <= 1], "weight_decay": 0.0},
+    others = [parameter for parameter in trained if id(parameter) not in words]
+    groups = [
+        {"params": [parameter for parameter in others if parameter.ndim > 1], "weight_decay": training.weight_decay},
+        {"params": [parameter for parameter in others if parameter.ndim <= 1], "weight_decay": 0.0},
+        {
+            "params": [parameter for parameter in trained if id(parameter) in words],
+            "weight_decay": training.weight_decay,
+            "lr": training.embeddings_rate * training.learning_rate,
+        },
     ]
+    return [group for group in groups if group["params"]]

@@ -61,12 +61,18 @@ def token_rows(count: int, seed: int) -> TokenRows:
     return TokenRows.from_rows(rows, labels, np.dtype(np.uint16))
 
 
-def params(**finetune: object) -> Params:
+def params(embeddings_rate: float = 1.0) -> Params:
     values = YAML(typ="safe").load((ROOT / "params.yaml").read_text())
     values["runtime"] |= {"threads": 1, "precision": "float32"}
     section = values["tasks"]["sentiment"]["finetune"]
-    section |= {"dropout": 0.0, "freeze_embeddings": False} | finetune
-    section["training"] |= {"epochs": 6, "batch_size": 8, "learning_rate": 1e-2, "evaluations": 3}
+    section["dropout"] = 0.0
+    section["training"] |= {
+        "embeddings_rate": embeddings_rate,
+        "epochs": 6,
+        "batch_size": 8,
+        "learning_rate": 1e-2,
+        "evaluations": 3,
+    }
     return check_params(values, Path("params.yaml"))
 
 
@@ -104,7 +110,7 @@ def test_the_teacher_loads_again_and_has_learnt(capfd: pytest.CaptureFixture[str
 
 
 def test_the_same_seed_gives_the_same_bytes_and_frozen_embeddings_stay() -> None:
-    section = params(freeze_embeddings=True)
+    section = params(embeddings_rate=0.0)
     first, second = finetune(section, "first"), finetune(section, "second")
     assert content_hash(first) == content_hash(second)
     assert content_hash(Path("reports/first.json")) == content_hash(Path("reports/second.json"))

@@ -60,7 +60,7 @@ def params(**changes: Any) -> Params:
     values["corpus"]["sequence_length"] = 32
     task = values["tasks"]["sentiment"]
     task["max_length"] = 16
-    task["transfer"] = {"sentences": 60, "min_words": 5, "max_words": 40, "selection": "importance"}
+    task["transfer"] = {"sentences": 60, "min_words": 5, "max_words": 40, "selection": "importance", "recombined": 0}
     task["student"]["vocabulary_size"] = 120
     for path, value in changes.items():
         *parents, last = path.split("__")
@@ -279,7 +279,7 @@ def test_without_a_size_the_student_keeps_the_teachers_tokenizer() -> None:
             r"^tasks\.sentiment\.student\.vocabulary_size: 141, expected \d+ .* to 140",
         ),
         (
-            {"transfer": {"sentences": 9, "min_words": 50, "max_words": 60, "selection": "uniform"}},
+            {"transfer": {"sentences": 9, "min_words": 50, "max_words": 60, "selection": "uniform", "recombined": 0}},
             r"^tasks\.sentiment\.transfer: .* has no sen",
         ),
         (

@@ -131,8 +131,8 @@ def test_a_teacher_that_fails_leaves_no_entry(tmp_path: Path) -> None:
 def distillation(**weights: float) -> DistillParams:
     none = {"soft_labels": 0.0, "logits": 0.0, "hard_labels": 0.0, "hidden_states": 0.0, "attentions": 0.0}
     training = TrainingParams(
-        batch_size=4, learning_rate=1e-3, schedule="linear", warmup_share=0.0, weight_decay=0.0, max_gradient_norm=1.0,
-        evaluations=1, checkpoint_minutes=1.0, epochs=1, patience=None,
+        batch_size=4, learning_rate=1e-3, embeddings_rate=1.0, schedule="linear", warmup_share=0.0, weight_decay=0.0,
+        max_gradient_norm=1.0, evaluations=1, checkpoint_minutes=1.0, epochs=1, patience=None,
     )  # fmt: skip
     return DistillParams(
         losses=LossWeights(**(none | weights)), temperature=2.0, layer_map=[[0, 0], [2, 2]], labelled_weight=3.0,

@@ -6,7 +6,13 @@ import random
 
 import pytest
 
-from pipeline.tokenization.transfer import count_words, importance, select_sentences, split_sentences
+from pipeline.tokenization.transfer import (
+    count_words,
+    importance,
+    recombine,
+    select_sentences,
+    split_sentences,
+)
 
 
 @pytest.mark.parametrize(
@@ -65,3 +71,17 @@ def test_selection_leans_towards_the_rows_and_stays_independent_of_order() -> No
     assert len(chosen) == 60 and chosen == sorted(chosen) == select_sentences(sorted(texts), 60, 3, 12, like)
     assert sum(text in verdicts for _, text in chosen) > 50  # a fair sample would hold 10
     assert select_sentences(texts, 400, 3, 12, like) == select_sentences(texts, 400, 3, 12)
+
+
+def test_recombined_texts_are_runs_and_splices_of_the_rows() -> None:
+    rows = ["a b c d e f", "g h i j k", "这部电影非常好看"]
+    chosen = recombine(rows, 400, min_words=3, max_words=7, seed=1)
+    assert chosen == sorted(chosen) == recombine(rows, 400, 3, 7, seed=1) != recombine(rows, 400, 3, 7, seed=2)
+    assert 50 < len(chosen) <= 400 and not {text for _, text in chosen} & set(rows)
+    beginnings = [row[:stop].strip() for row in rows for stop in range(1, len(row) + 1)]
+    ends = [row[start:].strip() for row in rows for start in range(len(row))]
+    splices = {f"{beginning} {end}" for beginning in beginnings for end in ends}
+    for _, text in chosen:
+        assert 3 <= count_words(text) <= 7
+        assert text in splices or any(text in row for row in rows)
+    assert recombine(["too short"], 10, 3, 7, seed=1) == []

@@ -88,6 +88,19 @@ def test_a_server_that_is_away_neither_slows_nor_stops_the_work(client: Any, mon
     assert time.monotonic() - started < 5.0
 
 
+def test_a_process_killed_while_it_creates_the_database_leaves_none(tmp_path: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": str(Path(tracking.__file__).parents[1])}
+    script = "from pipeline.tracking import connect\nconnect()"
+    with subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path, env=environment) as process:
+        while process.poll() is None and not list(tmp_path.glob(".mlflow.db*")):
+            time.sleep(0.01)
+        process.kill()
+    assert list(tmp_path.glob(".mlflow.db*")), "killed too late to show anything"
+    assert not (tmp_path / "mlflow.db").exists()
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, check=True)
+    assert (tmp_path / "mlflow.db").exists()
+
+
 @pytest.mark.slow
 def test_stages_that_start_at_once_do_not_break_a_fresh_database(tmp_path: Path) -> None:
     script = "from pipeline.tracking import connect\nprint(len(connect().MlflowClient().search_experiments()))"

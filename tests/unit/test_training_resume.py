@@ -27,7 +27,7 @@ def run(folder, killed_at):
     module = objective.loss(bert.build(shape, head="masked_lm", vocabulary_size=50, pad_token_id=0))
     rows = np.random.default_rng(0).integers(0, 50, size=(40, 16)).astype(np.uint16)
     training = OptimizationParams(
-        batch_size=8, learning_rate=1e-2, schedule="linear", warmup_share=0.1, weight_decay=0.01,
+        batch_size=8, learning_rate=1e-2, embeddings_rate=1.0, schedule="linear", warmup_share=0.1, weight_decay=0.01,
         max_gradient_norm=1.0, evaluations=3, checkpoint_minutes=1e-9,
     )
     def evaluate(module):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from transformers import BertConfig, BertForMaskedLM
 
 from pipeline.params import RuntimeParams, TrainingParams
 from pipeline.training.trainer import parameter_groups, train
@@ -38,8 +39,9 @@ def _collate(rows: list[Any], generator: np.random.Generator) -> dict[str, torch
 
 def _training(**changes: Any) -> TrainingParams:
     values: dict[str, Any] = {
-        "batch_size": 8, "learning_rate": 0.1, "schedule": "constant", "warmup_share": 0.0, "weight_decay": 0.0,
-        "max_gradient_norm": 1e9, "evaluations": 1, "checkpoint_minutes": 60.0, "epochs": 1, "patience": None,
+        "batch_size": 8, "learning_rate": 0.1, "embeddings_rate": 1.0, "schedule": "constant", "warmup_share": 0.0,
+        "weight_decay": 0.0, "max_gradient_norm": 1e9, "evaluations": 1, "checkpoint_minutes": 60.0,
+        "epochs": 1, "patience": None,
     }  # fmt: skip
     return TrainingParams(**values | changes)
 
@@ -133,8 +135,21 @@ def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path) -> None:
 
 def test_biases_and_layer_norm_do_not_decay() -> None:
     module = Classifier()
-    matrices, vectors = parameter_groups(module, 0.01)
+    matrices, vectors = parameter_groups(module, _training(weight_decay=0.01))
     assert matrices["weight_decay"] == 0.01
     assert vectors["weight_decay"] == 0.0
     assert matrices["params"][0] is module.linear.weight
     assert len(vectors["params"]) == 3
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.25])
+def test_word_embeddings_learn_at_a_rate_of_their_own(rate: float) -> None:
+    shape = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    model = BertForMaskedLM(BertConfig(vocab_size=10, **shape))
+    words, training = model.get_input_embeddings().weight, _training(learning_rate=0.1, embeddings_rate=rate)
+    groups = parameter_groups(nn.ModuleList([model]), training)
+    rates = {id(parameter): group.get("lr", 0.1) for group in groups for parameter in group["params"]}
+    assert rates.get(id(words)) == (0.025 if rate else None)  # the decoder is tied to them, and counts once
+    assert words.requires_grad == (rate > 0)
+    assert set(rates) | {id(words)} == {id(parameter) for parameter in model.parameters()}
+    assert all(value == 0.1 for parameter, value in rates.items() if parameter != id(words))
