@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -13,11 +13,14 @@ from torch.utils.data import ConcatDataset
 from transformers import PreTrainedModel
 
 from pipeline.distillation.lessons import DistillationLoss, Lessons, with_teacher
+from pipeline.distillation.losses import soft_label_loss
 from pipeline.distillation.student import build_student, start_embeddings, teacher_word_embeddings
 from pipeline.distillation.teacher_cache import TeacherOutputs
 from pipeline.params import RuntimeParams, TaskParams, TrainingParams
+from pipeline.training.prediction import predict_logits
 from pipeline.training.trainer import Record, train
 
+Best = tuple[str, Literal["max", "min"]]  # the figure of dev by which the best state is chosen, and its direction
 UNDISTILLED_EVALUATIONS = 30  # labels alone are learnt, and overlearnt, within a few passes: dev is read often
 
 
@@ -61,16 +64,30 @@ class Course:
             return with_teacher(self.head.collate(rows, self.pad_token_id), said)
 
         loss = DistillationLoss(student, self.task.distill, teacher_width)
-        return student, self._train("student", loss, lessons, lengths, collate, self.task.distill.training)
+        training, dev = self.task.distill.training, self.rows["dev"]
+        said_on_dev = torch.from_numpy(np.array(outputs["dev"].logits))
+
+        def evaluate(module: nn.Module) -> dict[str, float]:
+            model: Any = module.model
+            logits = predict_logits(
+                model, dev, batch_size=training.batch_size, pad_token_id=self.pad_token_id, dtype=self.dtype
+            )
+            divergence = soft_label_loss(torch.from_numpy(logits), said_on_dev, temperature=1.0).mean()
+            figures: dict[str, float] = self.head.score(logits, dev.labels)
+            return figures | {"divergence": float(divergence)}
+
+        # from the teacher and not from the labels: on a dev split of a few hundred rows accuracy jumps by chance
+        best: Best = ("divergence", "min")
+        return student, self._train("student", loss, lessons, lengths, collate, training, evaluate, best)
 
     def undistilled(self) -> tuple[PreTrainedModel, list[Record]]:
         """Train the same student, its embeddings random, on the labels alone; return it and its history.
 
         For at most as many steps as the student took its lessons. Dev is read UNDISTILLED_EVALUATIONS times, and
-        training stops when a third of them in a row, or `training.patience`, bring nothing better.
+        training stops when a fifth of them in a row, or `training.patience`, bring nothing better.
         """
         student = self._student()
-        patience = self.task.distill.training.patience or math.ceil(UNDISTILLED_EVALUATIONS / 3)
+        patience = self.task.distill.training.patience or math.ceil(UNDISTILLED_EVALUATIONS / 5)
         training = self.task.distill.training.model_copy(
             update={"evaluations": UNDISTILLED_EVALUATIONS, "patience": patience}
         )
@@ -80,7 +97,12 @@ class Course:
             return collated
 
         rows, lengths = self.head.rows(self.rows["train"]), self.rows["train"].lengths
-        return student, self._train("undistilled_student", self.head.loss(student), rows, lengths, collate, training)
+        evaluate = self.head.evaluation(
+            self.rows["dev"], batch_size=training.batch_size, pad_token_id=self.pad_token_id, dtype=self.dtype
+        )
+        loss = self.head.loss(student)
+        best: Best = (self.head.metric, "max")
+        return student, self._train("undistilled_student", loss, rows, lengths, collate, training, evaluate, best)
 
     def _student(self) -> PreTrainedModel:
         labels = self.task.labels
@@ -95,12 +117,17 @@ class Course:
         )
 
     def _train(
-        self, model: str, loss: nn.Module, rows: Any, lengths: np.ndarray, collate: Any, training: TrainingParams
+        self,
+        model: str,
+        loss: nn.Module,
+        rows: Any,
+        lengths: np.ndarray,
+        collate: Any,
+        training: TrainingParams,
+        evaluate: Callable[[nn.Module], dict[str, float]],
+        select: Best,
     ) -> list[Record]:
         taught_rows = len(self.rows["train"]) + len(self.rows["transfer"])
-        evaluate = self.head.evaluation(
-            self.rows["dev"], batch_size=training.batch_size, pad_token_id=self.pad_token_id, dtype=self.dtype
-        )
         records = train(
             loss,
             rows,
@@ -111,7 +138,7 @@ class Course:
             checkpoints=self.work / model,
             lengths=lengths,
             evaluate=evaluate,
-            select=(self.head.metric, "max"),
+            select=select,
             log=lambda record: self.log({"model": model, **record}),
             name=model.replace("_", " "),
         )

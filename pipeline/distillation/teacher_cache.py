@@ -5,6 +5,7 @@ what its marker says is refused and made anew.
 """
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -160,7 +161,11 @@ def _create(folder: Path, lengths: np.ndarray, layers: Layers, teacher: Any) -> 
     folder.mkdir(parents=True)
 
     def array(name: str, shape: tuple[int, int], dtype: type) -> np.ndarray:
-        return np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", shape=shape, dtype=dtype)
+        file = folder / f"{name}.npy"
+        made = np.lib.format.open_memmap(file, mode="w+", shape=shape, dtype=dtype)
+        with open(file, "rb+") as reserved:  # a disk that fills up later would end the process without a word
+            os.posix_fallocate(reserved.fileno(), 0, file.stat().st_size)
+        return made
 
     tokens, pairs = int(lengths.sum()), int(np.square(lengths).sum())
     width, heads = teacher.hidden_size, teacher.num_attention_heads

@@ -36,7 +36,7 @@ def index_page(reports: Path, params: Params, summary: dict[str, Any]) -> str:
         weights=params.init_from,
         pretraining=pretraining,
         pretraining_chart=_loss_chart(pretraining, "pretrain"),
-        continued=_optional(reports / "pretrain" / "comparison.json"),
+        continued=_comparison(reports / "pretrain" / "comparison.json", params),
         tasks={name: _task(reports / name, name, params, task) for name, task in summary["tasks"].items()},
     )
 
@@ -138,6 +138,12 @@ def _datasets(reports: Path, params: Params) -> dict[str, Any]:
 
 def _history(path: Path) -> Records:
     return _optional(path) or []
+
+
+def _comparison(path: Path, params: Params) -> Any:
+    """Return what benchmarks/continued_pretraining.py found, where it was for this corpus."""
+    found = _optional(path)
+    return found if found and found["corpus"] == params.corpus.dataset else None
 
 
 def _optional(path: Path) -> Any:

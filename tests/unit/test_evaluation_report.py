@@ -161,7 +161,8 @@ def test_page_quotes_the_data_and_loads_nothing(reports: Path, params: Params) -
         for split in ("train", "dev")
     ]
     write_json(reports / "sentiment" / "distill.json", history)
-    write_json(reports / "pretrain" / "comparison.json", [{"seed": 1, "with": 0.861, "without": 0.857}])
+    comparison = {"corpus": "imdb", "tokens": 9, "records": [{"task": "t", "seed": 1, "with": 0.861, "without": 0.857}]}
+    write_json(reports / "pretrain" / "comparison.json", comparison)
     text = page.index_page(reports, params, report.summary(reports, ["sentiment"]))
     assert "<script" not in text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
@@ -171,6 +172,9 @@ def test_page_quotes_the_data_and_loads_nothing(reports: Path, params: Params) -
         assert remote not in text
     assert "Student, accuracy on dev" in text
     assert "86.1%" in text
+    write_json(reports / "pretrain" / "comparison.json", comparison | {"corpus": "other"})
+    assert "86.1%" not in page.index_page(reports, params, report.summary(reports, ["sentiment"]))
+    write_json(reports / "pretrain" / "comparison.json", comparison)
     assert text == page.index_page(reports, params, report.summary(reports, ["sentiment"]))
 
 
