@@ -5,7 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
-from pipeline.files import InputError
+from pipeline.files import InputError, read_json
 from pipeline.params import Params
 
 WRITTEN = (".", ".dvc", ".stillhouse", "data", "models", "reports", "mlruns", "mlflow.db", "dvc.lock")
@@ -29,6 +29,8 @@ def check_surroundings(params: Params) -> None:
     _check_path("init_from.path", params.init_from.path)
     if params.init_from.kind == "package":
         _check_package("init_from.package", params.init_from.package)
+    if params.init_from.kind in ("package", "folder"):
+        _check_students(params)
     for path in map(Path, WRITTEN):
         if path.exists() and not os.access(path, os.W_OK | (os.X_OK if path.is_dir() else 0)):
             raise InputError(f"{path.resolve()}: not writable by user {os.getuid()}, expected one who may write to it")
@@ -51,6 +53,19 @@ def _check_path(key: str, path: str) -> None:
         return
     remedy = "`dvc pull` fetches it" if Path(f"{path}.dvc").exists() else "expected a file or folder of the project"
     raise InputError(f"params.yaml: {key}: {path}: no such file, {remedy}")
+
+
+def _check_students(params: Params) -> None:
+    """Raise InputError where a student is wider than the weights its teacher starts from."""
+    from pipeline.architectures.initial_weights import resolve
+
+    folder = resolve(params.init_from, Path(params.init_from.path))
+    width = read_json(folder / "config.json").get("hidden_size") if folder else None
+    for name, task in params.tasks.items():
+        wanted = task.student.architecture.hidden_size
+        if width is not None and wanted > width:
+            key = f"tasks.{name}.student.architecture.hidden_size"
+            raise InputError(f"params.yaml: {key}: must be <= {width}, the teacher's, got {wanted}")
 
 
 def _check_package(key: str, package: str) -> None:

@@ -14,6 +14,7 @@ def predict(task: str, texts: list[str]) -> list[dict[str, Any]]:
     Raises InputError where the registry holds no champion of that name.
     """
     import pandas as pd
+    from transformers.utils import logging as transformers_logging
 
     mlflow = tracking.connect()
     uri = f"models:/{task}@champion"
@@ -25,6 +26,7 @@ def predict(task: str, texts: list[str]) -> list[dict[str, Any]]:
         ) from None
     # progress bars and advice on type hints would stand between the user and the answer
     logging.getLogger("mlflow").setLevel(logging.ERROR)
+    transformers_logging.disable_progress_bar()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = mlflow.pyfunc.load_model(uri)

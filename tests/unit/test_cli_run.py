@@ -127,6 +127,11 @@ def test_wrong_params_and_missing_files_are_named_before_the_first_stage(project
     assert (code, output) == (2, "")
     assert errors == "stillhouse: params.yaml: tasks.sentiment.distill.temperature: must be > 0, got 0\n"
 
+    params.write_text(right.replace("layers: 2, hidden_size: 192", "layers: 2, hidden_size: 768"))
+    code, output, errors = stillhouse(project, "run")
+    key = "params.yaml: tasks.sentiment.student.architecture.hidden_size"
+    assert (code, errors) == (2, f"stillhouse: {key}: must be <= 384, the teacher's, got 768\n")
+
     params.write_text(right.replace("path: constraints.txt", "path: data/raw/mine.csv", 1))
     code, output, errors = stillhouse(project, "run")
     assert (code, output) == (2, "")
