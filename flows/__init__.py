@@ -12,3 +12,5 @@ for _name, _value in {
     "DO_NOT_TRACK": "true",
 }.items():
     os.environ.setdefault(_name, _value)
+
+Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)  # the server's database goes there

@@ -57,6 +57,15 @@ def test_same_lock_as_serial_repro_and_branches_overlap(toy: Path, template: Pat
     assert {task.state.name for task in tasks.values()} == {"Cached"}
 
 
+def test_a_fresh_checkout_needs_no_server_and_no_folder(toy: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    assert not Path(".stillhouse").exists()
+    command = [sys.executable, "-m", "flows.train", "sow@left"]
+    done = subprocess.run(command, env=environment | {"PYTHONPATH": str(PROJECT)}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (toy / "sow-left.txt").exists() and list((toy / ".stillhouse/prefect").glob("prefect.db*"))
+
+
 def test_failed_branch_stops_its_dependents_and_nothing_else(toy: Path) -> None:
     (toy / "fail-grow-left").touch()
     state, tasks = flow_run()
