@@ -10,7 +10,7 @@ FEATURES = {"sources", "validation", "tokenization", "tasks", "distillation", "e
 GROUND = {"params", "files", "tracking"}
 ALLOWED = {
     "stages": FEATURES | {"training", "objectives", "architectures", "stages"} | GROUND,
-    "cli": FEATURES | GROUND | {"cli", "smoke", "drivers", "training"},
+    "cli": FEATURES | GROUND | {"cli", "smoke", "drivers", "training", "architectures"},
     "smoke": GROUND,
     "drivers": {"files"},
     "sources": GROUND,
