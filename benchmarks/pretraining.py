@@ -30,6 +30,7 @@ from transformers import (
     TrainingArguments,
 )
 
+from pipeline.architectures.attention import attention_implementation
 from pipeline.objectives.masked_lm import MaskedLM
 from pipeline.objectives.masking import Masking
 from pipeline.params import OptimizationParams, RuntimeParams
@@ -126,7 +127,9 @@ def ours(rows: np.ndarray, steps: int, settings: RuntimeParams) -> Seconds:
         evaluations=1,
         checkpoint_minutes=60.0,
     )
-    module = objective.loss(model())
+    bert = model()
+    bert.set_attn_implementation(attention_implementation())  # as our models are built and loaded
+    module = objective.loss(bert)
     with tempfile.TemporaryDirectory() as folder:
         run = functools.partial(
             trainer.train,
