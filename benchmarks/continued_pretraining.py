@@ -64,7 +64,8 @@ def main() -> None:
                 scores = {name: dev_accuracy(params, task, model, seed, scratch) for name, model in models.items()}
                 records.append({"task": task, "seed": seed, **scores})
                 print(records[-1], flush=True)
-    comparison = {"corpus": params.corpus.dataset, "tokens": options.tokens, "records": records}
+    used = {"corpus": params.corpus.dataset, "init_from": params.init_from.model_dump(mode="json")}
+    comparison = used | {"tokens": options.tokens, "records": records}
     write_json(Path("reports/pretrain/comparison.json"), comparison)
 
 

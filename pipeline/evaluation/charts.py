@@ -5,7 +5,7 @@ matplotlib, because it comes with MLflow; what draws in the browser would put me
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import matplotlib
@@ -58,6 +58,14 @@ class Cost(NamedTuple):
     parameters: int
     accuracy: float
     rows_per_second: float
+
+
+class Reached(NamedTuple):
+    """A network's accuracy on test, the minutes of work it took, and after how much of what (`2 epochs`)."""
+
+    minutes: float
+    accuracy: float
+    after: str
 
 
 class Curve(NamedTuple):
@@ -128,6 +136,22 @@ def cost_chart(models: Sequence[Cost], name: str) -> str:
     axes.set_xticks([], minor=True)
     axes.set_xlabel("million parameters")
     axes.set_ylabel("accuracy on test, %")
+    return _svg(figure, name)
+
+
+def minutes_chart(curves: Mapping[str, Sequence[Reached]], name: str) -> str:
+    """Draw what each network reached over the minutes that went into it."""
+    figure, axes = _figure(height=3.0)
+    for (model, points), colour in zip(curves.items(), (SECOND, FIRST), strict=False):
+        minutes, accuracies = [point.minutes for point in points], [100 * point.accuracy for point in points]
+        axes.plot(minutes, accuracies, "o-", color=colour, linewidth=1.6, markersize=4, label=model)
+        for point in points:
+            place = (point.minutes, 100 * point.accuracy)
+            axes.annotate(point.after, place, xytext=(0, 6), textcoords="offset points", fontsize=8, color=MUTED)
+    axes.margins(x=0.12, y=0.2)
+    axes.set_xlabel("minutes")
+    axes.set_ylabel("accuracy on test, %")
+    axes.legend(labelcolor=TEXT, fontsize=9, frameon=False, loc="lower right")
     return _svg(figure, name)
 
 

@@ -56,6 +56,7 @@ def _task(folder: Path, name: str, params: Params, summary: dict[str, Any]) -> d
         "timings": read_json(folder / "registered.json")["timings"],
         "models": models,
         "accuracy_chart": Markup(charts.accuracy_chart(measured, f"{name}-accuracy")),
+        "minutes_chart": _minutes_chart(folder / "quality_against_minutes.json", name, params),
         "cost_chart": Markup(charts.cost_chart(costs, f"{name}-cost")),
         "reliability_chart": Markup(charts.reliability_chart(evaluation["reliability"], f"{name}-reliability")),
         "curves": {
@@ -81,6 +82,18 @@ def _measured(name: str, figures: dict[str, Any]) -> charts.Measured:
 
 def _cost(name: str, figures: dict[str, Any]) -> charts.Cost:
     return charts.Cost(name, figures["parameters"], figures["accuracy"], figures["rows_per_second"])
+
+
+def _minutes_chart(path: Path, name: str, params: Params) -> Markup | None:
+    """Draw what benchmarks/quality_against_minutes.py found, where it was for these parameters."""
+    found = _optional(path)
+    if not found or found["params"] != params.tasks[name].model_dump(mode="json"):
+        return None
+    curves: dict[str, list[charts.Reached]] = {}
+    for point in found["points"]:
+        reached = charts.Reached(point["minutes"], point["test"], point["after"])
+        curves.setdefault(point["model"], []).append(reached)
+    return Markup(charts.minutes_chart(curves, f"{name}-minutes"))
 
 
 def _loss_chart(history: Records, name: str) -> Markup | None:
@@ -141,9 +154,10 @@ def _history(path: Path) -> Records:
 
 
 def _comparison(path: Path, params: Params) -> Any:
-    """Return what benchmarks/continued_pretraining.py found, where it was for this corpus."""
+    """Return what benchmarks/continued_pretraining.py found, where it was for this corpus and these first weights."""
     found = _optional(path)
-    return found if found and found["corpus"] == params.corpus.dataset else None
+    used = {"corpus": params.corpus.dataset, "init_from": params.init_from.model_dump(mode="json")}
+    return found if found and {name: found[name] for name in used} == used else None
 
 
 def _optional(path: Path) -> Any:

@@ -161,7 +161,8 @@ def test_page_quotes_the_data_and_loads_nothing(reports: Path, params: Params) -
         for split in ("train", "dev")
     ]
     write_json(reports / "sentiment" / "distill.json", history)
-    comparison = {"corpus": "imdb", "tokens": 9, "records": [{"task": "t", "seed": 1, "with": 0.861, "without": 0.857}]}
+    comparison = {"corpus": "imdb", "init_from": params.init_from.model_dump(mode="json"), "tokens": 9}
+    comparison["records"] = [{"task": "t", "seed": 1, "with": 0.861, "without": 0.857}]
     write_json(reports / "pretrain" / "comparison.json", comparison)
     text = page.index_page(reports, params, report.summary(reports, ["sentiment"]))
     assert "<script" not in text
@@ -176,6 +177,20 @@ def test_page_quotes_the_data_and_loads_nothing(reports: Path, params: Params) -
     assert "86.1%" not in page.index_page(reports, params, report.summary(reports, ["sentiment"]))
     write_json(reports / "pretrain" / "comparison.json", comparison)
     assert text == page.index_page(reports, params, report.summary(reports, ["sentiment"]))
+
+
+def test_page_shows_the_curve_of_these_parameters_only(reports: Path, params: Params) -> None:
+    points = [
+        {"model": "teacher", "after": "2 epochs", "minutes": 1.8, "dev": 0.84, "test": 0.85},
+        {"model": "student", "after": "9,000 texts", "minutes": 7.4, "dev": 0.8, "test": 0.82},
+    ]
+    settings = params.tasks["sentiment"].model_dump(mode="json")
+    path = reports / "sentiment" / "quality_against_minutes.json"
+    write_json(path, {"params": settings, "points": points})
+    text = page.index_page(reports, params, report.summary(reports, ["sentiment"]))
+    assert "What more minutes bring" in text and "9,000 texts" in text
+    write_json(path, {"params": settings | {"max_length": 7}, "points": points})
+    assert "minutes bring" not in page.index_page(reports, params, report.summary(reports, ["sentiment"]))
 
 
 def test_ids_of_two_charts_do_not_meet() -> None:

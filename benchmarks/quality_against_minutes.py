@@ -1,0 +1,129 @@
+"""What do more minutes bring? Language model, teacher and student of a task after more and more work.
+
+    python benchmarks/quality_against_minutes.py [--task sentiment] [--tokens N …] [--epochs N …] [--shares X …]
+
+Needs what `make run` leaves in data and models. --tokens: a teacher fine-tuned from a language model that read so many
+tokens of the corpus; --epochs: a teacher after so many passes over its rows; --shares: a student taught with so many
+times the transfer set that params.yaml asks for. Minutes are those of the stages, as a person waits for them. Nothing
+is chosen by what is found here, so every point is read on dev and on test. The curve goes to
+reports/TASK/quality_against_minutes.json, which reports/index.html shows.
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.evaluation.contenders import network_logits
+from pipeline.files import write_json
+from pipeline.params import Params, load_params
+from pipeline.stages import distill, finetune, pretrain, tokenize
+from pipeline.tokenization.ragged import TokenRows
+
+TOKENS, MODELS, REPORTS = Path("data/tokens"), Path("models"), Path("reports")
+Point = dict[str, Any]
+
+
+def pretrained_longer(params: Params, task: str, tokens: int, scratch: Path) -> Point:
+    """Return the point of a teacher whose language model read `tokens` tokens of the corpus."""
+    started = time.perf_counter()
+    pretrain.run(
+        params.model_copy(update={"pretrain": params.pretrain.model_copy(update={"max_tokens": tokens})}),
+        tokens=TOKENS / "corpus",
+        tokenizer=MODELS / "tokenizer",
+        init_from=Path(params.init_from.path),
+        out=scratch / "pretrained",
+        history=scratch / "history.json",
+    )
+    _finetune(params, task, scratch / "pretrained", scratch)
+    return _point("teacher", f"{tokens / 1e6:g} M tokens", started, scratch / "teacher", TOKENS / task / "teacher")
+
+
+def finetuned_longer(params: Params, task: str, epochs: int, scratch: Path) -> Point:
+    """Return the point of a teacher that reads the labelled rows `epochs` times."""
+    section = params.tasks[task].finetune
+    section = section.model_copy(update={"training": section.training.model_copy(update={"epochs": epochs})})
+    started = time.perf_counter()
+    _finetune(_with_task(params, task, finetune=section), task, MODELS / "pretrained", scratch)
+    return _point("teacher", f"{epochs} epochs", started, scratch / "teacher", TOKENS / task / "teacher")
+
+
+def taught_more(params: Params, task: str, share: float, scratch: Path) -> Point:
+    """Return the point of a student that is taught with `share` times the transfer set of params.yaml."""
+    transfer = params.tasks[task].transfer
+    sizes = {name: round(share * getattr(transfer, name)) for name in ("sentences", "recombined")}
+    params = _with_task(params, task, transfer=transfer.model_copy(update=sizes))
+    distill.TEACHER_CACHE = scratch / "teacher_cache"  # empty, so that the teacher's minutes count
+    started = time.perf_counter()
+    tokenize.run(
+        params,
+        task=task,
+        rows=Path("data/validated") / params.tasks[task].dataset,
+        corpus=Path("data/validated") / params.corpus.dataset,
+        tokenizer=MODELS / "tokenizer",
+        out=scratch / "tokens",
+        transfer=scratch / "transfer.parquet",
+        student_tokenizer=scratch / "tokenizer",
+    )
+    distill.run(
+        params,
+        task=task,
+        teacher=MODELS / task / "teacher",
+        teacher_tokens=scratch / "tokens/teacher",
+        student_tokens=scratch / "tokens/student",
+        student_tokenizer=scratch / "tokenizer",
+        out=scratch / "student",
+        undistilled=scratch / "undistilled",
+        soft_labels=scratch / "soft_labels",
+        history=scratch / "history.json",
+    )
+    return _point("student", f"{sum(sizes.values()):,} texts", started, scratch / "student", scratch / "tokens/student")
+
+
+def _finetune(params: Params, task: str, pretrained: Path, scratch: Path) -> None:
+    rows = TOKENS / task / "teacher"
+    out, history = scratch / "teacher", scratch / "history.json"
+    finetune.run(
+        params, task=task, pretrained=pretrained, train=rows / "train", dev=rows / "dev", out=out, history=history
+    )
+
+
+def _with_task(params: Params, task: str, **sections: Any) -> Params:
+    return params.model_copy(update={"tasks": params.tasks | {task: params.tasks[task].model_copy(update=sections)}})
+
+
+def _point(model: str, after: str, started: float, folder: Path, tokens: Path) -> Point:
+    """Return what the model in `folder` reaches; its work began at `started` (time.perf_counter) and has just ended."""
+    minutes = round((time.perf_counter() - started) / 60, 2)
+    splits = {split: TokenRows.load(tokens / split) for split in ("dev", "test")}
+    logits = network_logits({split: (folder, rows) for split, rows in splits.items()})
+    found = {split: round(float(np.mean(logits[split].argmax(axis=1) == splits[split].labels)), 4) for split in splits}
+    return {"model": model, "after": after, "minutes": minutes, **found}
+
+
+def main() -> None:
+    """Measure the curve and write its file after every point."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--task", default="sentiment")
+    parser.add_argument("--tokens", type=int, nargs="*", default=[])
+    parser.add_argument("--epochs", type=int, nargs="*", default=[])
+    parser.add_argument("--shares", type=float, nargs="*", default=[])
+    options = parser.parse_args()
+    params = load_params(Path("params.yaml"))
+    work: list[tuple[Any, Any]] = [(pretrained_longer, tokens) for tokens in options.tokens]
+    work += [(finetuned_longer, epochs) for epochs in options.epochs]
+    work += [(taught_more, share) for share in options.shares]
+    points: list[Point] = []
+    for measure, amount in work:
+        with tempfile.TemporaryDirectory() as scratch:
+            points.append(measure(params, options.task, amount, Path(scratch)))
+        print(points[-1], flush=True)
+        curve = {"params": params.tasks[options.task].model_dump(mode="json"), "points": points}
+        write_json(REPORTS / options.task / "quality_against_minutes.json", curve)
+
+
+if __name__ == "__main__":
+    main()
