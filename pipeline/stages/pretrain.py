@@ -112,7 +112,7 @@ def _model(
         family = ARCHITECTURES[shape.family]()
         model = family.build(shape, head=head, vocabulary_size=vocabulary_size, pad_token_id=pad_token_id)
     else:
-        assert weights is not None  # params.py refuses random weights without an architecture
+        assert weights is not None  # pipeline.params refuses random weights without an architecture
         model = ARCHITECTURES["bert"]().load(weights, head=head)
     if model.config.vocab_size < vocabulary_size:
         raise InputError(

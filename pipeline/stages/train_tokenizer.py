@@ -19,7 +19,7 @@ def run(params: Params, *, corpus: Path, init_from: Path, out: Path) -> None:
     if weights is not None:
         tokenizer, special_tokens, max_length = adopt_tokenizer(weights)
     else:
-        # params.py refuses random weights without a shape and a trained tokenizer without its three values
+        # pipeline.params refuses random weights without a shape and a trained tokenizer without its three values
         assert architecture is not None and settings.vocabulary_size is not None
         assert settings.lowercase is not None and settings.min_frequency is not None
         train = train_wordpiece if settings.kind == "wordpiece" else train_bpe

@@ -63,6 +63,10 @@ def test_pipeline_imports_point_down(path: Path) -> None:
             and (ROOT / "pipeline").joinpath(target).exists() | (ROOT / "pipeline" / f"{target}.py").exists()
         ):
             assert target == home or target in ALLOWED[home], f"{path} imports {name}"
+        if home == "params":
+            assert package not in HEAVY | {"torch", "transformers", "numpy"}, (
+                f"{path} imports {name}, and has to be instant"
+            )
         if home in LIGHT:
             assert package not in HEAVY, f"{path} imports {name}, and has to run with torch, transformers and numpy"
 

@@ -1,0 +1,71 @@
+"""A typed, frozen view of params.yaml: every key stands there, every mistake is named by its full path.
+
+No torch here: validating the parameters of a run has to be instant.
+"""
+
+from pipeline.params.datasets import (
+    ColumnsParams,
+    DatasetParams,
+    DecontaminationParams,
+    HubSource,
+    LocalSource,
+    PackageSource,
+    SplitParams,
+    ValidationParams,
+)
+from pipeline.params.pretraining import (
+    CorpusParams,
+    HubWeights,
+    LocalWeights,
+    PackageWeights,
+    PretrainParams,
+    RandomWeights,
+    TokenizerParams,
+)
+from pipeline.params.reading import check_params, load_params, read_yaml
+from pipeline.params.tasks import (
+    DistillParams,
+    EvaluateParams,
+    FinetuneParams,
+    GateParams,
+    LossWeights,
+    StudentParams,
+    TaskParams,
+    TransferParams,
+)
+from pipeline.params.training import ArchitectureParams, OptimizationParams, RuntimeParams, TrainingParams
+from pipeline.params.whole import Params
+
+__all__ = [
+    "ArchitectureParams",
+    "ColumnsParams",
+    "CorpusParams",
+    "DatasetParams",
+    "DecontaminationParams",
+    "DistillParams",
+    "EvaluateParams",
+    "FinetuneParams",
+    "GateParams",
+    "HubSource",
+    "HubWeights",
+    "LocalSource",
+    "LocalWeights",
+    "LossWeights",
+    "OptimizationParams",
+    "PackageSource",
+    "PackageWeights",
+    "Params",
+    "PretrainParams",
+    "RandomWeights",
+    "RuntimeParams",
+    "SplitParams",
+    "StudentParams",
+    "TaskParams",
+    "TokenizerParams",
+    "TrainingParams",
+    "TransferParams",
+    "ValidationParams",
+    "check_params",
+    "load_params",
+    "read_yaml",
+]

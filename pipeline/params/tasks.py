@@ -1,0 +1,130 @@
+"""The sections of `tasks`: what the teacher labels, teacher, student, evaluation, promotion."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from pipeline.params.section import Label, Name, Section, Share
+from pipeline.params.training import ArchitectureParams, TrainingParams
+
+
+class TransferParams(Section):
+    """The transfer set: unlabelled texts that the teacher labels for the student."""
+
+    sentences: Annotated[int, Field(ge=0)]
+    """Maximum number of sentences to take from the corpus."""
+    min_words: Annotated[int, Field(ge=1)]
+    """Minimum length of a text in words."""
+    max_words: Annotated[int, Field(ge=1)]
+    """Maximum length of a text in words."""
+    selection: Literal["uniform", "importance"]
+    """How sentences are drawn: uniformly, or with a preference for those that resemble the task's training rows."""
+    recombined: Annotated[int, Field(ge=0)]
+    """Maximum number of texts to make by recombining pieces of the task's training rows."""
+
+
+class FinetuneParams(Section):
+    """The teacher: the language model with a classification head, trained on the labelled rows."""
+
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    """Dropout of hidden states and head during training; attention has none."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    """Share of the target probability that is spread evenly over all labels."""
+    training: TrainingParams
+
+
+class StudentParams(Section):
+    """The student: its shape, its vocabulary, its first embeddings."""
+
+    architecture: ArchitectureParams
+    """Shape of the student, which may not be wider than the teacher."""
+    vocabulary_size: Annotated[int, Field(ge=100)] | None
+    """How many of the teacher's WordPiece tokens the student keeps, the most frequent ones; null keeps them all, as
+    the losses `hidden_states` and `attentions` need."""
+    embeddings: Literal["teacher_svd", "random"]
+    """First word embeddings: the teacher's, reduced to the student's width by an SVD, or random ones."""
+
+
+class LossWeights(Section):
+    """The losses that the student is trained with: the weight of each in their sum, 0 for one that is left out."""
+
+    soft_labels: Annotated[float, Field(ge=0)]
+    """Weight of the KL divergence between the label probabilities of teacher and student."""
+    logits: Annotated[float, Field(ge=0)]
+    """Weight of the squared difference between the logits of teacher and student."""
+    hard_labels: Annotated[float, Field(ge=0)]
+    """Weight of the cross-entropy with the true label, for rows that have one."""
+    hidden_states: Annotated[float, Field(ge=0)]
+    """Weight of the squared difference between the hidden states of paired layers."""
+    attentions: Annotated[float, Field(ge=0)]
+    """Weight of the squared difference between the attention scores of paired layers."""
+
+
+class DistillParams(Section):
+    """The student's training, on the labelled rows and the transfer set."""
+
+    losses: LossWeights
+    temperature: Annotated[float, Field(gt=0)]
+    """Divides the logits before `soft_labels` compares the probabilities, which softens these; 1 changes nothing."""
+    layer_map: list[Annotated[list[int], Field(min_length=2, max_length=2)]]
+    """Pairs [student layer, teacher layer] for `hidden_states` and `attentions`; layer 0 is the embeddings."""
+    labelled_weight: Annotated[float, Field(gt=0)]
+    """Weight of a labelled row in the loss; an unlabelled one weighs 1."""
+    training: TrainingParams
+
+    @model_validator(mode="after")
+    def _something_to_learn_from(self) -> "DistillParams":
+        if not any(self.losses.model_dump().values()):
+            raise ValueError("losses: at least one weight must be > 0, got all 0")
+        if (self.losses.hidden_states or self.losses.attentions) and not self.layer_map:
+            raise ValueError("layer_map must pair layers when hidden_states or attentions have a weight, got []")
+        return self
+
+
+class EvaluateParams(Section):
+    """How the test split is evaluated."""
+
+    bootstrap_samples: Annotated[int, Field(ge=100)]
+    """Number of bootstrap samples of the test rows, from which intervals are computed."""
+    confidence: Annotated[float, Field(gt=0.5, lt=1)]
+    """Confidence level of the intervals."""
+    calibration_bins: Annotated[int, Field(ge=2)]
+    """Number of confidence bins in the reliability table and the calibration error."""
+    slices: list[Literal["source", "label", "length"]]
+    """Groupings of the test rows for which accuracy is also reported group by group."""
+
+
+class GateParams(Section):
+    """When a new version becomes the champion, which `stillhouse predict` uses; the first need only keep the limits."""
+
+    rule: Literal["not_worse", "better"]
+    """What a new version must be shown to be: less than `margin` worse than the champion, or better than it."""
+    margin: Share
+    """Loss of accuracy that `not_worse` accepts; 0.01 is one percentage point."""
+    confidence: Annotated[float, Field(gt=0.5, lt=1)]
+    """Confidence level of the one-sided test."""
+    min_rows: Annotated[int, Field(ge=1)]
+    """Minimum number of test rows for the comparison; those that the champion was trained on do not count."""
+    max_bytes: Annotated[int, Field(ge=1)] | None
+    """Maximum size of the student's weights in bytes; null sets no limit."""
+    max_latency_milliseconds: Annotated[float, Field(gt=0)] | None
+    """Maximum time for a single row in milliseconds; null sets no limit."""
+
+
+class TaskParams(Section):
+    """One task: a teacher, a student, a registered model."""
+
+    type: Literal["text_classification"]
+    """Kind of task."""
+    dataset: Name
+    """Dataset that the labelled rows come from."""
+    labels: Annotated[list[Label], Field(min_length=2)]
+    """Names of the labels, the same as the dataset's, in the order of the model's outputs."""
+    max_length: Annotated[int, Field(ge=8)]
+    """Maximum length of a row in tokens, special tokens included; longer rows are cut."""
+    transfer: TransferParams
+    finetune: FinetuneParams
+    student: StudentParams
+    distill: DistillParams
+    evaluate: EvaluateParams
+    gate: GateParams

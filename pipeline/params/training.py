@@ -1,0 +1,77 @@
+"""What language model, teacher and student share: the machine's part, the shape of a model, the way it is trained."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from pipeline.params.section import Section, Share
+
+
+class RuntimeParams(Section):
+    """What the exact bits of a result depend on besides data and hyperparameters."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**31)]
+    """Seed of all random numbers: new weights, the order of rows, masking, dropout, recombined texts, bootstrap."""
+    threads: Annotated[int, Field(ge=1)]
+    """Processor threads that models compute with; another number gives slightly different results."""
+    precision: Literal["auto", "float32", "bfloat16"]
+    """Number format of matrix products; `auto` is bfloat16 where the hardware computes in it, else float32."""
+
+
+class ArchitectureParams(Section):
+    """The shape of a model. Source: Devlin et al. 2019, table of sizes in section 3."""
+
+    family: Literal["bert"]
+    """Kind of network."""
+    layers: Annotated[int, Field(ge=1)]
+    """Number of Transformer layers."""
+    hidden_size: Annotated[int, Field(ge=8)]
+    """Width of the hidden states; a multiple of `attention_heads`."""
+    attention_heads: Annotated[int, Field(ge=1)]
+    """Number of attention heads of each layer."""
+    intermediate_size: Annotated[int, Field(ge=8)]
+    """Width of the feed-forward network of each layer."""
+    max_length: Annotated[int, Field(ge=16)]
+    """Maximum length of an input in tokens, special tokens included."""
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    """Dropout of embeddings and hidden states during training; attention has none."""
+
+    @model_validator(mode="after")
+    def _heads_divide_the_width(self) -> "ArchitectureParams":
+        if self.hidden_size % self.attention_heads:
+            raise ValueError(
+                f"attention_heads must divide hidden_size, got {self.attention_heads} heads, width {self.hidden_size}"
+            )
+        return self
+
+
+class OptimizationParams(Section):
+    """How weights are trained: AdamW, a warmed-up learning rate, clipped gradients."""
+
+    batch_size: Annotated[int, Field(ge=1)]
+    """Rows per training step; in pretraining, sequences."""
+    learning_rate: Annotated[float, Field(gt=0)]
+    """Highest learning rate, reached when the warm-up ends."""
+    embeddings_rate: Share
+    """Learning rate of the word embeddings as a share of `learning_rate`; 0 freezes them."""
+    schedule: Literal["linear", "cosine", "constant"]
+    """How the learning rate goes on after the warm-up: it falls to 0 linearly or along a cosine, or stays constant."""
+    warmup_share: Share
+    """Share of the steps during which the learning rate rises from 0."""
+    weight_decay: Annotated[float, Field(ge=0)]
+    """Weight decay of AdamW; biases and LayerNorm have none."""
+    max_gradient_norm: Annotated[float, Field(gt=0)]
+    """Gradients of a larger norm are scaled down to it."""
+    evaluations: Annotated[int, Field(ge=1)]
+    """Number of evaluations on the dev split, evenly spaced over the run."""
+    checkpoint_minutes: Annotated[float, Field(gt=0)]
+    """Minutes between the checkpoints that a stopped run goes on from; results do not depend on it."""
+
+
+class TrainingParams(OptimizationParams):
+    """A training run over labelled rows, with early stopping."""
+
+    epochs: Annotated[int, Field(ge=1)]
+    """Number of passes over the rows."""
+    patience: Annotated[int, Field(ge=1)] | None
+    """Evaluations in a row without a better dev score after which training stops; null never stops early."""

@@ -1,0 +1,92 @@
+"""params.yaml as a whole, and what no single section can see."""
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from pipeline.params.datasets import DatasetParams
+from pipeline.params.pretraining import (
+    CorpusParams,
+    HubWeights,
+    LocalWeights,
+    PackageWeights,
+    PretrainParams,
+    RandomWeights,
+    TokenizerParams,
+)
+from pipeline.params.section import Name, Section
+from pipeline.params.tasks import TaskParams
+from pipeline.params.training import RuntimeParams
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    runtime: RuntimeParams
+    datasets: Annotated[dict[Name, DatasetParams], Field(min_length=1)]
+    """The sources of rows: labelled ones for tasks, raw text for the corpus."""
+    init_from: Annotated[PackageWeights | LocalWeights | HubWeights | RandomWeights, Field(discriminator="kind")]
+    """The weights that the language model starts from."""
+    corpus: CorpusParams
+    tokenizer: TokenizerParams
+    pretrain: PretrainParams
+    tasks: Annotated[dict[Name, TaskParams], Field(min_length=1)]
+    """What the language model is made to do: each task has a teacher, a student and a registered model."""
+
+    @model_validator(mode="after")
+    def _sections_agree(self) -> "Params":
+        for problem in _disagreements(self):
+            raise ValueError(problem)
+        return self
+
+
+def _disagreements(params: Params) -> list[str]:
+    """Name what no single section can see: a reference that points nowhere, a student wider than its teacher."""
+    problems = []
+    if params.corpus.dataset not in params.datasets:
+        problems.append(f"corpus.dataset: must be one of {sorted(params.datasets)}, got {params.corpus.dataset}")
+    for name, dataset in params.datasets.items():
+        if dataset.held_out != "none" and dataset.held_out not in params.datasets:
+            problems.append(f"datasets.{name}.held_out: must be none or a dataset, got {dataset.held_out}")
+    if params.init_from.kind == "random":
+        if params.pretrain.architecture is None:
+            problems.append("pretrain.architecture: must be given when init_from.kind is random, got null")
+        if params.tokenizer.kind == "adopt":
+            problems.append("tokenizer.kind: must be wordpiece or bpe when init_from.kind is random, got adopt")
+        if params.pretrain.max_tokens == 0:
+            problems.append("pretrain.max_tokens: must be > 0 when init_from.kind is random, got 0")
+    else:
+        if params.pretrain.architecture is not None:
+            problems.append("pretrain.architecture: must be null when init_from brings its own, got a mapping")
+        if params.tokenizer.kind != "adopt":
+            problems.append(f"tokenizer.kind: must be adopt when init_from brings weights, got {params.tokenizer.kind}")
+    for name, task in params.tasks.items():
+        problems += _task_disagreements(f"tasks.{name}", task, params)
+    return problems
+
+
+def _task_disagreements(key: str, task: TaskParams, params: Params) -> list[str]:
+    problems = []
+    dataset = params.datasets.get(task.dataset)
+    if dataset is None:
+        return [f"{key}.dataset: must be one of {sorted(params.datasets)}, got {task.dataset}"]
+    if dataset.labels is None or set(dataset.labels.values()) != set(task.labels):
+        found = None if dataset.labels is None else sorted(set(dataset.labels.values()))
+        problems.append(f"{key}.labels: must be the labels of datasets.{task.dataset} ({found}), got {task.labels}")
+    student, teacher, losses = task.student.architecture, params.pretrain.architecture, task.distill.losses
+    if teacher and student.hidden_size > teacher.hidden_size:
+        problems.append(
+            f"{key}.student.architecture.hidden_size: must be <= {teacher.hidden_size}, the teacher's, "
+            f"got {student.hidden_size}"
+        )
+    if (losses.hidden_states or losses.attentions) and task.student.vocabulary_size is not None:
+        problems.append(
+            f"{key}.student.vocabulary_size: must be null (the teacher's tokens) when hidden_states or attentions "
+            f"have a weight, got {task.student.vocabulary_size}"
+        )
+    if student.max_length < task.max_length:
+        problems.append(
+            f"{key}.student.architecture.max_length: must be >= {key}.max_length ({task.max_length}), "
+            f"got {student.max_length}"
+        )
+    return problems
