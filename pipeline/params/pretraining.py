@@ -87,6 +87,9 @@ class PretrainParams(Section):
 
     architecture: ArchitectureParams | None
     """Shape of a model with random weights; null where `init_from` brings a model."""
+    embeddings: Literal["random", "cooccurrence"] | None
+    """What the word embeddings start from: random numbers, or which tokens stand near each other in the corpus; null
+    where `init_from` brings a model."""
     objective: Literal["masked_lm", "masked_lm_next_sentence"]
     """What is learnt: to predict masked tokens, or also to tell whether one segment follows another in the text."""
     mask_share: Annotated[float, Field(gt=0, lt=1)]

@@ -49,8 +49,9 @@ def _disagreements(params: Params) -> list[str]:
         if dataset.held_out != "none" and dataset.held_out not in params.datasets:
             problems.append(f"datasets.{name}.held_out: must be none or a dataset, got {dataset.held_out}")
     if params.init_from.kind == "random":
-        if params.pretrain.architecture is None:
-            problems.append("pretrain.architecture: must be given when init_from.kind is random, got null")
+        for key in ("architecture", "embeddings"):
+            if getattr(params.pretrain, key) is None:
+                problems.append(f"pretrain.{key}: must be given when init_from.kind is random, got null")
         if params.tokenizer.kind == "adopt":
             problems.append("tokenizer.kind: must be wordpiece or bpe when init_from.kind is random, got adopt")
         if params.pretrain.max_tokens == 0:
@@ -58,6 +59,10 @@ def _disagreements(params: Params) -> list[str]:
     else:
         if params.pretrain.architecture is not None:
             problems.append("pretrain.architecture: must be null when init_from brings its own, got a mapping")
+        if params.pretrain.embeddings is not None:
+            problems.append(
+                f"pretrain.embeddings: must be null when init_from brings its own, got {params.pretrain.embeddings}"
+            )
         if params.tokenizer.kind != "adopt":
             problems.append(f"tokenizer.kind: must be adopt when init_from brings weights, got {params.tokenizer.kind}")
     for name, task in params.tasks.items():

@@ -51,6 +51,8 @@ def run(params: Params, *, tokens: Path, tokenizer: Path, init_from: Path, out: 
     key = {"params": chosen, "inputs": {name: content_hash(path) for name, path in inputs.items()}}
     with work_folder("pretrain", key) as work, tracking.stage_run("pretrain", chosen, work) as stage:
         model = _model(params, weights, len(masking.special), pad_token_id, int(lengths[0]))
+        if settings.embeddings == "cooccurrence":
+            _start_embeddings(model, params, train_arrays["input_ids"], np.flatnonzero(masking.special))
         module = objective.loss(model).to(runtime.device())
         records = [{"step": 0, "split": "dev", **dev_loss(module)}]
         stage.log(records[0])
@@ -124,6 +126,23 @@ def _model(
             f"got {length}"
         )
     return model
+
+
+def _start_embeddings(model: "PreTrainedModel", params: Params, input_ids: Any, special: Any) -> None:
+    """Start the word embeddings from the corpus; tokens that it never shows keep their random ones."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    from pipeline.tokenization.cooccurrence import cooccurrence_embeddings
+
+    words: Any = model.get_input_embeddings().weight
+    size, width = words.shape
+    with threadpool_limits(params.runtime.threads):  # the sums depend on them as torch's do
+        found = cooccurrence_embeddings(input_ids, special, vocabulary_size=size, width=width, seed=params.runtime.seed)
+    seen = found.any(axis=1)
+    with torch.no_grad():
+        words[torch.from_numpy(seen)] = torch.from_numpy(found[seen])
+    print(f"pretrain  {seen.sum():,} of {size:,} word embeddings start from the corpus", flush=True)
 
 
 def _publish(model: "PreTrainedModel", tokenizer: Path, out: Path) -> None:

@@ -52,7 +52,12 @@ def _params(**changes: Any) -> Params:
     params["runtime"] |= {"threads": 1, "precision": "float32"}
     params["tokenizer"] = {"kind": "wordpiece", "vocabulary_size": 100, "lowercase": True, "min_frequency": 1}
     params["init_from"] = {"kind": "random", "path": "tokenizer"}
-    params["pretrain"] |= {"architecture": shape, "max_tokens": 10_000, "training": training} | changes
+    params["pretrain"] |= {
+        "architecture": shape,
+        "embeddings": "random",
+        "max_tokens": 10_000,
+        "training": training,
+    } | changes
     for task in params["tasks"].values():
         task["student"]["architecture"] |= {"hidden_size": 24}
     return Params.model_validate(params)
@@ -94,6 +99,19 @@ def test_sentence_pairs_and_whole_words_train_too(project: Path) -> None:
     assert [record["step"] for record in history if record["split"] == "dev"] == [0, 2, 4]
 
 
+def test_embeddings_start_from_the_corpus_where_it_shows_a_token(project: Path) -> None:
+    from safetensors.numpy import load_file
+
+    name = "bert.embeddings.word_embeddings.weight"
+    slow = _params().pretrain.training.model_copy(update={"learning_rate": 1e-12}).model_dump()
+    words = {}
+    for start in ("random", "cooccurrence"):
+        _run(_params(embeddings=start, max_tokens=256, training=slow), project, start)
+        words[start] = load_file(project / start / "model.safetensors")[name]
+    changed = ~np.isclose(words["random"], words["cooccurrence"], atol=1e-6).all(axis=1)
+    assert np.flatnonzero(changed).tolist() == list(range(5, 15))
+
+
 def test_no_tokens_adopt_the_weights_as_they_are(project: Path) -> None:
     from safetensors.numpy import load_file
 
@@ -101,7 +119,7 @@ def test_no_tokens_adopt_the_weights_as_they_are(project: Path) -> None:
     params = _params().model_dump()
     params["init_from"] = {"kind": "folder", "path": "first"}
     params["tokenizer"] = {"kind": "adopt", "vocabulary_size": None, "lowercase": None, "min_frequency": None}
-    params["pretrain"] |= {"architecture": None, "max_tokens": 0}
+    params["pretrain"] |= {"architecture": None, "embeddings": None, "max_tokens": 0}
     from pipeline.stages.pretrain import run
 
     run(

@@ -55,7 +55,7 @@ def params(**changes: Any) -> Params:
     small = {"family": "bert", "layers": 2, "hidden_size": 192, "attention_heads": 3, "intermediate_size": 64}
     values["init_from"] = {"kind": "random", "path": "constraints.txt"}
     values["pretrain"]["architecture"] = small | {"max_length": 64, "dropout": 0.0}
-    values["pretrain"]["max_tokens"] = 1000
+    values["pretrain"] |= {"embeddings": "random", "max_tokens": 1000}
     values["tokenizer"] = {"kind": "wordpiece", "vocabulary_size": 140, "lowercase": True, "min_frequency": 1}
     values["corpus"]["sequence_length"] = 32
     task = values["tasks"]["sentiment"]
@@ -131,7 +131,7 @@ def adopted(folder: Path) -> Params:
 def adopting(folder: Path) -> Params:
     nothing = {"kind": "adopt", "vocabulary_size": None, "lowercase": None, "min_frequency": None}
     source = {"kind": "folder", "path": str(folder)}
-    return params(init_from=source, tokenizer=nothing, pretrain__architecture=None)
+    return params(init_from=source, tokenizer=nothing, pretrain__architecture=None, pretrain__embeddings=None)
 
 
 def test_an_adopted_tokenizer_loses_its_padding_and_keeps_its_pieces() -> None:
