@@ -41,6 +41,7 @@ def main(run: Callable[..., None]) -> None:
     key = arguments.get("dataset") or arguments.get("task")
     name = stage.rsplit(".", 1)[1] + (f"@{key}" if key else "")
     signal.signal(signal.SIGTERM, _terminated)
+    os.environ.setdefault("TQDM_DISABLE", "1")  # read at import; the bars of libraries would stand among DVC's lines
     sys.exit(_outcome(run, arguments, name, debug))
 
 
