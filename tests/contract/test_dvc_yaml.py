@@ -27,11 +27,17 @@ def outputs(stage: dict[str, Any]) -> set[str]:
 
 
 def options(stage: dict[str, Any]) -> dict[str, str]:
-    words = shlex.split(stage["cmd"])
-    return dict(zip((word.removeprefix("--") for word in words[3::2]), words[4::2], strict=True))
+    words = shlex.split(stage["cmd"])[4:]
+    return dict(zip((word.removeprefix("--") for word in words[::2]), words[1::2], strict=True))
 
 
 STAGES = stages()
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_the_shell_gives_its_place_to_the_stage(name: str) -> None:
+    """Else a stage outlives a DVC that is killed: it dies with its parent, which would be the shell."""
+    assert STAGES[name]["cmd"].startswith(f"exec python -m pipeline.stages.{name} --")
 
 
 @pytest.mark.parametrize("name", STAGES)
