@@ -45,7 +45,7 @@ def dev_accuracy(params: Params, task: str, model: Path, seed: int, scratch: Pat
         out=scratch / "teacher",
         history=history,
     )
-    return float(max(record["accuracy"] for record in read_json(history) if record["split"] == "dev"))
+    return round(max(record["accuracy"] for record in read_json(history) if record["split"] == "dev"), 4)
 
 
 def main() -> None:

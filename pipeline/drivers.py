@@ -7,6 +7,7 @@ stages took.
 import contextlib
 import ctypes
 import fcntl
+import functools
 import os
 import re
 import signal
@@ -87,7 +88,7 @@ def start(command: list[str]) -> subprocess.Popen[str]:
         encoding="utf-8",
         errors="replace",
         start_new_session=True,
-        preexec_fn=_end_with_parent,
+        preexec_fn=functools.partial(_end_with_parent, os.getpid()),
     )
 
 
@@ -126,10 +127,12 @@ def _signal_group(group: int, number: int) -> bool:
 _libc = ctypes.CDLL(None)
 
 
-def _end_with_parent() -> None:
-    """Ask Linux to end this child when its parent dies, SIGKILL included."""
+def _end_with_parent(parent: int) -> None:
+    """Ask Linux to end this child when its parent dies, SIGKILL included; stages ask the same for themselves."""
     if sys.platform == "linux":
         _libc.prctl(1, signal.SIGTERM)  # 1 is PR_SET_PDEATHSIG
+        if os.getppid() != parent:  # it died before the call
+            os._exit(1)
 
 
 # --- what DVC's lines mean -------------------------------------------------------------------------------------------
@@ -140,8 +143,8 @@ _OUTCOMES: dict[str, Outcome] = {
     "(?:Stage )?'(.+)' didn't change, skipping": "unchanged",
 }
 _CHATTER = re.compile(
-    r"\s*$|> python |Updating lock file|Generating lock file|To track the changes with git|\tgit add |\tdvc config "
-    r"|To enable auto staging|Use `dvc push`|Data and pipelines are up to date|ERROR: failed to reproduce"
+    r"\s*$|> (?:exec )?python |Updating lock file|Generating lock file|To track the changes with git|\tgit add "
+    r"|\tdvc config |To enable auto staging|Use `dvc push`|Data and pipelines are up to date|ERROR: failed to reproduce"
     r"|Verifying data sources in stage|WARNING: Process '.*' with \(Pid \d+\), in RWLock-file"
 )
 

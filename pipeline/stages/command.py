@@ -7,6 +7,7 @@ where `stillhouse run` and the flow read them.
 
 import argparse
 import contextlib
+import ctypes
 import inspect
 import os
 import signal
@@ -41,7 +42,21 @@ def main(run: Callable[..., None]) -> None:
     key = arguments.get("dataset") or arguments.get("task")
     name = stage.rsplit(".", 1)[1] + (f"@{key}" if key else "")
     signal.signal(signal.SIGTERM, _terminated)
+    _die_with_parent()
+    os.environ.setdefault("TQDM_DISABLE", "1")  # read at import; the bars of libraries would stand among DVC's lines
     sys.exit(_outcome(run, arguments, name, debug))
+
+
+def _die_with_parent() -> None:
+    """Have Linux send SIGTERM when the process that started this one dies, so that no orphan works beside a new run.
+
+    DVC starts a stage through a shell, which `exec` in dvc.yaml replaces by the stage, in its own process group: a
+    parent from another group has taken over a stage whose DVC was gone before the call.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # 1 is PR_SET_PDEATHSIG
+        if "DVC_STAGE" in os.environ and os.getpgid(os.getppid()) != os.getpgrp():
+            sys.exit(143)
 
 
 def _outcome(run: Callable[..., None], arguments: dict[str, Any], name: str, debug: bool) -> int:

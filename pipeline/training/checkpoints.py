@@ -1,12 +1,9 @@
 """The work folder of a training stage: locked, keyed by everything that determines the result, complete or ignored."""
 
 import contextlib
-import ctypes
 import json
 import os
 import shutil
-import signal
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +17,6 @@ FOLDER = Path(".stillhouse/checkpoints")
 MARKER = "complete.json"
 KEPT = 2
 LOCK_TIMEOUT_SECONDS = 60.0  # an orphan notices the death of its parent within a step or two
-PR_SET_PDEATHSIG = 1
 
 
 @contextlib.contextmanager
@@ -30,9 +26,8 @@ def work_folder(stage: str, key: dict[str, Any]) -> Iterator[Path]:
     `key` is the JSON-able rest of what determines the result: parameters and `content_hash` of every input; the code
     of the pipeline, library versions and the kind of processor are added here. So a checkpoint made by other code,
     parameters or data is never found. The folder is removed when the block ends well and stays when it raises.
-    Raises RuntimeError when another process holds the folder. The process dies with its parent from here on.
+    Raises RuntimeError when another process holds the folder.
     """
-    die_with_parent()
     digest = stable_hash({"key": key, "code": code_hash(), "runtime": runtime.fingerprint()})[:16]
     folder = FOLDER / f"{stage}-{digest}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -53,12 +48,6 @@ def code_hash() -> str:
     """Return one sha256 over every Python file of the pipeline package."""
     package = Path(__file__).parents[1]
     return stable_hash({str(file.relative_to(package)): sha256_of_file(file) for file in package.rglob("*.py")})
-
-
-def die_with_parent() -> None:
-    """Have the kernel send SIGTERM to this process when its parent dies, so that no orphan trains on (Linux)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 @contextlib.contextmanager

@@ -11,11 +11,8 @@ def prepare(runtime: RuntimeParams) -> torch.dtype:
     """Set threads, seed and deterministic kernels for this process and return the dtype to autocast to.
 
     bfloat16 where `precision` asks for it, or where it is `auto` and the processor computes in it; else float32, which
-    means no autocast. Also silences the progress bars that transformers draws while it loads weights.
+    means no autocast.
     """
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
     torch.set_num_threads(runtime.threads)
     torch.manual_seed(runtime.seed)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read by CUDA when its first matrix product runs

@@ -22,12 +22,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     from tokenizers.models import WordPiece
 
     from pipeline.tokenization.folder import assemble, save_tokenizer
-    from pipeline.training import checkpoints
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # what MLflow shows has its own tests
     monkeypatch.setattr("pipeline.tracking.SECONDS_TO_CLOSE", 0.1)
-    monkeypatch.setattr(checkpoints, "die_with_parent", lambda: None)
     vocabulary = {token: index for index, token in enumerate([*SPECIAL.values(), *WORDS])}
     model = WordPiece(vocabulary, unk_token="[UNK]")
     save_tokenizer(assemble(model, SPECIAL, None, None, None), SPECIAL, 32, tmp_path / "tokenizer")

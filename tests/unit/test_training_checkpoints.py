@@ -51,7 +51,6 @@ def test_the_work_folder_is_keyed_and_goes_when_the_work_is_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(checkpoints, "die_with_parent", lambda: None)  # the test runner is to live on
     with pytest.raises(ValueError, match="killed"), checkpoints.work_folder("pretrain", {"seed": 1}) as folder:
         (folder / "file").touch()
         raise ValueError("killed")
@@ -65,7 +64,6 @@ def test_the_work_folder_is_keyed_and_goes_when_the_work_is_done(
 
 def test_two_processes_never_train_in_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(checkpoints, "die_with_parent", lambda: None)
     holder = (
         "import sys; from pipeline.training.checkpoints import work_folder\n"
         "with work_folder('finetune', {'seed': 1}):\n"
