@@ -21,7 +21,7 @@ from pipeline.training.prediction import predict_logits
 from pipeline.training.trainer import Record, train
 
 Best = tuple[str, Literal["max", "min"]]  # the figure of dev by which the best state is chosen, and its direction
-UNDISTILLED_EVALUATIONS = 30  # labels alone are learnt, and overlearnt, within a few passes: dev is read often
+UNDISTILLED_EVALUATIONS = 60  # labels alone are learnt, and overlearnt, within a few passes: dev is read often
 
 
 @dataclass(frozen=True)
@@ -84,10 +84,10 @@ class Course:
         """Train the same student, its embeddings random, on the labels alone; return it and its history.
 
         For at most as many steps as the student took its lessons. Dev is read UNDISTILLED_EVALUATIONS times, and
-        training stops when a fifth of them in a row, or `training.patience`, bring nothing better.
+        training stops when a tenth of them in a row, or `training.patience`, bring nothing better.
         """
         student = self._student()
-        patience = self.task.distill.training.patience or math.ceil(UNDISTILLED_EVALUATIONS / 5)
+        patience = self.task.distill.training.patience or math.ceil(UNDISTILLED_EVALUATIONS / 10)
         training = self.task.distill.training.model_copy(
             update={"evaluations": UNDISTILLED_EVALUATIONS, "patience": patience}
         )
