@@ -63,6 +63,12 @@ def read_stage_names() -> list[str]:
     return _stage_names(Repo(_wait_for_lock=True))
 
 
+def check_remote() -> None:
+    """Raise InputError unless DVC knows where to pull its cache from and to push it to."""
+    if not Repo(_wait_for_lock=True).config["core"].get("remote"):
+        raise InputError(".dvc/config: no default remote, expected one that `dvc remote add --default NAME URL` names")
+
+
 def _stage_names(repo: Repo) -> list[str]:
     return [stage.name for stage in repo.index.stages if isinstance(stage, PipelineStage)]
 

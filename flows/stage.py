@@ -101,22 +101,22 @@ def task_of(node: Node, session: Session) -> Task[..., State[None]]:
     return decorate(_run_stage)
 
 
-def _run_stage(node: Node, session: Session, force: bool) -> State[None]:
+def _run_stage(node: Node, session: Session, force: bool, pull: bool) -> State[None]:
     if not (node.changed or force):
         session.results[node.name] = StageResult("unchanged", 0.0)
         return Completed(name="Cached", message="nothing it depends on has changed")
     with session.threads(node.threads):
-        result = _reproduce(node, session, force)
+        result = _reproduce(node, session, force, pull)
     session.results[node.name] = result
     if result.outcome == "failed":
         return Failed(message=result.line)
     return Completed(name="Completed" if result.outcome == "ran" else "Cached", message=result.outcome)
 
 
-def _reproduce(node: Node, session: Session, force: bool) -> StageResult:
+def _reproduce(node: Node, session: Session, force: bool, pull: bool) -> StageResult:
     logger = get_run_logger()
     forget_failures([node.name])
-    options = ["--force"] if force else []
+    options = [option for option, chosen in {"--force": force, "--pull": pull}.items() if chosen]
     outcome: Outcome = "unchanged"
     lines: list[str] = []
     started = time.monotonic()

@@ -7,7 +7,6 @@ user's input, 130 and 143 ended by Ctrl-C and SIGTERM.
 import argparse
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from types import FrameType
@@ -19,13 +18,17 @@ from prefect.client.schemas.objects import State
 from prefect.futures import wait
 from prefect.states import Completed, Failed
 
-from flows.graph import Node, read_graph, write_canonical_lock
+from flows.graph import Node, check_remote, read_graph, write_canonical_lock
 from flows.stage import Session, StageResult, task_of
-from pipeline.drivers import dvc, record_seconds, run_lock
+from pipeline.drivers import dvc, failure, record_seconds, run_lock
 from pipeline.files import InputError
 from pipeline.params import load_params
 
 BAD_INPUT = "Bad input"
+
+
+class CacheError(Exception):
+    """DVC could not move its cache to the remote or from there; its own line says why."""
 
 
 @flow(name="train", persist_result=False)
@@ -39,39 +42,46 @@ def train(targets: list[str] | None = None, force: bool = False, pull: bool = Fa
     try:
         load_params(Path("params.yaml"))
         with run_lock("the flow train", logger.warning):
+            if pull or push:
+                check_remote()
             if pull:
                 _dvc(session, "pull", "--run-cache", "--allow-missing")
             nodes = read_graph(targets or ())
-            _run(nodes, session, force)
+            _run(nodes, session, force, pull)
             write_canonical_lock()
+            ran = {name: result.seconds for name, result in session.results.items() if result.outcome == "ran"}
+            record_seconds(ran)
+            _publish(nodes, session.results)
             if push:
                 _dvc(session, "push", "--run-cache")
     except InputError as error:
         return Failed(name=BAD_INPUT, message=str(error))
+    except CacheError as error:
+        return Failed(message=str(error))
     except BaseException:
         session.cancel()
         raise
-    record_seconds({name: result.seconds for name, result in session.results.items() if result.outcome == "ran"})
-    _publish(nodes, session.results)
     return _end_state(session.results)
 
 
-def _run(nodes: list[Node], session: Session, force: bool) -> None:
+def _run(nodes: list[Node], session: Session, force: bool, pull: bool) -> None:
     futures: dict[str, Any] = {}
     for node in nodes:
         upstreams = [futures[name] for name in node.upstreams]
-        futures[node.name] = task_of(node, session).submit(node, session, force, wait_for=upstreams)
+        futures[node.name] = task_of(node, session).submit(node, session, force, pull, wait_for=upstreams)
     wait(list(futures.values()))
 
 
 def _dvc(session: Session, *arguments: str) -> None:
     logger = get_run_logger()
+    lines: list[str] = []
     with session.process(dvc(*arguments)) as child:
         assert child.stdout is not None
-        for line in child.stdout:
-            logger.info(line.rstrip())
+        for line in map(str.rstrip, child.stdout):
+            lines.append(line)
+            logger.info(line)
         if child.wait():
-            raise subprocess.CalledProcessError(child.returncode, ["dvc", *arguments])
+            raise CacheError(f"dvc {arguments[0]}: {failure(None, lines)[1]}")
 
 
 def _publish(nodes: list[Node], results: dict[str, StageResult]) -> None:

@@ -18,14 +18,17 @@ from tests.processes import SLOW, left_after, processes_in
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
 
-def flow_run(expected: int = 6) -> tuple[Any, dict[str, Any]]:
-    """Run the flow here; return its final state and its `expected` task runs by name, as the server knows them."""
+def flow_run(expected: int = 6, **chosen: Any) -> tuple[Any, dict[str, Any]]:
+    """Run the flow here with the `chosen` parameters; return its final state and its task runs by name.
+
+    The server knows of `expected` task runs in the end.
+    """
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 
     from flows.train import train
 
-    state = train(return_state=True)
+    state = train(**chosen, return_state=True)
     this = FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id]))
     deadline = time.monotonic() + 30
     with get_client(sync_client=True) as client:
@@ -88,6 +91,72 @@ def test_wrong_params_fail_before_the_first_stage(toy: Path) -> None:
     state, tasks = flow_run(expected=0)
     assert state.is_failed() and "runtime.seed" in state.message
     assert not tasks
+
+
+def test_targets_and_force_choose_what_runs(toy: Path) -> None:
+    (toy / "dvc.yaml").write_text((toy / "dvc.yaml").read_text().replace(" 1.5 ", " 0 "))
+    state, tasks = flow_run(expected=3, targets=["grow@left"])
+    assert state.is_completed()
+    assert set(tasks) == {"seed.txt.dvc", "sow@left", "grow@left"}
+    first = {name: worked(toy, name) for name in ("sow-left", "grow-left")}
+
+    state, tasks = flow_run(expected=3, targets=["grow@left"])
+    assert {task.state.name for task in tasks.values()} == {"Cached"}
+    state, tasks = flow_run(expected=3, targets=["grow@left"], force=True)
+    assert state.is_completed() and tasks["sow@left"].state.name == tasks["grow@left"].state.name == "Completed"
+    assert all(worked(toy, name)[0] > ended for name, (_, ended) in first.items())
+    assert not list(toy.glob("*right*"))
+
+    state, _ = flow_run(expected=0, targets=["nowhere"])
+    assert state.name == "Bad input" and "'nowhere'" in state.message
+
+
+def test_what_one_checkout_pushes_another_pulls_and_need_not_run(
+    toy: Path, template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other has no dvc.lock: what ran before is found in the run-cache, by what each stage depends on."""
+    other = tmp_path / "other"
+    shutil.copytree(template, other)
+    shutil.rmtree(other / ".dvc/cache")
+    (other / "seed.txt").unlink()
+    for folder in (toy, other):
+        name_remote(folder, tmp_path / "remote")
+        (folder / "dvc.yaml").write_text((folder / "dvc.yaml").read_text().replace(" 1.5 ", " 0 "))
+    state, _ = flow_run(push=True)
+    assert state.is_completed()
+
+    monkeypatch.chdir(other)
+    state, tasks = flow_run(pull=True)
+    assert state.is_completed()
+    assert {task.state.name for task in tasks.values()} == {"Cached"} and not (other / "times").exists()
+    for name in ("dvc.lock", "reap.txt"):
+        assert (other / name).read_bytes() == (toy / name).read_bytes()
+
+    definition = (other / "dvc.yaml").read_text()
+    (other / "dvc.yaml").write_text(definition.replace("stage.py reap", "stage.py  reap"))
+    state, tasks = flow_run(pull=True)
+    assert state.is_completed() and tasks["reap"].state.name == "Completed"  # nobody has run this one yet
+
+
+@pytest.mark.parametrize("direction", ["pull", "push"])
+def test_a_cache_that_cannot_be_moved_is_one_line(toy: Path, direction: str) -> None:
+    (toy / "dvc.yaml").write_text("stages: {}")
+    state, _ = flow_run(expected=0, **{direction: True})
+    assert state.name == "Bad input" and state.message.startswith(".dvc/config: no default remote, expected one")
+
+    if direction == "pull":  # there has to be something to fetch
+        shutil.rmtree(toy / ".dvc/cache")
+        (toy / "seed.txt").unlink()
+    (toy.parent / "file").touch()
+    name_remote(toy, toy.parent / "file/remote")
+    state, _ = flow_run(expected=0 if direction == "pull" else 1, **{direction: True})
+    assert state.is_failed() and state.message.startswith(f"dvc {direction}: ") and "\n" not in state.message
+
+
+def name_remote(toy: Path, remote: Path) -> None:
+    """Make `remote` the place where DVC pushes to and pulls from."""
+    text = f"[core]\n    remote = here\n['remote \"here\"']\n    url = {remote}\n"
+    (toy / ".dvc/config.local").write_text(text)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
