@@ -148,6 +148,10 @@ _CHATTER = re.compile(
     r"|Verifying data sources in stage|WARNING: Process '.*' with \(Pid \d+\), in RWLock-file"
 )
 
+# of a copy that failed DVC keeps to itself what the system said, and SQLite says of no error which database it is about
+_NOT_COPIED = re.compile(r"No possible cache link types for '(.+?)'\. ")
+_UNNAMED = re.compile(r"^unexpected error - (?=database|disk|attempt to write|unable to open database)")
+
 
 def outcome_in(line: str) -> tuple[str, Outcome] | None:
     """Return (stage, outcome) where a line of `dvc repro` announces one."""
@@ -182,6 +186,10 @@ def failure(stage: str | None, lines: Sequence[str]) -> tuple[int, str]:
         return (2 if refusal(own[-1]) else 1), own[-1]
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ") or " is busy, " in line]
     line = errors[-1] if errors else f"{stage or 'dvc'}: ended without a word, perhaps killed"
+    if copied := _NOT_COPIED.search(line):
+        wanted = f"expected room on its disk and user {os.getuid()} to have access"
+        return 2, f"{copied[1]}: could not be copied from DVC's cache, {wanted}"
+    line = _UNNAMED.sub("DVC's own database (`dvc doctor` names its folder as Repo.site_cache_dir): ", line)
     refused = refusal(line)
     return (2, f"{line}, {refused[1]}") if refused else (1, line)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from pipeline.files import replacing, write_json
+from pipeline.files import InputError, refusal, replacing, write_json
 
 EXPERIMENT = "stillhouse"
 DATABASE = Path("mlflow.db")
@@ -46,8 +46,9 @@ def connect() -> ModuleType:
     import mlflow
     from filelock import FileLock
 
-    for library in ("alembic", "mlflow", "urllib3"):  # they report every table they create and every retry
-        logging.getLogger(library).setLevel(logging.ERROR)
+    # they report every table they create, every retry, and with a traceback whatever they raise besides
+    for library in ("alembic", "mlflow", "urllib3"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)
     own = f"sqlite:///{DATABASE}"
     uri = os.environ.get("MLFLOW_TRACKING_URI") or own  # set_tracking_uri puts it there, for child processes
     mlflow.set_tracking_uri(uri)
@@ -57,6 +58,22 @@ def connect() -> ModuleType:
             _create_database()
         mlflow.set_experiment(EXPERIMENT)
     return mlflow
+
+
+@contextlib.contextmanager
+def connected() -> Iterator[ModuleType]:
+    """Yield what `connect` returns; where its database is refused room or access, raise an InputError that names it."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{DATABASE}"
+    name = uri.removeprefix("sqlite:///") if uri.startswith("sqlite:") else "MLFLOW_TRACKING_URI"  # it may hold secrets
+    try:
+        yield connect()
+    except (InputError, OSError):  # both name a file
+        raise
+    except Exception as error:
+        refused = refusal(str(error))
+        if refused is None:
+            raise
+        raise InputError(f"{name}: could not be written ({refused[0]}), {refused[1]}") from error
 
 
 def _create_database() -> None:

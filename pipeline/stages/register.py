@@ -41,38 +41,38 @@ def run(
     timings = _timings(params, record, links["student"], tokens, teacher, student)
     card = model_card.model_card(task, figures, dataset=settings.dataset, hashes=links, code=lineage.code_revision())
 
-    mlflow = tracking.connect()
-    version = publish.find_version(mlflow, task, links["student"])
-    if version is None:
-        decision = _decide(params, task, mlflow, predictions, rows, timings, student)
-        trained = publish.StageRecord
-        run_id = publish.record_candidate(
-            mlflow,
-            f"{task} {links['student'][:8]}",
-            stages=[
-                trained("pretrain", links["pretrained"], pretrain_history, params.pretrain.model_dump()),
-                trained(f"finetune@{task}", links["teacher"], finetune_history, settings.finetune.model_dump()),
-                trained(f"distill@{task}", links["student"], distill_history, settings.distill.model_dump()),
-            ],
-            datasets=[
-                publish.DatasetRecord(settings.dataset, rows, links["rows"], "training and testing"),
-                publish.DatasetRecord(params.corpus.dataset, corpus, links["corpus"], "pretraining and transfer"),
-            ],
-            metrics=_metrics(figures, timings),
-            artifacts=[path for path in (*PROJECT_FILES, evaluation, predictions) if path.exists()],
-            texts={rivals.TRAINING_ROWS: "\n".join(rivals.training_rows(rows)) + "\n"},
-            tags=lineage.tags(links),
-        )
-        version = _register(mlflow, task, run_id, student, rows, card, lineage.tags(links), decision)
-    aliases = [str(alias) for alias in mlflow.MlflowClient().get_model_version(task, version.version).aliases]
-    registered = {
-        "name": task,
-        "version": int(version.version),
-        "aliases": aliases,
-        "decision": version.tags["stillhouse.decision"],
-        "run_id": version.run_id,
-        "tracking_uri": mlflow.get_tracking_uri(),
-    }
+    with tracking.connected() as mlflow:
+        version = publish.find_version(mlflow, task, links["student"])
+        if version is None:
+            decision = _decide(params, task, mlflow, predictions, rows, timings, student)
+            trained = publish.StageRecord
+            run_id = publish.record_candidate(
+                mlflow,
+                f"{task} {links['student'][:8]}",
+                stages=[
+                    trained("pretrain", links["pretrained"], pretrain_history, params.pretrain.model_dump()),
+                    trained(f"finetune@{task}", links["teacher"], finetune_history, settings.finetune.model_dump()),
+                    trained(f"distill@{task}", links["student"], distill_history, settings.distill.model_dump()),
+                ],
+                datasets=[
+                    publish.DatasetRecord(settings.dataset, rows, links["rows"], "training and testing"),
+                    publish.DatasetRecord(params.corpus.dataset, corpus, links["corpus"], "pretraining and transfer"),
+                ],
+                metrics=_metrics(figures, timings),
+                artifacts=[path for path in (*PROJECT_FILES, evaluation, predictions) if path.exists()],
+                texts={rivals.TRAINING_ROWS: "\n".join(rivals.training_rows(rows)) + "\n"},
+                tags=lineage.tags(links),
+            )
+            version = _register(mlflow, task, run_id, student, rows, card, lineage.tags(links), decision)
+        aliases = [str(alias) for alias in mlflow.MlflowClient().get_model_version(task, version.version).aliases]
+        registered = {
+            "name": task,
+            "version": int(version.version),
+            "aliases": aliases,
+            "decision": version.tags["stillhouse.decision"],
+            "run_id": version.run_id,
+            "tracking_uri": mlflow.get_tracking_uri(),
+        }
     write_text(reports / task / "model_card.md", card)
     write_json(record, {"registered": registered, "timings": timings, "lineage": links})
     _report(params, reports)

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -134,6 +134,45 @@ def test_a_place_closed_to_the_user_is_named_and_nothing_is_lost(
         path.chmod(0o755)
 
 
+@pytest.fixture
+def small_data(project: Path) -> Iterator[Path]:
+    """The project with data/ on a disk of its own, of one megabyte."""
+    data, before = project / "data", project / "before"
+    data.rename(before)
+    data.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(data)]
+    if sys.platform != "linux" or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("may not mount a disk here")
+    try:
+        shutil.copytree(before, data, dirs_exist_ok=True)
+        yield project
+    finally:
+        subprocess.run(["umount", str(data)], check=True)
+
+
+def test_a_disk_full_under_data_alone_is_named(small_data: Path, good: Path) -> None:
+    """DVC copies from its cache, on another disk, both what it restores and what a stage has just written."""
+    filler = small_data / "data/filler"
+    for change in ("written", "restored"):
+        shutil.copy(good / ROWS, small_data / ROWS)
+        if change == "written":
+            with open(small_data / ROWS, "r+", encoding="utf-8") as file:
+                file.write("text,label\nother")  # in place: another row of as many bytes
+        else:
+            shutil.rmtree(small_data / OUTPUTS[0], ignore_errors=True)
+        room = os.statvfs(small_data / "data")
+        filler.write_bytes(bytes(room.f_bavail * room.f_frsize))
+        code, _, errors = stillhouse(small_data)
+        filler.unlink()
+        assert (code, errors.count("\n")) == (2, 1)
+        assert errors.startswith(f"stillhouse: {small_data}/data/"), errors
+        assert ": could not be copied from DVC's cache, expected room on its disk and user " in errors
+
+    assert stillhouse(small_data)[0] == 0
+    for path in OUTPUTS:
+        assert content_hash(small_data / path) == content_hash(good / path), path
+
+
 @pytest.mark.parametrize(
     ("lines", "expected"),
     [
@@ -144,6 +183,14 @@ def test_a_place_closed_to_the_user_is_named_and_nothing_is_lost(
         ),
         (["ERROR: [Errno 28] No space left on device"], (2, "[Errno 28] No space left on device, expected room on")),
         (["ERROR: failed to push"], (1, "failed to push")),
+        (
+            ["ERROR: failed to reproduce 'x': No possible cache link types for '/data/a'. See <https://x> for more."],
+            (2, "/data/a: could not be copied from DVC's cache, expected room on its disk and user "),
+        ),
+        (
+            ["ERROR: unexpected error - disk I/O error"],
+            (2, "DVC's own database (`dvc doctor` names its folder as Repo.site_cache_dir): disk I/O error, expected"),
+        ),
         ([], (1, "x: ended without a word, perhaps killed")),
     ],
 )

@@ -101,6 +101,41 @@ def test_a_process_killed_while_it_creates_the_database_leaves_none(tmp_path: Pa
     assert (tmp_path / "mlflow.db").exists()
 
 
+FULL = """\
+import os, resource
+from pipeline.files import explain
+from pipeline.tracking import DATABASE, connected
+
+def without_room():
+    size = DATABASE.stat().st_size
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+def without_access():
+    os.seteuid(12345) if os.getuid() == 0 else DATABASE.chmod(0o444)
+
+for refuse in (without_room, without_access):
+    try:
+        with connected() as mlflow:
+            refuse()
+            with mlflow.start_run():
+                mlflow.log_params({str(number): "x" * 100 for number in range(100)})
+    except Exception as error:
+        print(*explain(error))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+"""
+
+
+def test_a_database_without_room_or_access_is_named(tmp_path: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": str(Path(tracking.__file__).parents[1])}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    script = [sys.executable, "-c", FULL]
+    ended = subprocess.run(script, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    room, access = ended.stdout.splitlines()
+    assert room.startswith("2 mlflow.db: could not be written (") and room.endswith("), expected room on the disk")
+    assert access.startswith("2 mlflow.db: could not be written (") and access.endswith(" to have access")
+    assert "Traceback" not in ended.stderr
+
+
 @pytest.mark.slow
 def test_stages_that_start_at_once_do_not_break_a_fresh_database(tmp_path: Path) -> None:
     script = "from pipeline.tracking import connect\nprint(len(connect().MlflowClient().search_experiments()))"
