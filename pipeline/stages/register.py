@@ -45,15 +45,10 @@ def run(
         version = publish.find_version(mlflow, task, links["student"])
         if version is None:
             decision = _decide(params, task, mlflow, predictions, rows, timings, student)
-            trained = publish.StageRecord
             run_id = publish.record_candidate(
                 mlflow,
                 f"{task} {links['student'][:8]}",
-                stages=[
-                    trained("pretrain", links["pretrained"], pretrain_history, params.pretrain.model_dump()),
-                    trained(f"finetune@{task}", links["teacher"], finetune_history, settings.finetune.model_dump()),
-                    trained(f"distill@{task}", links["student"], distill_history, settings.distill.model_dump()),
-                ],
+                stages=_trained(params, task, links, pretrain_history, finetune_history, distill_history),
                 datasets=[
                     publish.DatasetRecord(settings.dataset, rows, links["rows"], "training and testing"),
                     publish.DatasetRecord(params.corpus.dataset, corpus, links["corpus"], "pretraining and transfer"),
@@ -64,15 +59,7 @@ def run(
                 tags=lineage.tags(links),
             )
             version = _register(mlflow, task, run_id, student, rows, card, lineage.tags(links), decision)
-        aliases = [str(alias) for alias in mlflow.MlflowClient().get_model_version(task, version.version).aliases]
-        registered = {
-            "name": task,
-            "version": int(version.version),
-            "aliases": aliases,
-            "decision": version.tags["stillhouse.decision"],
-            "run_id": version.run_id,
-            "tracking_uri": mlflow.get_tracking_uri(),
-        }
+        registered = _as_registered(mlflow, task, version)
     write_text(reports / task / "model_card.md", card)
     write_json(record, {"registered": registered, "timings": timings, "lineage": links})
     _report(params, reports)
@@ -118,6 +105,33 @@ def _decide(
         size=(student / "model.safetensors").stat().st_size,
         latency=timings["student"]["latency_milliseconds"],
     )
+
+
+def _trained(
+    params: Params, task: str, links: dict[str, str], pretrain: Path, finetune: Path, distill: Path
+) -> list[Any]:
+    """Return the training stages behind the student, with what each left in its history file."""
+    from pipeline.registry.publish import StageRecord
+
+    settings = params.tasks[task]
+    return [
+        StageRecord("pretrain", links["pretrained"], pretrain, params.pretrain.model_dump()),
+        StageRecord(f"finetune@{task}", links["teacher"], finetune, settings.finetune.model_dump()),
+        StageRecord(f"distill@{task}", links["student"], distill, settings.distill.model_dump()),
+    ]
+
+
+def _as_registered(mlflow: Any, task: str, version: Any) -> dict[str, Any]:
+    """Return what the reports say of a version; its aliases as they are now, not as they were when it was made."""
+    aliases = mlflow.MlflowClient().get_model_version(task, version.version).aliases
+    return {
+        "name": task,
+        "version": int(version.version),
+        "aliases": [str(alias) for alias in aliases],
+        "decision": version.tags["stillhouse.decision"],
+        "run_id": version.run_id,
+        "tracking_uri": mlflow.get_tracking_uri(),
+    }
 
 
 def _metrics(figures: dict[str, Any], timings: dict[str, Any]) -> dict[str, float]:
