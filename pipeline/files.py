@@ -77,7 +77,7 @@ def replacing(target: Path) -> Iterator[Path]:
     closed to the user becomes an InputError that names `target`, which the libraries' own errors do not.
     """
     draft = target.parent / f".{target.name}.{uuid.uuid4().hex}.partial"
-    with _refusals_naming(target):
+    with refusals_naming(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield draft
@@ -96,16 +96,20 @@ def replacing(target: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _refusals_naming(target: Path) -> Iterator[None]:
+def refusals_naming(place: Path | str, *, passing: tuple[type[Exception], ...] = (InputError,)) -> Iterator[None]:
+    """Turn the system's refusal of room or access inside the block into an InputError that names `place`.
+
+    Errors of the types `passing` already name what they are about and go through as they are.
+    """
     try:
         yield
-    except InputError:
+    except passing:
         raise
     except Exception as error:
         refused = refusal(str(error))
         if refused is None:
             raise
-        raise InputError(f"{target}: could not be written ({refused[0]}), {refused[1]}") from error
+        raise InputError(f"{place}: could not be written ({refused[0]}), {refused[1]}") from error
 
 
 def write_text(path: Path, text: str) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from pipeline.files import InputError, refusal, replacing, write_json
+from pipeline.files import InputError, refusals_naming, replacing, write_json
 
 EXPERIMENT = "stillhouse"
 DATABASE = Path("mlflow.db")
@@ -65,15 +65,8 @@ def connected() -> Iterator[ModuleType]:
     """Yield what `connect` returns; where its database is refused room or access, raise an InputError that names it."""
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{DATABASE}"
     name = uri.removeprefix("sqlite:///") if uri.startswith("sqlite:") else "MLFLOW_TRACKING_URI"  # it may hold secrets
-    try:
+    with refusals_naming(name, passing=(InputError, OSError)):  # an OSError names its own file
         yield connect()
-    except (InputError, OSError):  # both name a file
-        raise
-    except Exception as error:
-        refused = refusal(str(error))
-        if refused is None:
-            raise
-        raise InputError(f"{name}: could not be written ({refused[0]}), {refused[1]}") from error
 
 
 def _create_database() -> None:
