@@ -53,10 +53,11 @@ def run(params: Params, *, tokens: Path, tokenizer: Path, init_from: Path, out: 
         model = _model(params, weights, len(masking.special), pad_token_id, int(lengths[0]))
         if settings.embeddings == "cooccurrence":
             _start_embeddings(model, params, train_arrays["input_ids"], np.flatnonzero(masking.special))
-        module = objective.loss(model).to(runtime.device())
-        records = [{"step": 0, "split": "dev", **dev_loss(module)}]
-        stage.log(records[0])
+        records = []
         if steps:
+            module = objective.loss(model).to(runtime.device())
+            records = [{"step": 0, "split": "dev", **dev_loss(module)}]
+            stage.log(records[0])
             records += train(
                 module,
                 rows,
@@ -70,7 +71,9 @@ def run(params: Params, *, tokens: Path, tokenizer: Path, init_from: Path, out: 
                 log=stage.log,
                 name="pretrain",
             )
-        print(f"pretrain  dev loss {records[0]['loss']:.3f} before, {records[-1]['loss']:.3f} after", flush=True)
+            print(f"pretrain  dev loss {records[0]['loss']:.3f} before, {records[-1]['loss']:.3f} after", flush=True)
+        else:  # no dev loss either: the masked-LM head of adopted weights may be a new one, which tells nothing
+            print("pretrain  the weights as they are", flush=True)
         _publish(model, tokenizer, out)
         write_json(history, records)
         stage.tags[tracking.OUTPUT_HASH] = content_hash(out)

@@ -124,7 +124,7 @@ def test_no_tokens_adopt_the_weights_as_they_are(project: Path) -> None:
         Params.model_validate(params), tokens=project / "tokens", tokenizer=project / "tokenizer",
         init_from=project / "first", out=project / "adopted", history=project / "adopted.json",
     )  # fmt: skip
-    assert [record["step"] for record in read_json(project / "adopted.json")] == [0]
+    assert read_json(project / "adopted.json") == []
     adopted, first = (load_file(project / name / "model.safetensors") for name in ("adopted", "first"))
     assert adopted.keys() == first.keys()
     assert all(np.array_equal(adopted[name], first[name]) for name in first)
