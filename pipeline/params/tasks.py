@@ -30,7 +30,17 @@ class FinetuneParams(Section):
     """Dropout of hidden states and head during training; attention has none."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
     """Share of the target probability that is spread evenly over all labels."""
+    consistency: Annotated[float, Field(ge=0)]
+    """Weight of the divergence between two readings of a row, each with its own dropout (R-Drop); 0 reads it once."""
     training: TrainingParams
+
+    @model_validator(mode="after")
+    def _two_readings_differ(self) -> "FinetuneParams":
+        if self.consistency and not self.dropout:
+            raise ValueError(
+                "dropout must be > 0 when consistency has a weight, else both readings are the same, got 0.0"
+            )
+        return self
 
 
 class StudentParams(Section):

@@ -32,7 +32,7 @@ def run(params: Params, *, task: str, pretrained: Path, train: Path, dev: Path, 
         stage_run(f"finetune@{task}", finetune.model_dump(), folder) as tracked,
     ):
         records = trainer.train(
-            head.loss(model, finetune.label_smoothing),
+            head.loss(model, finetune.label_smoothing, finetune.consistency),
             head.rows(train_rows),
             lambda rows, generator: head.collate(rows, pad_token_id),
             training=finetune.training,

@@ -41,6 +41,7 @@ def changed(key: str, value: Any) -> dict[str, Any]:
         ("corpus.dataset", "wikipedia", "corpus.dataset: must be one of ['imdb', 'rotten_tomatoes'], got wikipedia"),
         ("tasks.sentiment.labels", ["good", "bad"], "tasks.sentiment.labels: must be the labels of datasets."),
         ("tasks.sentiment.student.architecture.attention_heads", 5, "attention_heads must divide hidden_size"),
+        ("tasks.sentiment.finetune.dropout", 0.0, "tasks.sentiment.finetune: dropout must be > 0 when consistency has"),
         ("tokenizer.kind", "bpe", "tokenizer"),
     ],
 )

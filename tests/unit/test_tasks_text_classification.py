@@ -12,7 +12,7 @@ from transformers import BertConfig, BertForMaskedLM, BertModel
 
 from pipeline.files import InputError
 from pipeline.tasks import TASKS
-from pipeline.tasks.text_classification import ClassificationLoss, TextClassification
+from pipeline.tasks.text_classification import ClassificationLoss, TextClassification, disagreement
 from pipeline.tokenization.ragged import TokenRows
 
 HEAD = TextClassification(["negative", "positive"])
@@ -77,6 +77,44 @@ def test_loss_is_a_sum_with_its_count_and_smoothing_mixes_in_the_uniform() -> No
     assert plain["loss"].item() == pytest.approx(-log_p[0][1] - log_p[1][0], rel=1e-6)
     smooth = ClassificationLoss(model, label_smoothing=0.2)(**batch)["loss"].item()
     assert smooth == pytest.approx(-0.9 * log_p[0][1] - 0.1 * log_p[0][0] - 0.9 * log_p[1][0] - 0.1 * log_p[1][1])
+
+
+class Wavering(nn.Module):
+    """A classifier whose two readings of a batch differ: the second one's logits are doubled."""
+
+    def forward(self, input_ids, attention_mask):
+        rows, reading = len(input_ids) // 2, torch.tensor([1.0, 2.0])
+        logits = torch.tensor([math.log(3), 0.0]).repeat(2 * rows, 1) * reading.repeat_interleave(rows)[:, None]
+        return SimpleNamespace(logits=logits)
+
+
+def test_consistency_is_the_mean_of_both_losses_and_their_divergence() -> None:
+    batch = HEAD.collate([HEAD.rows(token_rows())[2]], pad_token_id=0)  # label 0; p = (3/4, 1/4), q = (9/10, 1/10)
+    found = ClassificationLoss(Wavering(), consistency=2.0)(**batch)
+    losses = -(math.log(3 / 4) + math.log(9 / 10)) / 2
+    divergence = ((3 / 4 - 9 / 10) * math.log(5 / 6) + (1 / 4 - 1 / 10) * math.log(5 / 2)) / 2
+    assert found["loss"].item() == pytest.approx(losses + 2.0 * divergence, rel=1e-6)
+    assert found["count"].item() == 1
+
+
+def test_readings_that_agree_add_nothing_and_evaluation_reads_once() -> None:
+    batch, model = HEAD.collate([HEAD.rows(token_rows())[row] for row in (0, 2)], pad_token_id=0), Linear()
+    plain, consistent = ClassificationLoss(model)(**batch), ClassificationLoss(model, consistency=1.0)
+    torch.testing.assert_close(consistent(**batch), plain)
+    seen = []
+    model.register_forward_pre_hook(
+        lambda module, args, kwargs: seen.append(len(kwargs["input_ids"])), with_kwargs=True
+    )
+    consistent.train()(**batch)
+    consistent.eval()(**batch)
+    assert seen == [4, 2]
+
+
+def test_disagreement_is_symmetric_and_zero_for_equal_logits() -> None:
+    first, second = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    torch.testing.assert_close(disagreement(first, second), disagreement(second, first))
+    assert disagreement(first, first).tolist() == [0.0] * 5
+    assert (disagreement(first, second) > 0).all()
 
 
 def test_one_batch_equals_micro_batches_in_gradient() -> None:
