@@ -1,0 +1,119 @@
+"""tokenize: rows and transfer sentences for teacher and student can be read back; impossible wishes are refused."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.files import InputError, content_hash, sha256_of_file
+from pipeline.tokenization.folder import load_tokenizer
+from pipeline.tokenization.ragged import UNLABELLED, TokenRows
+from tests.stages.tokenization_project import (
+    ROOT,
+    ROWS,
+    TOKENIZER,
+    build_project,
+    params,
+    run_tokenize,
+    run_train_tokenizer,
+    texts,
+    write_table,
+)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    build_project()
+
+
+def test_rows_and_transfer_sentences_for_teacher_and_student() -> None:
+    settings = params()
+    run_train_tokenizer(settings)
+    out = run_tokenize(settings)
+    teacher_tokenizer, _ = load_tokenizer(TOKENIZER)
+    student_tokenizer, _ = load_tokenizer(Path("models/student_tokenizer"))
+    sentences = pq.read_table("transfer/sentiment.parquet")
+    assert sentences.column_names == ["id", "text"]
+    assert sentences["id"].to_pylist() == sorted(sentences["id"].to_pylist())
+    expected = {split: texts(ROWS / f"{split}.parquet") for split in ("train", "dev", "test")}
+    expected["transfer"] = texts(Path("transfer/sentiment.parquet"))
+    assert len(expected["transfer"]) == 60
+    for name, tokenizer in (("teacher", teacher_tokenizer), ("student", student_tokenizer)):
+        tokenizer.enable_truncation(16)
+        for split, wanted in expected.items():
+            rows = TokenRows.load(out / name / split)
+            assert [row.tolist() for row in rows] == [encoding.ids for encoding in tokenizer.encode_batch(wanted)]
+            labels = [UNLABELLED] * 60 if split == "transfer" else [i % 2 for i in range(len(wanted))]
+            assert rows.labels.tolist() == labels
+
+
+def test_the_students_vocabulary_maps_to_the_teachers() -> None:
+    settings = params()
+    run_train_tokenizer(settings)
+    run_tokenize(settings)
+    folder = Path("models/student_tokenizer")
+    first = content_hash(folder)
+    teacher, special_tokens = load_tokenizer(TOKENIZER)
+    student, _ = load_tokenizer(folder)
+    teacher_ids = np.load(folder / "teacher_ids.npy", allow_pickle=False)
+    assert len(teacher_ids) == student.get_vocab_size() == 120
+    assert all(student.id_to_token(i) == teacher.id_to_token(int(j)) for i, j in enumerate(teacher_ids))
+    unknown = student.token_to_id(special_tokens["unk_token"])
+    assert not any((row == unknown).any() for row in TokenRows.load(Path("tokens/sentiment/student/test")))
+    run_tokenize(settings)
+    assert content_hash(folder) == first
+
+
+def test_without_a_size_the_student_keeps_the_teachers_tokenizer() -> None:
+    settings = params(tasks__sentiment__student__vocabulary_size=None)
+    run_train_tokenizer(settings)
+    out = run_tokenize(settings)
+    assert content_hash(out / "teacher") == content_hash(out / "student")
+    assert sha256_of_file(TOKENIZER / "tokenizer.json") == sha256_of_file(
+        Path("models/student_tokenizer/tokenizer.json")
+    )
+    assert np.load("models/student_tokenizer/teacher_ids.npy").tolist() == list(range(140))
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        (
+            {"student__vocabulary_size": 141},
+            r"^tasks\.sentiment\.student\.vocabulary_size: 141, expected \d+ .* to 140",
+        ),
+        (
+            {"transfer": {"sentences": 9, "min_words": 50, "max_words": 60, "selection": "uniform", "recombined": 0}},
+            r"^tasks\.sentiment\.transfer: .* has no sen",
+        ),
+        (
+            {"max_length": 65, "student__architecture__max_length": 65},
+            r"^tasks\.sentiment\.max_length: 65, .* at most 64",
+        ),
+    ],
+)
+def test_what_the_text_cannot_give_is_refused(changes: dict[str, Any], line: str) -> None:
+    run_train_tokenizer(params())
+    settings = params(**{f"tasks__sentiment__{path}": value for path, value in changes.items()})
+    with pytest.raises(InputError, match=line):
+        run_tokenize(settings)
+
+
+def test_a_label_outside_the_task_is_named() -> None:
+    run_train_tokenizer(params())
+    write_table(ROWS / "dev.parquet", ["Bafu.", "Codi."], ["negative", "mixed"])
+    with pytest.raises(InputError, match=r"dev\.parquet: row 0{15}1: label 'mixed', expected one of \['negative', "):
+        run_tokenize(params())
+
+
+def test_no_stage_loads_torch() -> None:
+    script = (
+        "import sys, pipeline.stages.train_tokenizer, pipeline.stages.tokenize_corpus, pipeline.stages.tokenize;"
+        "assert not {'torch', 'transformers', 'datasets', 'pandas'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)

@@ -1,0 +1,72 @@
+"""tokenize_corpus: packed sequences and pairs hold the documents and nothing else; what is too small is refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.files import InputError, content_hash, read_json
+from pipeline.tokenization.folder import load_tokenizer
+from pipeline.tokenization.ragged import open_array
+from tests.stages.tokenization_project import (
+    CORPUS,
+    TOKENIZER,
+    build_project,
+    params,
+    run_tokenize_corpus,
+    run_train_tokenizer,
+    texts,
+    write_table,
+)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    build_project()
+
+
+def test_the_corpus_is_packed_and_nothing_but_the_tail_is_missing() -> None:
+    settings = params()
+    run_train_tokenizer(settings)
+    out = run_tokenize_corpus(settings)
+    first = content_hash(out)
+    assert content_hash(run_tokenize_corpus(settings)) == first
+    tokenizer, _ = load_tokenizer(TOKENIZER)
+    meta = read_json(out / "meta.json")
+    cls, sep, pad = (meta[f"{name}_token_id"] for name in ("cls", "sep", "pad"))
+    for split, prefix in (("train", ""), ("dev", "dev_")):
+        sequences = open_array(out / f"{prefix}input_ids.npy")
+        assert isinstance(sequences, np.memmap) and sequences.dtype == np.uint16
+        assert sequences.shape == (meta[split]["sequences"], 32)
+        assert (sequences[:, 0] == cls).all() and (sequences[:, -1] == sep).all() and not (sequences == pad).any()
+        documents = texts(CORPUS / f"{split}.parquet")
+        stream = [i for text in documents for i in [*tokenizer.encode(text, add_special_tokens=False).ids, sep]]
+        body = sequences[:, 1:-1].ravel().tolist()
+        assert body == stream[: len(body)] and len(stream) - len(body) < 30
+        assert meta[split]["tokens"] == len(stream) - len(documents)
+
+
+def test_pairs_come_with_types_and_labels() -> None:
+    settings = params(pretrain__objective="masked_lm_next_sentence")
+    run_train_tokenizer(settings)
+    out = run_tokenize_corpus(settings)
+    for prefix in ("", "dev_"):
+        ids, types, labels = (
+            open_array(out / f"{prefix}{name}.npy") for name in ("input_ids", "token_type_ids", "next_sentence_labels")
+        )
+        assert ids.shape == types.shape == (len(labels), 32)
+        assert labels.sum() == len(labels) // 2
+
+
+def test_a_corpus_too_small_for_one_sequence_is_refused() -> None:
+    settings = params()
+    run_train_tokenizer(settings)
+    write_table(CORPUS / "dev.parquet", ["Bafu."], None)
+    with pytest.raises(InputError, match=r"dev\.parquet: \d+ tokens, expected enough for one sequence of corpus\.seq"):
+        run_tokenize_corpus(settings)
+    with pytest.raises(InputError, match=r"dev\.parquet: fewer than two documents have 29 tokens"):
+        run_tokenize_corpus(params(pretrain__objective="masked_lm_next_sentence"))
+    with pytest.raises(InputError, match=r"^corpus\.sequence_length: 65, expected at most 64"):
+        run_tokenize_corpus(params(corpus__sequence_length=65))
+    assert not Path("tokens/corpus").exists()
