@@ -61,11 +61,11 @@ def token_rows(count: int, seed: int) -> TokenRows:
     return TokenRows.from_rows(rows, labels, np.dtype(np.uint16))
 
 
-def params(embeddings_rate: float = 1.0) -> Params:
+def params(embeddings_rate: float = 1.0, dropout: float = 0.0, consistency: float = 0.0) -> Params:
     values = YAML(typ="safe").load((ROOT / "params.yaml").read_text())
     values["runtime"] |= {"threads": 1, "precision": "float32"}
     section = values["tasks"]["sentiment"]["finetune"]
-    section["dropout"] = 0.0
+    section |= {"dropout": dropout, "consistency": consistency}
     section["training"] |= {
         "embeddings_rate": embeddings_rate,
         "epochs": 6,
@@ -110,13 +110,15 @@ def test_the_teacher_loads_again_and_has_learnt(capfd: pytest.CaptureFixture[str
 
 
 def test_the_same_seed_gives_the_same_bytes_and_frozen_embeddings_stay() -> None:
-    section = params(embeddings_rate=0.0)
+    section = params(embeddings_rate=0.0, dropout=0.1, consistency=1.0)
     first, second = finetune(section, "first"), finetune(section, "second")
     assert content_hash(first) == content_hash(second)
     assert content_hash(Path("reports/first.json")) == content_hash(Path("reports/second.json"))
     before = BertForMaskedLM.from_pretrained("models/pretrained").bert.embeddings
     after = AutoModelForSequenceClassification.from_pretrained(first).bert.embeddings
     assert torch.equal(before.word_embeddings.weight, after.word_embeddings.weight)
+    alone = finetune(params(embeddings_rate=0.0, dropout=0.1), "alone")
+    assert content_hash(alone) != content_hash(first)  # consistency reaches the weights
     assert not torch.equal(before.position_embeddings.weight, after.position_embeddings.weight)
 
 

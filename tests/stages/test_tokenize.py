@@ -1,4 +1,4 @@
-"""tokenize: rows and transfer sentences for teacher and student can be read back; impossible wishes are refused."""
+"""tokenize: what it writes for teacher and student can be read back; no tokenization stage loads torch."""
 
 import subprocess
 import sys
