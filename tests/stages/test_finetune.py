@@ -117,9 +117,12 @@ def test_the_same_seed_gives_the_same_bytes_and_frozen_embeddings_stay() -> None
     before = BertForMaskedLM.from_pretrained("models/pretrained").bert.embeddings
     after = AutoModelForSequenceClassification.from_pretrained(first).bert.embeddings
     assert torch.equal(before.word_embeddings.weight, after.word_embeddings.weight)
-    alone = finetune(params(embeddings_rate=0.0, dropout=0.1), "alone")
-    assert content_hash(alone) != content_hash(first)  # consistency reaches the weights
     assert not torch.equal(before.position_embeddings.weight, after.position_embeddings.weight)
+
+
+def test_consistency_reaches_the_weights() -> None:
+    consistent, alone = (finetune(params(dropout=0.1, consistency=weight), str(weight)) for weight in (1.0, 0.0))
+    assert content_hash(consistent) != content_hash(alone)
 
 
 def test_no_dev_rows_and_missing_tokens_are_named_and_an_older_teacher_stays() -> None:

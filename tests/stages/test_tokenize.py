@@ -16,7 +16,6 @@ from tests.stages.tokenization_project import (
     ROOT,
     ROWS,
     TOKENIZER,
-    build_project,
     params,
     run_tokenize,
     run_train_tokenizer,
@@ -24,11 +23,7 @@ from tests.stages.tokenization_project import (
     write_table,
 )
 
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    build_project()
+pytestmark = pytest.mark.usefixtures("tokenization_project")
 
 
 def test_rows_and_transfer_sentences_for_teacher_and_student() -> None:

@@ -11,7 +11,6 @@ from pipeline.tokenization.ragged import open_array
 from tests.stages.tokenization_project import (
     CORPUS,
     TOKENIZER,
-    build_project,
     params,
     run_tokenize_corpus,
     run_train_tokenizer,
@@ -19,11 +18,7 @@ from tests.stages.tokenization_project import (
     write_table,
 )
 
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    build_project()
+pytestmark = pytest.mark.usefixtures("tokenization_project")
 
 
 def test_the_corpus_is_packed_and_nothing_but_the_tail_is_missing() -> None:

@@ -10,13 +10,9 @@ from tokenizers import Tokenizer
 from pipeline.files import InputError, content_hash
 from pipeline.params import Params, check_params
 from pipeline.tokenization.folder import load_tokenizer, read_max_length
-from tests.stages.tokenization_project import CORPUS, TOKENIZER, build_project, params, run_train_tokenizer, texts
+from tests.stages.tokenization_project import CORPUS, TOKENIZER, params, run_train_tokenizer, texts
 
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    build_project()
+pytestmark = pytest.mark.usefixtures("tokenization_project")
 
 
 @pytest.mark.parametrize(("kind", "size"), [("wordpiece", 140), ("bpe", 300)])
