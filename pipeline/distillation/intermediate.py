@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pipeline.architectures.classifier import class_logits
+
 
 @dataclass(frozen=True)
 class Layers:
@@ -40,8 +42,9 @@ def layer_outputs(model: nn.Module, input_ids: Tensor, attention_mask: Tensor, l
 
     input_ids, attention_mask: int64 (rows, length).
     """
-    wanted = bool(layers.hidden_states or layers.attentions)
-    output = model(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=wanted)
+    if not (layers.hidden_states or layers.attentions):
+        return LayerOutputs(class_logits(model, input_ids, attention_mask), {}, {})
+    output = model(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True)
     return LayerOutputs(
         output.logits,
         {layer: output.hidden_states[layer] for layer in layers.hidden_states},

@@ -14,6 +14,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from transformers.utils import logging
 
 from pipeline.architectures.attention import attention_implementation
+from pipeline.architectures.classifier import class_logits
 from pipeline.files import InputError
 from pipeline.training.batches import pad_rows
 from pipeline.training.prediction import Rows, predict_logits
@@ -162,8 +163,7 @@ class ClassificationLoss(nn.Module):
     def forward(self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Return {"loss", "count"}; smoothing mixes in the uniform distribution (Szegedy et al. 2016, section 7)."""
         readings = 2 if self.consistency and self.training else 1
-        read = self.model(input_ids=input_ids.repeat(readings, 1), attention_mask=attention_mask.repeat(readings, 1))
-        logits = read.logits.float()
+        logits = class_logits(self.model, input_ids.repeat(readings, 1), attention_mask.repeat(readings, 1)).float()
         loss = F.cross_entropy(logits, labels.repeat(readings), reduction="sum", label_smoothing=self.label_smoothing)
         loss = loss / readings
         if readings == 2:
