@@ -9,12 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dvc.exceptions import DvcException
+from dvc.lock import LockError
 from dvc.repo import Repo
 from dvc.repo.reproduce import plan_repro
 from dvc.stage import PipelineStage
 from dvc.utils.serialize import load_yaml, modify_yaml
 
 from pipeline.files import InputError
+
+
+class BusyError(Exception):
+    """Somebody else's DVC is at work on the files; the message is DVC's own, with a line for each."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,7 @@ class Node:
 def read_graph(targets: Sequence[str] = ()) -> list[Node]:
     """Return the nodes that `targets` need (all without targets), each after its upstreams.
 
-    Raises InputError where a target names no stage or dvc.yaml cannot be read.
+    Raises InputError where a target names no stage or dvc.yaml cannot be read, BusyError where others use its files.
     """
     try:
         repo = Repo(_wait_for_lock=True)
@@ -39,6 +44,8 @@ def read_graph(targets: Sequence[str] = ()) -> list[Node]:
         wanted = [stage for target in targets for stage in repo.stage.collect(target)]
         stages = plan_repro(graph, wanted)
         changed = set(repo.status())
+    except LockError as error:
+        raise BusyError(str(error)) from None
     except DvcException as error:
         raise InputError(f"dvc.yaml: {' '.join(str(error).split())}") from None
     nodes: list[Node] = []

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from prefect import Task, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
@@ -15,10 +15,11 @@ from prefect.states import Completed, Failed
 
 from flows.graph import Node
 from pipeline.drivers import Outcome, dvc, failure, forget_failures, is_chatter, left_no_word, outcome_in, start, stop
+from pipeline.locks import wait_for_dvc
 
 
 class StageInterruptedError(Exception):
-    """A stage ended without saying why, or DVC was busy: a second try can help."""
+    """A stage ended without saying why: a second try can help."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,20 @@ class Session:
                 with self._changed:
                     self._running.discard(child)
 
+    def pause(self, seconds: float) -> None:
+        """Let time pass, unless the flow was cancelled."""
+        with self._changed:
+            if self._changed.wait_for(lambda: self._cancelled, seconds):
+                raise SystemExit("the flow was cancelled")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        """Where the block raised, end what runs, before anybody else may start."""
+        if error:
+            self.cancel()
+
     def cancel(self) -> None:
         """Start nothing more and end what runs."""
         with self._changed:
@@ -115,11 +130,29 @@ def _run_stage(node: Node, session: Session, force: bool, pull: bool) -> State[N
 
 def _reproduce(node: Node, session: Session, force: bool, pull: bool) -> StageResult:
     logger = get_run_logger()
-    forget_failures([node.name])
     options = [option for option, chosen in {"--force": force, "--pull": pull}.items() if chosen]
+    while True:
+        started = time.monotonic()
+        code, outcome, lines = _repro(node, session, options)
+        seconds = time.monotonic() - started
+        if code == 0:
+            return StageResult(outcome, seconds)
+        if not wait_for_dvc(lines, logger.warning, session.pause):
+            break
+    code, line = failure(node.name, lines)
+    session.results[node.name] = StageResult("failed", seconds, code, line)
+    # a stage that reported an error would report it again; one that could not may do better
+    if left_no_word(node.name) and "ended without a word" in line:
+        raise StageInterruptedError(line)
+    return session.results[node.name]
+
+
+def _repro(node: Node, session: Session, options: list[str]) -> tuple[int, Outcome, list[str]]:
+    """Run DVC once; return its exit code, what it did and its lines."""
+    logger = get_run_logger()
+    forget_failures([node.name])
     outcome: Outcome = "unchanged"
     lines: list[str] = []
-    started = time.monotonic()
     with session.process(dvc("repro", "--single-item", *options, node.name)) as child:
         assert child.stdout is not None
         for line in map(str.rstrip, child.stdout):
@@ -128,13 +161,4 @@ def _reproduce(node: Node, session: Session, force: bool, pull: bool) -> StageRe
                 outcome = announced[1]
             elif not is_chatter(line):
                 logger.info(line)
-        code = child.wait()
-    seconds = time.monotonic() - started
-    if code == 0:
-        return StageResult(outcome, seconds)
-    code, line = failure(node.name, lines)
-    session.results[node.name] = StageResult("failed", seconds, code, line)
-    # a stage that reported an error would report it again; one that could not, or that DVC kept waiting, may do better
-    if left_no_word(node.name) and ("is busy" in line or "ended without a word" in line):
-        raise StageInterruptedError(line)
-    return session.results[node.name]
+        return child.wait(), outcome, lines

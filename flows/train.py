@@ -18,11 +18,15 @@ from prefect.client.schemas.objects import State
 from prefect.futures import wait
 from prefect.states import Completed, Failed
 
-from flows.graph import Node, check_remote, read_graph, write_canonical_lock
+from flows.crashes import close_crashed_runs, note_this_run
+from flows.graph import BusyError, Node, check_remote, read_graph, write_canonical_lock
+from flows.server import start_server
 from flows.stage import Session, StageResult, task_of
-from pipeline.drivers import dvc, failure, record_seconds, run_lock
+from pipeline.drivers import dvc, failure, record_seconds
 from pipeline.files import InputError
+from pipeline.locks import run_lock, wait_for_dvc
 from pipeline.params import load_params
+from pipeline.processes import end_with_make
 
 BAD_INPUT = "Bad input"
 
@@ -40,13 +44,15 @@ def train(targets: list[str] | None = None, force: bool = False, pull: bool = Fa
     session = Session(os.cpu_count() or 1)
     logger = get_run_logger()
     try:
+        note_this_run()
+        close_crashed_runs()
         load_params(Path("params.yaml"))
-        with run_lock("the flow train", logger.warning):
+        with run_lock("the flow train", logger.warning), session:
             if pull or push:
                 check_remote()
             if pull:
                 _dvc(session, "pull", "--run-cache", "--allow-missing")
-            nodes = read_graph(targets or ())
+            nodes = _graph(targets or [], session)
             _run(nodes, session, force, pull)
             write_canonical_lock()
             ran = {name: result.seconds for name, result in session.results.items() if result.outcome == "ran"}
@@ -58,10 +64,16 @@ def train(targets: list[str] | None = None, force: bool = False, pull: bool = Fa
         return Failed(name=BAD_INPUT, message=str(error))
     except CacheError as error:
         return Failed(message=str(error))
-    except BaseException:
-        session.cancel()
-        raise
     return _end_state(session.results)
+
+
+def _graph(targets: list[str], session: Session) -> list[Node]:
+    while True:
+        try:
+            return read_graph(targets)
+        except BusyError as error:
+            if not wait_for_dvc(str(error).splitlines(), get_run_logger().warning, session.pause):
+                raise
 
 
 def _run(nodes: list[Node], session: Session, force: bool, pull: bool) -> None:
@@ -115,8 +127,11 @@ def main() -> int:
     parser.add_argument("--push", action="store_true", help="send DVC's cache afterwards")
     signal.signal(signal.SIGTERM, _terminated)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job inherits it ignored
+    chosen = vars(parser.parse_args())
+    end_with_make()
     try:
-        state = train(**vars(parser.parse_args()), return_state=True)
+        start_server()
+        state = train(**chosen, return_state=True)
     except KeyboardInterrupt:
         return 130
     if state.is_completed():

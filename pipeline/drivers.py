@@ -1,12 +1,8 @@
 """What the two drivers, `stillhouse run` and the flow, share.
 
-One lock per checkout, the environment of a child, process groups that end as one, what DVC's lines mean, how long
-stages took.
+The environment of a child, process groups that end as one, what DVC's lines mean, how long stages took.
 """
 
-import contextlib
-import ctypes
-import fcntl
 import functools
 import os
 import re
@@ -14,41 +10,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
 from pipeline.files import InputError, read_json, refusal, write_json
+from pipeline.processes import end_with_parent
 
 STATE = Path(".stillhouse")
 Outcome = Literal["ran", "restored", "unchanged"]
-
-# --- one run at a time -----------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def run_lock(owner: str, say: Callable[[str], None]) -> Iterator[None]:
-    """Hold `.stillhouse/run.lock`; where another run does, say which process and since when, and wait for it.
-
-    The kernel lets go of the lock when its holder dies, however it dies.
-    """
-    STATE.mkdir(exist_ok=True)
-    with open(STATE / "run.lock", "a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            say(f"{file.name}: held by {file.read() or 'another run'}; waiting for it to end")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        file.truncate(0)
-        file.write(f"{owner}, pid {os.getpid()}, since {datetime.now():%Y-%m-%d %H:%M:%S}")
-        file.flush()
-        try:
-            yield
-        finally:
-            file.truncate(0)
-
 
 # --- child processes -------------------------------------------------------------------------------------------------
 
@@ -88,7 +58,7 @@ def start(command: list[str]) -> subprocess.Popen[str]:
         encoding="utf-8",
         errors="replace",
         start_new_session=True,
-        preexec_fn=functools.partial(_end_with_parent, os.getpid()),
+        preexec_fn=functools.partial(_end_with, os.getpid()),
     )
 
 
@@ -124,15 +94,11 @@ def _signal_group(group: int, number: int) -> bool:
     return True
 
 
-_libc = ctypes.CDLL(None)
-
-
-def _end_with_parent(parent: int) -> None:
-    """Ask Linux to end this child when its parent dies, SIGKILL included; stages ask the same for themselves."""
-    if sys.platform == "linux":
-        _libc.prctl(1, signal.SIGTERM)  # 1 is PR_SET_PDEATHSIG
-        if os.getppid() != parent:  # it died before the call
-            os._exit(1)
+def _end_with(parent: int) -> None:
+    """End this child when its parent dies; stages ask the same for themselves."""
+    end_with_parent()
+    if os.getppid() != parent:  # it died before the call
+        os._exit(1)
 
 
 # --- what DVC's lines mean -------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Writing files whole or not at all, hashing what was written, naming what went wrong. No domain logic."""
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -11,9 +12,35 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pipeline.processes import identity, is_running
+
 
 class InputError(Exception):
     """What the user gave is wrong: one line naming file, row or key, what was found, what was expected."""
+
+    def __init__(self, line: str) -> None:
+        super().__init__(one_line(line))
+
+
+LONGEST_LINE = 1000  # characters; what was found may be a megabyte
+_CREDENTIALS = re.compile(r"(?<=://)[^/?#\s]*@")
+
+
+def one_line(text: str) -> str:
+    """Return `text` fit for a terminal and a log, whatever stands in it.
+
+    Line ends and other control characters are escaped, the user and password of a URL left out, and of what is too long
+    the middle.
+    """
+    text = without_credentials(text)
+    if len(text) > LONGEST_LINE:
+        text = f"{text[: LONGEST_LINE * 2 // 3]} … {text[-LONGEST_LINE // 4 :]}"
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+
+
+def without_credentials(text: str) -> str:
+    """Return `text` with every URL in it, `https://user:password@host/…`, reduced to `https://host/…`."""
+    return _CREDENTIALS.sub("", text)
 
 
 # the system's words, and those of libraries that keep its error to themselves: SQLite, numpy, torch
@@ -44,6 +71,7 @@ def explain(error: Exception) -> tuple[int, str]:
         line = f"{error.filename or 'a file'}: {error.strerror}"
     else:
         line = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    line = one_line(line)
     refused = refusal(line)
     return (2, f"{line}, {refused[1]}") if refused else (1, line)
 
@@ -73,26 +101,39 @@ def stable_hash(value: Any) -> str:
 def replacing(target: Path) -> Iterator[Path]:
     """Yield a path beside `target` to write a file or a folder to; it becomes `target` when the block ends well.
 
-    When the block raises, what was written is removed and an older `target` stands untouched. A full disk or a folder
-    closed to the user becomes an InputError that names `target`, which the libraries' own errors do not.
+    When the block raises, what was written is removed and an older `target` stands untouched; what a process that was
+    killed left of its attempt goes as well. A full disk or a folder closed to the user becomes an InputError that names
+    `target`, which the libraries' own errors do not.
     """
-    draft = target.parent / f".{target.name}.{uuid.uuid4().hex}.partial"
+    draft = target.parent / f".{target.name}.{identity()}.{uuid.uuid4().hex}.partial"
     with refusals_naming(target):
         target.parent.mkdir(parents=True, exist_ok=True)
+        _remove_left_behind(target)
         try:
             yield draft
             if target.is_dir() and not target.is_symlink():
                 discarded = draft.with_suffix(".discarded")
                 os.replace(target, discarded)
                 os.replace(draft, target)
-                shutil.rmtree(discarded)
+                _remove(discarded)
             else:
                 os.replace(draft, target)
         finally:
-            if draft.is_dir():
-                shutil.rmtree(draft)
-            else:
-                draft.unlink(missing_ok=True)
+            _remove(draft)
+
+
+def _remove_left_behind(target: Path) -> None:
+    for left in target.parent.glob(f".{glob.escape(target.name)}.*"):
+        draft = re.match(r"(\d+-\d*)\.[0-9a-f]{32}\.", left.name.removeprefix(f".{target.name}."))
+        if draft and not is_running(draft[1]):
+            _remove(left)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -129,5 +170,5 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file, expected a JSON file") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no UTF-8, no JSON, a number of thousands of digits, too deep
         raise InputError(f"{path}: not valid JSON ({error})") from None

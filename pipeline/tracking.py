@@ -17,14 +17,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
-from pipeline.files import InputError, refusals_naming, replacing, write_json
+from pipeline.files import InputError, refusals_naming, replacing, without_credentials, write_json
+from pipeline.processes import identity, is_running
 
 EXPERIMENT = "stillhouse"
 DATABASE = Path("mlflow.db")
 LOCK = Path(".stillhouse/mlflow.lock")
 STAGE, OUTPUT_HASH = "stillhouse.stage", "stillhouse.output_sha256"
-HOST, PROCESS = "stillhouse.host", "stillhouse.pid"
+HOST, PROCESS = "stillhouse.host", "stillhouse.process"
 QUEUE_RECORDS = 10_000
 SECONDS_BETWEEN_WRITES = 1.0
 SECONDS_AFTER_A_FAILURE = 5.0
@@ -39,6 +41,7 @@ def connect() -> ModuleType:
     Fails within seconds when the server is away: raises what mlflow raises.
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     import logging
@@ -50,7 +53,8 @@ def connect() -> ModuleType:
     for library in ("alembic", "mlflow", "urllib3"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
     own = f"sqlite:///{DATABASE}"
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or own  # set_tracking_uri puts it there, for child processes
+    # set_tracking_uri puts it there, for child processes
+    uri = _without_password(os.environ.get("MLFLOW_TRACKING_URI") or own)
     mlflow.set_tracking_uri(uri)
     LOCK.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(LOCK):  # processes that create one sqlite database at once leave it broken for good
@@ -60,13 +64,32 @@ def connect() -> ModuleType:
     return mlflow
 
 
+def _without_password(uri: str) -> str:
+    """Return a server's address without user and password, which go to where MLflow looks for them besides: it prints
+    addresses, with every run and in every error.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme not in ("http", "https") or "@" not in parts.netloc:
+        return uri
+    if not (parts.username and parts.password):
+        raise InputError("MLFLOW_TRACKING_URI: a user or a password alone, expected both or neither before the host")
+    os.environ.setdefault("MLFLOW_TRACKING_USERNAME", unquote(parts.username))
+    os.environ.setdefault("MLFLOW_TRACKING_PASSWORD", unquote(parts.password))
+    return without_credentials(uri)
+
+
 @contextlib.contextmanager
 def connected() -> Iterator[ModuleType]:
-    """Yield what `connect` returns; where its database is refused room or access, raise an InputError that names it."""
+    """Yield what `connect` returns, with no run left open by a process that is gone.
+
+    Where its database is refused room or access, raise an InputError that names it.
+    """
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{DATABASE}"
     name = uri.removeprefix("sqlite:///") if uri.startswith("sqlite:") else "MLFLOW_TRACKING_URI"  # it may hold secrets
     with refusals_naming(name, passing=(InputError, OSError)):  # an OSError names its own file
-        yield connect()
+        mlflow = connect()
+        close_orphans(mlflow.MlflowClient())
+        yield mlflow
 
 
 def _create_database() -> None:
@@ -129,13 +152,12 @@ class StageRun:
         from mlflow.entities import Param
         from mlflow.exceptions import MlflowException
 
-        tags = {STAGE: self.name, HOST: socket.gethostname(), PROCESS: str(os.getpid())}
+        tags = {STAGE: self.name} | whose()
         note = self.folder / "run.json" if self.folder else None
         run_id = self._created
         if run_id is None and note and note.exists():
             with contextlib.suppress(MlflowException, ValueError, KeyError):  # the note or its database may be gone
                 run_id = str(client.get_run(json.loads(note.read_text(encoding="utf-8"))["run_id"]).info.run_id)
-                client.update_run(run_id, status="RUNNING")
         if run_id is None:
             experiment = client.get_experiment_by_name(EXPERIMENT).experiment_id
             run_id = self._created = str(client.create_run(experiment, run_name=self.name, tags=tags).info.run_id)
@@ -144,9 +166,10 @@ class StageRun:
                 client.log_batch(run_id, params=params[start : start + PARAMETERS_IN_A_CALL])
         for key, value in tags.items():
             client.set_tag(run_id, key, value)
+        client.update_run(run_id, status="RUNNING")  # after the tags: by the old ones others would close it
         if note and note.parent.exists():
             write_json(note, {"run_id": run_id})
-        _close_orphans(client)
+        close_orphans(client)
         return run_id
 
     def _send(self, client: Any, run_id: str) -> int:
@@ -213,20 +236,15 @@ def figures(record: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def _close_orphans(client: Any) -> None:
+def whose() -> dict[str, str]:
+    """Return the tags that say which process writes a run, so that a later one can close it."""
+    return {HOST: socket.gethostname(), PROCESS: identity()}
+
+
+def close_orphans(client: Any) -> None:
     """Close as KILLED the open runs of processes of this machine that are no more."""
     experiment = client.get_experiment_by_name(EXPERIMENT).experiment_id
     open_here = f"attributes.status = 'RUNNING' and tags.`{HOST}` = '{socket.gethostname()}'"
     for run in client.search_runs([experiment], open_here):
-        if not _is_alive(int(run.data.tags[PROCESS])):
+        if PROCESS not in run.data.tags or not is_running(run.data.tags[PROCESS]):
             client.set_terminated(run.info.run_id, status="KILLED")
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -20,12 +20,12 @@ if __name__ == "__main__":
 
 
 def processes_in(folder: Path) -> list[str]:
-    """Return the command lines of the processes whose working folder is `folder`, without this one."""
+    """Return number and command line of each process whose working folder is `folder`, without this one."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if process.name != str(os.getpid()) and (process / "cwd").readlink() == folder:
-                found.append((process / "cmdline").read_text().replace("\0", " "))
+                found.append(f"{process.name} {(process / 'cmdline').read_text()}".replace("\0", " "))
         except OSError:
             continue  # it ended meanwhile, or is another user's
     return found

@@ -108,10 +108,55 @@ def predict(
     from pipeline.registry import champion
 
     tasks = sorted(load_params(Path("params.yaml")).tasks)
-    if task is None and len(tasks) > 1:
-        raise InputError(f"--task: expected one of {tasks}, got none")
+    if task not in tasks and (task is not None or len(tasks) > 1):
+        raise InputError(f"--task: expected one of {tasks}, got {task or 'none'}")
     for answer in champion.predict(task or tasks[0], texts):
         print(json.dumps(answer, ensure_ascii=False))
+
+
+@app.command()
+def clean(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
+    """Free what killed, superseded and trial runs left, after saying what it is."""
+    from pipeline.cli.leftovers import free_leftovers
+
+    free_leftovers(agreed=yes)
+
+
+@app.command()
+def verify(reference: Annotated[str, typer.Argument(help="NAME@ALIAS or NAME/VERSION.")]) -> None:
+    """Hash every link from a registered version back to its raw rows and its code again."""
+    from pipeline.cli.lineage import verify_version
+
+    raise Exit(verify_version(reference))
+
+
+@app.command()
+def lineage(
+    digits: Annotated[str, typer.Argument(metavar="DATAHASH", help="An md5 or sha256, six digits or more.")],
+) -> None:
+    """List the registered versions that saw the data with this hash."""
+    from pipeline.cli.lineage import show_sightings
+
+    raise Exit(show_sightings(digits))
+
+
+@app.command()
+def history(name: Annotated[str, typer.Argument(help="A registered model.")]) -> None:
+    """Print every move of a model's aliases: who, when, from, to and why."""
+    from pipeline.cli.promotions import show_history
+
+    show_history(name)
+
+
+@app.command()
+def rollback(
+    name: Annotated[str, typer.Argument(help="A registered model.")],
+    why: Annotated[str, typer.Option(help="What the log says of it.")] = "no reason given",
+) -> None:
+    """Move @champion back to the version it pointed to before."""
+    from pipeline.cli.promotions import roll_back
+
+    roll_back(name, why)
 
 
 @app.command()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pipeline.cli.preflight import check_project
 from pipeline.drivers import STATE, start, stop
+from pipeline.files import without_credentials
 from pipeline.tracking import DATABASE
 
 HOST = "127.0.0.1"
@@ -31,7 +32,7 @@ def show_pages() -> None:
     programs = Path(sys.executable).parent
     servers = [start([str(programs / "prefect"), "server", "start", "--host", HOST, "--port", str(prefect)])]
     if store.startswith("http"):
-        print(f"MLflow   {store}")
+        print(f"MLflow   {without_credentials(store)}")
     else:
         options = ["--backend-store-uri", store, "--host", HOST, "--port", str(mlflow), "--workers", "1"]
         servers.append(start([str(programs / "mlflow"), "server", *options]))

@@ -3,6 +3,7 @@
 import contextlib
 import signal
 import sys
+import time
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -19,12 +20,13 @@ from pipeline.drivers import (
     left_no_word,
     outcome_in,
     record_seconds,
-    run_lock,
     start,
     stop,
 )
 from pipeline.files import InputError, read_json
+from pipeline.locks import run_lock, wait_for_dvc
 from pipeline.params import load_params, read_yaml
+from pipeline.processes import end_with_make
 
 
 def run_project(targets: list[str]) -> int:
@@ -35,10 +37,11 @@ def run_project(targets: list[str]) -> int:
     """
     signal.signal(signal.SIGTERM, _terminated)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job inherits it ignored
+    end_with_make()
     check_project()
     check_surroundings(load_params(Path("params.yaml")))
     stages = planned_stages()
-    with run_lock("stillhouse run", lambda line: print(line, file=sys.stderr)):
+    with run_lock("stillhouse run", _say):
         code, line = _reproduce(targets, stages)
         if code == 0:
             code, line = _order_lock(stages)
@@ -51,6 +54,16 @@ def run_project(targets: list[str]) -> int:
 
 def _reproduce(targets: list[str], stages: dict[str, str]) -> tuple[int, str]:
     """Run DVC; return its exit code and for a failure the one line that says why."""
+    while True:
+        code, failed, lines = _repro(targets, stages)
+        if code == 0:
+            return 0, ""
+        if not wait_for_dvc(lines, _say, time.sleep):
+            return _reason(failed, lines)
+
+
+def _repro(targets: list[str], stages: dict[str, str]) -> tuple[int, str | None, list[str]]:
+    """Run DVC once; return its exit code, the stage it was at and its lines."""
     forget_failures()
     lines: list[str] = []
     with Progress(stages, whole=not targets) as progress, start(dvc("repro", *targets)) as process:
@@ -69,7 +82,7 @@ def _reproduce(targets: list[str], stages: dict[str, str]) -> tuple[int, str]:
         progress.stage_ended()
     with contextlib.suppress(InputError):  # no room for it, which `_reason` says better
         record_seconds({stage: seconds for stage, seconds in progress.seconds.items() if code == 0 or stage != failed})
-    return _reason(failed, lines) if code else (0, "")
+    return code, failed, lines
 
 
 def _reason(failed: str | None, lines: list[str]) -> tuple[int, str]:
@@ -100,6 +113,10 @@ def _print_table() -> None:
     from pipeline.evaluation.report import closing_table
 
     Console().print(closing_table(read_json(Path("reports/summary.json"))))
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def _terminated(signum: int, frame: FrameType | None) -> NoReturn:

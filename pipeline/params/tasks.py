@@ -108,17 +108,25 @@ class GateParams(Section):
     """When a new version becomes the champion, which `stillhouse predict` uses; the first need only keep the limits."""
 
     rule: Literal["not_worse", "better"]
-    """What a new version must be shown to be: less than `margin` worse than the champion, or better than it."""
+    """What a new version must be shown to be: less than `margin` worse than every champion so far, or better."""
+    metric: Literal["accuracy", "macro_f1"]
+    """Figure that is compared: accuracy by a test for paired proportions, macro F1 by a paired bootstrap."""
     margin: Share
-    """Loss of accuracy that `not_worse` accepts; 0.01 is one percentage point."""
+    """Loss of `metric` that `not_worse` accepts; 0.01 is one percentage point."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)]
-    """Confidence level of the one-sided test."""
+    """Confidence level of all one-sided tests on the same rows together; the first takes half of the error rate."""
+    bootstrap_samples: Annotated[int, Field(ge=1000)]
+    """Number of bootstrap samples behind the paired interval, and behind the test of macro F1."""
     min_rows: Annotated[int, Field(ge=1)]
-    """Minimum number of test rows for the comparison; those that the champion was trained on do not count."""
+    """Minimum number of test rows for the comparison; those that a champion was trained on do not count."""
+    max_comparisons: Annotated[int, Field(ge=1)]
+    """Maximum number of candidates that the same test rows may judge; then only new rows bring a new champion."""
     max_bytes: Annotated[int, Field(ge=1)] | None
     """Maximum size of the student's weights in bytes; null sets no limit."""
     max_latency_milliseconds: Annotated[float, Field(gt=0)] | None
     """Maximum time for a single row in milliseconds; null sets no limit."""
+    max_accuracy_gaps: dict[Literal["source", "label", "length"], Share]
+    """Maximum difference in accuracy between the values of a slice, such as `{label: 0.1}`; `{}` sets no limit."""
 
 
 class TaskParams(Section):
@@ -138,3 +146,12 @@ class TaskParams(Section):
     distill: DistillParams
     evaluate: EvaluateParams
     gate: GateParams
+
+    @model_validator(mode="after")
+    def _gaps_are_measured(self) -> "TaskParams":
+        for heading in self.gate.max_accuracy_gaps:
+            if heading not in self.evaluate.slices:
+                raise ValueError(
+                    f"gate.max_accuracy_gaps.{heading} must be one of evaluate.slices {self.evaluate.slices}"
+                )
+        return self

@@ -11,7 +11,8 @@ from pipeline.files import InputError
 def predict(task: str, texts: list[str]) -> list[dict[str, Any]]:
     """Return one `{"text", "label", "score"}` per text from the champion of `task`.
 
-    Raises InputError where the registry holds no champion of that name.
+    Raises InputError where the registry holds no champion of that name, or where the model refuses a text: a blank one,
+    one of over a million characters, half of a surrogate pair.
     """
     import pandas as pd
     from transformers.utils import logging as transformers_logging
@@ -30,5 +31,11 @@ def predict(task: str, texts: list[str]) -> list[dict[str, Any]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = mlflow.pyfunc.load_model(uri)
-        answers = model.predict(pd.DataFrame({"text": texts})).to_dict(orient="records")
+        try:
+            # as objects: pandas' own text takes no half of a surrogate pair, which the model refuses in better words
+            answers = model.predict(pd.DataFrame({"text": texts}, dtype=object)).to_dict(orient="records")
+        except mlflow.exceptions.MlflowException as error:
+            if error.error_code != "INVALID_PARAMETER_VALUE":
+                raise
+            raise InputError(f"{uri}: {error.message}") from None
     return [{"text": text, **answer} for text, answer in zip(texts, answers, strict=True)]

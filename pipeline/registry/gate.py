@@ -1,6 +1,13 @@
-"""Whether a candidate becomes @champion: limits first, then statistics on rows that neither model was trained on."""
+"""Whether a candidate becomes @champion: limits first, then statistics on rows that neither model was trained on.
 
-from dataclasses import dataclass
+A test set wears out. Each candidate that is held against it has a chance to pass by luck, and each one that is "not
+much worse" may be followed by another, so that twelve months take the champion down by twelve margins. So the
+comparisons that a test set has served are counted and share one error rate, and a candidate is held against the best
+of all champions, not just the latest.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,37 +25,92 @@ class Decision:
     evidence: dict[str, Any]
 
 
-def decide(
-    gate: GateParams,
-    candidate: np.ndarray,
-    champion: np.ndarray | None,
-    *,
-    size: int,
-    latency: float,
-) -> Decision:
-    """Compare a candidate with the champion.
+@dataclass(frozen=True)
+class Comparison:
+    """What models answer on the same rows, none of which any of them was trained on: class indices, (rows,).
 
-    `candidate` and `champion` are boolean arrays over the same test rows, true where the model was right; `champion`
-    is None where there is none yet. `size` is in bytes, `latency` in milliseconds at batch 1.
+    labels: the truth. candidate: the new version's answers. champions: those of the present champion and of former
+    ones, by version; empty where there is none yet. earlier: how many candidates these rows have judged before.
     """
-    evidence: dict[str, Any] = {"bytes": size, "latency_milliseconds": latency}
-    if gate.max_bytes is not None and size > gate.max_bytes:
-        return Decision("challenger", f"{size} bytes, the gate allows {gate.max_bytes}", evidence)
-    if gate.max_latency_milliseconds is not None and latency > gate.max_latency_milliseconds:
-        reason = f"{latency:.2f} ms at batch 1, the gate allows {gate.max_latency_milliseconds}"
-        return Decision("challenger", reason, evidence)
-    if champion is None:
+
+    labels: np.ndarray
+    candidate: np.ndarray
+    champions: Mapping[int, np.ndarray] = field(default_factory=dict)
+    earlier: int = 0
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What the candidate weighs and takes, and where it is worse: bytes, milliseconds for a single row, accuracy gaps.
+
+    accuracy_gaps: by slice, the accuracy on its best value minus that on its worst.
+    """
+
+    size: int
+    latency: float
+    accuracy_gaps: Mapping[str, float] = field(default_factory=dict)
+
+
+def decide(gate: GateParams, comparison: Comparison, costs: Costs) -> Decision:
+    """Return what becomes of a candidate; without enough evidence it is the challenger.
+
+    The k-th comparison on the same rows is tested at an error rate of (1 - confidence) / (k (k + 1)): over any number
+    of them the rates add up to less than 1 - confidence, the chance that one of a whole sequence passes wrongly.
+    """
+    evidence: dict[str, Any] = {
+        "bytes": costs.size,
+        "latency_milliseconds": costs.latency,
+        "accuracy_gaps": dict(costs.accuracy_gaps),
+    }
+    if exceeded := _exceeded_limit(gate, costs):
+        return Decision("challenger", exceeded, evidence)
+    if not comparison.champions:
         return Decision("champion", "the first version", evidence)
-    evidence["rows"] = len(candidate)
-    if len(candidate) < gate.min_rows:
-        reason = f"{len(candidate)} rows that neither model was trained on, the gate needs {gate.min_rows}"
+    rows, order = len(comparison.labels), comparison.earlier + 1
+    evidence |= {"rows": rows, "comparison": order}
+    if rows < gate.min_rows:
+        reason = f"{rows} rows that neither model was trained on, the gate needs {gate.min_rows}"
         return Decision("challenger", reason, evidence)
-    margin = gate.margin if gate.rule == "not_worse" else 0.0
-    test = significance.not_worse(candidate, champion, margin=margin, confidence=gate.confidence)
-    evidence["test"] = test
-    claim = f"not worse than the champion by {gate.margin:.1%}" if gate.rule == "not_worse" else "better"
-    difference = float(candidate.mean() - champion.mean())
-    figures = f"difference {difference:+.2%} on {len(candidate)} rows, {gate.confidence:.0%} one-sided"
-    if test["passed"]:
+    if order > gate.max_comparisons:
+        reason = f"these test rows have judged {comparison.earlier} candidates, the gate allows {gate.max_comparisons}"
+        return Decision("challenger", reason, evidence)
+    confidence = 1 - (1 - gate.confidence) / (order * (order + 1))
+    tests = {
+        version: _test(gate, comparison.labels, comparison.candidate, answers, confidence)
+        for version, answers in comparison.champions.items()
+    }
+    rival = max(tests, key=lambda version: (tests[version]["p_value"], version))  # the hardest to pass
+    evidence |= {"rival": rival, "test": tests[rival]}
+    claim = f"not worse than version {rival} by {gate.margin:.1%}" if gate.rule == "not_worse" else "better"
+    figures = (
+        f"{gate.metric} {tests[rival]['difference']:+.2%} on {rows} rows, comparison {order} on them, "
+        f"{confidence:.2%} one-sided"
+    )
+    if tests[rival]["passed"]:
         return Decision("champion", f"{claim}: {figures}", evidence)
     return Decision("challenger", f"not shown to be {claim}: {figures}", evidence)
+
+
+def _exceeded_limit(gate: GateParams, costs: Costs) -> str | None:
+    if gate.max_bytes is not None and costs.size > gate.max_bytes:
+        return f"{costs.size} bytes, the gate allows {gate.max_bytes}"
+    if gate.max_latency_milliseconds is not None and costs.latency > gate.max_latency_milliseconds:
+        return f"{costs.latency:.2f} ms at batch 1, the gate allows {gate.max_latency_milliseconds}"
+    for heading, allowed in gate.max_accuracy_gaps.items():
+        if costs.accuracy_gaps[heading] > allowed:
+            found = costs.accuracy_gaps[heading]
+            return f"accuracy differs by {found:.1%} between values of {heading}, the gate allows {allowed:.1%}"
+    return None
+
+
+def _test(
+    gate: GateParams, labels: np.ndarray, candidate: np.ndarray, champion: np.ndarray, confidence: float
+) -> dict[str, Any]:
+    margin = gate.margin if gate.rule == "not_worse" else 0.0
+    bootstrap = significance.Bootstrap(gate.bootstrap_samples, confidence, seed=0)
+    if gate.metric == "macro_f1":
+        return significance.not_worse_in_macro_f1(labels, candidate, champion, margin=margin, bootstrap=bootstrap)
+    right, champion_right = candidate == labels, champion == labels
+    return significance.not_worse(right, champion_right, margin=margin, confidence=confidence) | {
+        "paired": significance.paired_difference(right, champion_right, bootstrap)
+    }

@@ -1,5 +1,7 @@
 """The model card: Hugging Face's format with a model-index, every number read from the evaluation."""
 
+import html
+import re
 from io import StringIO
 from typing import Any
 
@@ -19,13 +21,14 @@ def model_card(task: str, evaluation: dict[str, Any], *, dataset: str, hashes: d
         f"| {name.replace('_', ' ')} | {figures['accuracy']:.1%} |"
         for name, figures in sorted(evaluation["baselines"].items(), key=lambda item: -item[1]["accuracy"])
     )
+    labels = ", ".join(map(_as_it_is, evaluation["labels"]))
     lineage = "\n".join(f"- {name.replace('_', ' ')}: `{value}`" for name, value in sorted(hashes.items()))
     return f"""---
 {_front_matter(task, dataset, evaluation)}---
 
 # {task}
 
-A small student for `{task}`, distilled from a larger teacher. Labels: {", ".join(evaluation["labels"])}.
+A small student for `{task}`, distilled from a larger teacher. Labels: {labels}.
 
 ## How good it is
 
@@ -50,6 +53,11 @@ been measured for fairness across groups of people unless the evaluation says so
 {lineage}
 - code: `{code}`
 """
+
+
+def _as_it_is(text: str) -> str:
+    """Return Markdown that shows `text` and does nothing else: no element, link, table or line of its own."""
+    return re.sub(r"([\\`*_{}\[\]()#+!|~-])", r"\\\1", html.escape(" ".join(text.split()), quote=False))
 
 
 def _front_matter(task: str, dataset: str, evaluation: dict[str, Any]) -> str:

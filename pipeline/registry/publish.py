@@ -1,5 +1,6 @@
 """Make MLflow whole: the runs behind a student, its datasets, its registered version. Idempotent by content hash."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version as installed_version
@@ -7,10 +8,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from pipeline.files import read_json
-from pipeline.tracking import OUTPUT_HASH, STAGE, figures, flatten
+from pipeline.files import read_json, sha256_of_file
+from pipeline.tracking import OUTPUT_HASH, STAGE, figures, flatten, whose
 
 STUDENT_HASH = "stillhouse.student_sha256"
+REWRITTEN = ("registered_model_meta",)  # by MLflow, whenever it loads a model
+STORED = "stillhouse.stored_files"  # of a version: the sha256 of each file of its run and its model, as JSON
 REQUIREMENTS = ("mlflow", "pandas", "safetensors", "tokenizers", "torch", "transformers")
 
 
@@ -56,9 +59,10 @@ def record_candidate(
     """Record one candidate as a parent run with a child run per training stage; return the parent's run id.
 
     A stage that ran here has streamed its own run; it is adopted. One that came out of a cache, here or elsewhere,
-    never ran against this MLflow, so its run is written from its history file.
+    never ran against this MLflow, so its run is written from its history file. What an attempt that was ended half-way
+    had written is gone on with.
     """
-    with mlflow.start_run(run_name=title, tags=tags) as parent:
+    with mlflow.start_run(run_name=title, tags=tags | whose()) as parent:
         mlflow.log_metrics(metrics)
         for dataset in datasets:
             mlflow.log_input(_mlflow_dataset(mlflow, dataset), context=dataset.context)
@@ -66,8 +70,8 @@ def record_candidate(
             mlflow.log_artifact(str(path))
         for name, text in texts.items():
             mlflow.log_text(text, name)
-    for stage in stages:
-        _adopt_or_write(mlflow, parent.info.experiment_id, parent.info.run_id, stage)
+        for stage in stages:
+            _adopt_or_write(mlflow, parent.info.experiment_id, parent.info.run_id, stage)
     return str(parent.info.run_id)
 
 
@@ -85,20 +89,23 @@ def _adopt_or_write(mlflow: ModuleType, experiment: str, parent: str, stage: Sta
     if not found:
         found = [client.get_run(_write(mlflow, stage))]
     first, *repeats = found
-    if "mlflow.parentRunId" not in first.data.tags:
-        client.set_tag(first.info.run_id, "mlflow.parentRunId", parent)
-    else:
+    other = first.data.tags.get("mlflow.parentRunId", parent)
+    whole = f"attributes.run_id = '{other}' and attributes.status = 'FINISHED'"
+    if other != parent and client.search_runs([experiment], whole):
         client.set_tag(parent, f"stillhouse.{stage.name.replace('@', '.')}_run", first.info.run_id)
+    else:
+        client.set_tag(first.info.run_id, "mlflow.parentRunId", parent)
     for repeat in repeats:
         client.set_tag(repeat.info.run_id, "stillhouse.duplicate_of", first.info.run_id)
 
 
 def _write(mlflow: ModuleType, stage: StageRecord) -> str:
-    tags = {STAGE: stage.name, OUTPUT_HASH: stage.output_hash, "stillhouse.restored": "true"}
-    with mlflow.start_run(run_name=stage.name, tags=tags) as run:
+    tags = {STAGE: stage.name, "stillhouse.restored": "true"}
+    with mlflow.start_run(run_name=stage.name, tags=tags | whose(), nested=True) as run:
         mlflow.log_params(flatten(stage.params))
         for record in read_json(stage.history):
             mlflow.log_metrics(figures(record), step=record["step"])
+        mlflow.set_tag(OUTPUT_HASH, stage.output_hash)  # last: without it a run is not adopted
     return str(run.info.run_id)
 
 
@@ -134,9 +141,26 @@ def register_version(
             pip_requirements=[f"{package}=={installed_version(package).split('+')[0]}" for package in REQUIREMENTS],
         )
     client = mlflow.MlflowClient()
+    tags = tags | {STORED: json.dumps(stored_files(mlflow, run_id, model.model_uri))}
     client.set_logged_model_tags(model.model_id, tags)
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name, description=description)
     return client.create_model_version(
         name, model.model_uri, run_id=run_id, tags=tags, description=description, model_id=model.model_id
     )
+
+
+def stored_folders(mlflow: ModuleType, run_id: str, model_uri: str) -> dict[str, Path]:
+    """Return where the files of a version lie: those of its run and those of its model, fetched where need be."""
+    download = mlflow.artifacts.download_artifacts
+    return {"run": Path(download(run_id=run_id)), "model": Path(download(model_uri))}
+
+
+def stored_files(mlflow: ModuleType, run_id: str, model_uri: str) -> dict[str, str]:
+    """Return the sha256 of each file that is kept of a version, by `run/NAME` or `model/NAME`."""
+    return {
+        f"{kind}/{file.relative_to(folder).as_posix()}": sha256_of_file(file)
+        for kind, folder in stored_folders(mlflow, run_id, model_uri).items()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and file.suffix != ".pyc" and file.name not in REWRITTEN
+    }

@@ -1,13 +1,25 @@
-"""Candidate and champion on the same rows: those of the candidate's test split that the champion never trained on."""
+"""Candidate and champions on the same rows: those of the candidate's test split that no champion ever trained on."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from pipeline.registry.gate import Comparison, Decision
+
 TRAINING_ROWS = "training_row_ids.txt"
 PREDICTIONS = "predictions.parquet"
+DECIDED = "stillhouse.decided_alias"  # of a version: what the gate made it, whatever was done with the alias since
+COMPARED = "stillhouse.comparison"  # of a version: its place among the candidates that its test rows have judged
+
+
+def decision_tags(decision: Decision) -> dict[str, str]:
+    """Return what a version keeps of the gate's decision: alias, reason, and its place where statistics decided."""
+    tags = {DECIDED: decision.alias, "stillhouse.decision": decision.reason}
+    order = {COMPARED: str(decision.evidence["comparison"])} if "test" in decision.evidence else {}
+    return tags | order
 
 
 def champion_version(mlflow: ModuleType, name: str) -> Any | None:
@@ -35,40 +47,65 @@ def example_texts(rows: Path) -> list[str]:
     return sorted(texts, key=lambda text: (len(text), text))[len(texts) // 4 :][:2]
 
 
-def side_by_side(
-    mlflow: ModuleType, champion: Any | None, predictions: Path, rows: Path, labels: list[str]
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return, as boolean arrays over the same rows, where the candidate and the champion are right.
+def side_by_side(mlflow: ModuleType, name: str, predictions: Path, rows: Path, labels: list[str]) -> Comparison:
+    """Return what the candidate and all champions of `name` so far answer on the same test rows.
 
-    The champion's logged predictions are used where they cover the candidate's test rows; where they do not, it is
-    scored again on them. Rows the champion trained on are left out. Without a champion the second array is None.
+    The predictions that were logged with a champion are used where they cover the candidate's test rows; where they do
+    not, it is scored again. Rows that any champion trained on are left out. An earlier candidate counts as judged by
+    these rows where most of them were among its own.
     """
     import pyarrow.parquet as pq
 
     candidate = pq.read_table(predictions)
-    actual = np.asarray(candidate["label"])
-    right = np.asarray(candidate["student"]) == actual
-    if champion is None:
-        return right, None
-    folder = Path(mlflow.artifacts.download_artifacts(run_id=champion.run_id))
-    seen = set((folder / TRAINING_ROWS).read_text(encoding="utf-8").split())
-    ids = candidate["id"].to_pylist()
-    logged = pq.read_table(folder / PREDICTIONS)
-    known = dict(zip(logged["id"].to_pylist(), logged["student"].to_pylist(), strict=True))
-    if all(id_ in known for id_ in ids):
-        predicted = np.asarray([known[id_] for id_ in ids])
-    else:
-        predicted = _score(mlflow, champion, ids, rows, labels)
+    ids, actual = candidate["id"].to_pylist(), np.asarray(candidate["label"])
+    versions = mlflow.MlflowClient().search_model_versions(f"name = '{name}'")
+    present = champion_version(mlflow, name)
+    champions = [
+        version
+        for version in versions
+        if version.tags.get(DECIDED) == "champion" or (present and version.version == present.version)
+    ]
+    seen = {id_ for version in champions for id_ in _artifact(mlflow, version, TRAINING_ROWS).read_text().split()}
     fresh = np.asarray([id_ not in seen for id_ in ids])
-    return right[fresh], (predicted == actual)[fresh]
+    fresh_ids = [id_ for id_ in ids if id_ not in seen]
+    judged = [version for version in versions if COMPARED in version.tags]
+    return Comparison(
+        labels=actual[fresh],
+        candidate=np.asarray(candidate["student"])[fresh],
+        champions={int(version.version): _answers(mlflow, version, fresh_ids, rows, labels) for version in champions},
+        earlier=sum(_is_among(fresh_ids, set(_logged(mlflow, version))) for version in judged),
+    )
 
 
-def _score(mlflow: ModuleType, champion: Any, ids: list[str], rows: Path, labels: list[str]) -> np.ndarray:
+def _is_among(ids: Sequence[str], others: set[str]) -> bool:
+    return 2 * sum(id_ in others for id_ in ids) > len(ids)
+
+
+def _artifact(mlflow: ModuleType, version: Any, name: str) -> Path:
+    return Path(mlflow.artifacts.download_artifacts(run_id=version.run_id, artifact_path=name))
+
+
+def _logged(mlflow: ModuleType, version: Any) -> dict[str, int]:
+    """Return what the student of `version` answered on the test rows of its day, by row id."""
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(_artifact(mlflow, version, PREDICTIONS), columns=["id", "student"])
+    return dict(zip(table["id"].to_pylist(), table["student"].to_pylist(), strict=True))
+
+
+def _answers(mlflow: ModuleType, version: Any, ids: list[str], rows: Path, labels: list[str]) -> np.ndarray:
+    known = _logged(mlflow, version)
+    if all(id_ in known for id_ in ids):
+        return np.asarray([known[id_] for id_ in ids])
+    return _score(mlflow, version, ids, rows, labels)
+
+
+def _score(mlflow: ModuleType, version: Any, ids: list[str], rows: Path, labels: list[str]) -> np.ndarray:
     import pandas as pd
     import pyarrow.parquet as pq
 
     test = pq.read_table(rows / "test.parquet", columns=["id", "text"])
     texts = dict(zip(test["id"].to_pylist(), test["text"].to_pylist(), strict=True))
-    model = mlflow.pyfunc.load_model(f"models:/{champion.name}/{champion.version}")
+    model = mlflow.pyfunc.load_model(f"models:/{version.name}/{version.version}")
     answers = model.predict(pd.DataFrame({"text": [texts[id_] for id_ in ids]}))["label"]
     return np.asarray([labels.index(answer) if answer in labels else -1 for answer in answers])

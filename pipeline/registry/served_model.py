@@ -3,7 +3,7 @@
 MLflow copies this file beside the weights, so it may import only what the model's requirements name.
 """
 
-from typing import Any
+from typing import Any, NoReturn
 
 import pandas as pd
 import torch
@@ -14,6 +14,7 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 BATCH_ROWS = 32
+MAX_CHARACTERS = 1_000_000  # as ingest has it: what is longer is no text
 
 
 class TextClassifier(PythonModel):
@@ -29,12 +30,7 @@ class TextClassifier(PythonModel):
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
         """Return columns `label` and `score` for column `text`; refuse, as INVALID_PARAMETER_VALUE, what is no text."""
-        texts = list(model_input["text"])
-        for position, text in enumerate(texts):
-            if not isinstance(text, str):
-                raise MlflowException(
-                    f"row {position}: text must be a string, got {type(text).__name__}", INVALID_PARAMETER_VALUE
-                )
+        texts = _texts(model_input)
         by_length = sorted(range(len(texts)), key=lambda position: len(texts[position]))
         answers: dict[int, tuple[str, float]] = {}
         for start in range(0, len(texts), BATCH_ROWS):
@@ -45,6 +41,30 @@ class TextClassifier(PythonModel):
             for i, label, score in zip(chosen, labels.tolist(), scores.tolist(), strict=True):
                 answers[i] = (self.model.config.id2label[label], score)
         return pd.DataFrame([answers[i] for i in range(len(texts))], columns=["label", "score"])
+
+
+def _texts(model_input: Any) -> list[str]:
+    """Return the texts of a frame that has one column, `text`; raise MlflowException where one of them is none."""
+    columns = [str(column) for column in getattr(model_input, "columns", ())]
+    if columns != ["text"]:
+        _refuse(f"expected a table with one column, text, got {type(model_input).__name__} with columns {columns[:10]}")
+    texts = list(model_input["text"])
+    for row, text in enumerate(texts):
+        if not isinstance(text, str):
+            _refuse(f"row {row}: text must be a string, got {type(text).__name__}")
+        if not text.strip():
+            _refuse(f"row {row}: text is blank, expected words")
+        if len(text) > MAX_CHARACTERS:
+            _refuse(f"row {row}: text has {len(text):,} characters, expected at most {MAX_CHARACTERS:,}")
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            _refuse(f"row {row}: text holds half of a surrogate pair, expected Unicode text")
+    return texts
+
+
+def _refuse(reason: str) -> NoReturn:
+    raise MlflowException(reason, INVALID_PARAMETER_VALUE)
 
 
 set_model(TextClassifier())

@@ -21,7 +21,7 @@ def read_held_out(path: Path) -> dict[str, str]:
             try:
                 item = json.loads(line)
                 texts[str(item["id"])] = str(item["text"])
-            except (json.JSONDecodeError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 raise InputError(f"{path}: line {number}: expected a JSON object with id and text") from None
     return texts
 

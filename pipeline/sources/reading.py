@@ -1,24 +1,23 @@
-"""Any source as three plain columns, all of them read through `datasets.load_dataset`."""
+"""Any source as three plain columns, read through `datasets.load_dataset`; CSV and TSV as they are checked."""
 
-import csv
 import glob
 import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline.files import InputError
 from pipeline.params import ColumnsParams, HubSource, LocalSource, PackageSource
 from pipeline.sources.locating import locate
+from pipeline.sources.parquet import check_parquet
 from pipeline.sources.well_formed import (
     check_columns,
-    check_delimited,
     check_jsonl,
     check_length,
     check_lines,
     check_text,
+    read_delimited,
 )
 
 
@@ -54,10 +53,8 @@ def read_source(source: PackageSource | LocalSource | HubSource, path: Path, col
 
 
 def _from_file(file: Path, file_format: str, columns: ColumnsParams) -> pa.Table:
-    from datasets import Features, Value
-
     if file_format == "parquet":
-        return _load_file("parquet", file, columns=_parquet_columns(file, columns))
+        return _load_file("parquet", file, columns=check_parquet(file, columns))
     text = check_text(file)
     if file_format == "jsonl":
         check_jsonl(file, text, columns)
@@ -65,31 +62,9 @@ def _from_file(file: Path, file_format: str, columns: ColumnsParams) -> pa.Table
     if file_format == "text":
         check_lines(file, text, columns)
         return _load_file("text", file, encoding="utf-8-sig")
-    delimiter = "," if file_format == "csv" else "\t"
-    header = check_delimited(file, text, columns, delimiter)
+    found = read_delimited(file, text, columns, "," if file_format == "csv" else "\t")
     # every column as text: "NA" and "0" are what the file says, not what a parser makes of them
-    return _load_file(
-        "csv",
-        file,
-        sep=delimiter,
-        features=Features({column: Value("string") for column in header}),
-        quoting=csv.QUOTE_MINIMAL if delimiter == "," else csv.QUOTE_NONE,
-        na_filter=False,
-        encoding="utf-8-sig",
-    )
-
-
-def _parquet_columns(file: Path, columns: ColumnsParams) -> list[str]:
-    if not file.stat().st_size:
-        raise InputError(f"{file}: empty file, expected rows")
-    try:
-        metadata = pq.read_metadata(file)
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{file}: not a Parquet file ({' '.join(str(error).split())})") from None
-    if not metadata.num_rows:
-        raise InputError(f"{file}: no rows, expected some")
-    check_columns(file, metadata.schema.to_arrow_schema().names, columns)
-    return list(dict.fromkeys(filter(None, columns.model_dump().values())))
+    return pa.table({name: pa.array(values, pa.string()) for name, values in found.items()})
 
 
 def _load_file(builder: str, file: Path, **options: Any) -> pa.Table:
@@ -103,7 +78,7 @@ def _load_file(builder: str, file: Path, **options: Any) -> pa.Table:
             )
         except DatasetGenerationError as error:
             cause = error.__cause__ or error
-            if isinstance(cause, OSError):  # a full disk is nothing that the file could help
+            if isinstance(cause, OSError) and cause.errno is not None:  # a full disk is nothing the file could help
                 raise OSError(cause.errno, cause.strerror or str(cause), cause.filename or cache) from None
             raise InputError(f"{file}: not readable as {builder} ({' '.join(str(cause).split())})") from None
 
@@ -132,6 +107,11 @@ def _as_text(name: str, table: pa.Table, column: str | None) -> list[str | None]
     if column is None:
         return [None] * table.num_rows
     try:
-        return table[column].cast(pa.string()).to_pylist()
+        values = table[column].cast(pa.string())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         raise InputError(f"{name}: column {column!r} holds {table[column].type}, expected text or numbers") from None
+    try:
+        values.validate(full=True)  # a Parquet file may call any bytes text
+    except pa.ArrowInvalid as error:
+        raise InputError(f"{name}: column {column!r} holds no UTF-8 text ({error})") from None
+    return values.to_pylist()

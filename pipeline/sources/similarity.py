@@ -58,7 +58,7 @@ def _similar_pairs(sets: list[np.ndarray], params: DecontaminationParams) -> np.
             index.insert(i, sketch, check_duplication=False)
     pairs = np.array(candidates, dtype=np.int64).reshape(-1, 2)
     involved, places = np.unique(pairs, return_inverse=True)
-    matrix = _indicator_matrix([sets[i] for i in involved])
+    matrix = indicator_matrix([sets[i] for i in involved])
     places = places.reshape(-1, 2)
     kept = [
         _jaccard(matrix, places[start : start + _PAIRS_AT_ONCE]) >= params.similarity
@@ -67,7 +67,8 @@ def _similar_pairs(sets: list[np.ndarray], params: DecontaminationParams) -> np.
     return pairs[np.concatenate(kept)] if kept else pairs
 
 
-def _indicator_matrix(sets: list[np.ndarray]) -> csr_array:
+def indicator_matrix(sets: Sequence[np.ndarray]) -> csr_array:
+    """Return which shingle stands in which text: 1 or 0, int32 (texts, distinct shingles of them all), sparse."""
     lengths = np.array([len(values) for values in sets], dtype=np.int64)
     _, columns = np.unique(np.concatenate([*sets, np.zeros(0, np.uint32)]), return_inverse=True)
     offsets = np.concatenate([[0], np.cumsum(lengths)])

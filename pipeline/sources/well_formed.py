@@ -8,9 +8,10 @@ import codecs
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.files import InputError
 from pipeline.params import ColumnsParams
@@ -18,14 +19,23 @@ from pipeline.params import ColumnsParams
 if TYPE_CHECKING:
     import _csv
 
-MAX_CHARACTERS = 1_000_000
+# Limits of a source file, stated in docs/trust.md. Nothing that is text comes near them, and what keeps them is read
+# within some ten times MAX_BYTES of memory.
+MAX_BYTES = 512 * 2**20  # of a file, or of what the text columns of a Parquet file expand to
+MAX_LINES = 10_000_000  # or rows
+MAX_CHARACTERS = 1_000_000  # of a cell, or of a line of JSON
+MAX_COLUMNS = 1_000  # or different keys of a JSON lines file, those of objects inside objects counted
+MAX_DEPTH = 32  # of objects and lists inside each other in a line of JSON
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def check_text(path: Path) -> str:
-    """Return the file's text; raise InputError where it is empty, not UTF-8, or holds a NUL byte."""
+    """Return the file's text; raise InputError where it is empty, too large, not UTF-8, or holds a NUL byte."""
+    check_limit(path, path.stat().st_size, "bytes", MAX_BYTES)
     data = path.read_bytes()
-    if not data.strip():
+    if not data.removeprefix(codecs.BOM_UTF8).strip():
         raise InputError(f"{path}: empty file, expected rows")
+    check_limit(path, max(data.count(b"\n"), data.count(b"\r")), "lines", MAX_LINES)
     nul = data.find(b"\0")
     if nul >= 0:
         raise InputError(f"{path}: line {_line(data, nul)}: NUL byte at offset {nul}, expected UTF-8 text")
@@ -37,6 +47,12 @@ def check_text(path: Path) -> str:
         raise InputError(
             f"{path}: line {_line(data, offset)}: byte 0x{data[offset]:02x} at offset {offset} is not UTF-8"
         ) from None
+
+
+def check_limit(path: Path, found: int, what: str, most: int) -> None:
+    """Raise InputError where there is more of something in a file than a stated limit."""
+    if found > most:
+        raise InputError(f"{path}: {found:,} {what}, expected at most {most:,}")
 
 
 def _first_undecodable(data: bytes) -> int:
@@ -59,16 +75,17 @@ def check_columns(name: str | Path, found: list[str], columns: ColumnsParams) ->
             raise InputError(f"{name}: column {column!r} (columns.{key}) is {problem}, found the columns {found}")
 
 
-def check_delimited(path: Path, text: str, columns: ColumnsParams, delimiter: str) -> list[str]:
-    """Return the header of a CSV or TSV file after checking every row's quotes and number of fields.
+def read_delimited(path: Path, text: str, columns: ColumnsParams, delimiter: str) -> dict[str, list[str]]:
+    """Return the named columns of a CSV or TSV file; raise InputError where a row's quotes or fields are wrong.
 
-    CSV quotes as RFC 4180 says; in TSV a quote is a character like any other, as text/tab-separated-values says.
+    CSV quotes as RFC 4180 says; in TSV a quote is a character like any other, as text/tab-separated-values says. What
+    was checked is what is returned: another parser may see other fields, pandas' after a lone carriage return.
     """
     quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if delimiter == "," else csv.QUOTE_NONE
     previous_limit = csv.field_size_limit(MAX_CHARACTERS)
     try:
         rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting, strict=True)
-        return _checked_header(path, _rows_with_lines(path, rows), columns)
+        return _checked_columns(path, _rows_with_lines(path, rows), columns)
     finally:
         csv.field_size_limit(previous_limit)
 
@@ -86,13 +103,16 @@ def _rows_with_lines(path: Path, rows: "_csv.Reader") -> Iterator[tuple[int, lis
             else:
                 reason = f"broken quote or line ending ({error})"
             raise InputError(f"{path}: row that starts on line {line}: {reason}") from None
-        if len(fields) > 1 or (fields and fields[0].strip()):  # the parser skips blank lines too
+        if len(fields) > 1 or (fields and fields[0].strip()):  # a blank line is no row
             yield line, fields
 
 
-def _checked_header(path: Path, rows: Iterator[tuple[int, list[str]]], columns: ColumnsParams) -> list[str]:
-    header = next(rows)[1]
+def _checked_columns(path: Path, rows: Iterator[tuple[int, list[str]]], columns: ColumnsParams) -> dict[str, list[str]]:
+    _, header = next(rows, (1, []))
+    check_limit(path, len(header), "columns", MAX_COLUMNS)
     check_columns(path, header, columns)
+    found: dict[str, list[str]] = {name: [] for name in columns.model_dump().values() if name is not None}
+    wanted = [(values, header.index(name)) for name, values in found.items()]
     count = 0
     for line, fields in rows:
         count += 1
@@ -100,14 +120,17 @@ def _checked_header(path: Path, rows: Iterator[tuple[int, list[str]]], columns: 
             raise InputError(
                 f"{path}: row {count} (line {line}) has {len(fields)} fields, expected {len(header)}, as in the header"
             )
+        for values, place in wanted:
+            values.append(fields[place])
     if not count:
         raise InputError(f"{path}: a header and no rows, expected rows")
-    return header
+    return found
 
 
 def check_jsonl(path: Path, text: str, columns: ColumnsParams) -> None:
-    """Check that each line is a JSON object with the named columns, and that a column keeps one type."""
+    """Check that each line is a JSON object with the named columns, of few keys, and that a column keeps one type."""
     types: dict[str, type] = {}
+    keys: set[tuple[str, ...]] = set()
     row = 0
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
@@ -118,11 +141,32 @@ def check_jsonl(path: Path, text: str, columns: ColumnsParams) -> None:
             value = json.loads(line)
         except json.JSONDecodeError as error:
             raise InputError(f"{path}: row {row} (line {number}): not JSON ({error.msg})") from None
+        except (RecursionError, ValueError):
+            reason = "brackets nested too deep or a number of thousands of digits"
+            raise InputError(f"{path}: row {row} (line {number}): {reason}") from None
         if not isinstance(value, dict):
             raise InputError(f"{path}: row {row} (line {number}): {type(value).__name__}, expected a JSON object")
+        _check_shape(f"{path}: row {row}", value, keys)
         check_columns(f"{path}: row {row}", list(value), columns)
         for column in filter(None, columns.model_dump().values()):
             _check_type(f"{path}: row {row}: {column!r}", value[column], types, column, column == columns.text)
+
+
+def _check_shape(place: str, value: Any, keys: set[tuple[str, ...]]) -> None:
+    """Add the paths of the keys of `value` to those of the rows before; they become columns, and of a table's columns
+    each takes room in every row."""
+    inside: list[tuple[Any, tuple[str, ...], int]] = [(value, (), 1)]
+    while inside:
+        item, path, depth = inside.pop()
+        if depth > MAX_DEPTH:
+            raise InputError(f"{place}: nested deeper than {MAX_DEPTH} levels, expected text or numbers in columns")
+        members = ((key, inner) for key, inner in item.items()) if isinstance(item, dict) else (("", i) for i in item)
+        for key, inner in members:
+            keys.add((*path, key))
+            if isinstance(inner, dict | list):
+                inside.append((inner, (*path, key), depth + 1))
+        if len(keys) > MAX_COLUMNS:
+            raise InputError(f"{place}: more than {MAX_COLUMNS:,} different keys up to here, expected columns")
 
 
 def _check_type(place: str, value: object, types: dict[str, type], column: str, is_text: bool) -> None:
@@ -136,6 +180,8 @@ def _check_type(place: str, value: object, types: dict[str, type], column: str, 
         )
     if type(value) is not expected:
         raise InputError(f"{place} is {type(value).__name__}, expected {expected.__name__}, as in the rows before")
+    if isinstance(value, str) and _SURROGATE.search(value):
+        raise InputError(f"{place} holds half of a surrogate pair, expected Unicode text")
 
 
 def check_lines(path: Path, text: str, columns: ColumnsParams) -> None:

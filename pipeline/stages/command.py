@@ -7,7 +7,6 @@ where `stillhouse run` and the flow read them.
 
 import argparse
 import contextlib
-import ctypes
 import inspect
 import os
 import signal
@@ -20,6 +19,7 @@ from typing import Any
 
 from pipeline.files import InputError, explain, write_json
 from pipeline.params import load_params
+from pipeline.processes import end_with_parent
 
 STATE = Path(".stillhouse/stages")
 
@@ -43,7 +43,10 @@ def main(run: Callable[..., None]) -> None:
     name = stage.rsplit(".", 1)[1] + (f"@{key}" if key else "")
     signal.signal(signal.SIGTERM, _terminated)
     _die_with_parent()
-    os.environ.setdefault("TQDM_DISABLE", "1")  # read at import; the bars of libraries would stand among DVC's lines
+    # both are read at import: bars of libraries would stand among DVC's lines, and a thread that waits for others by
+    # spinning takes from them what it waits for: beside other work a step took thirty times as long
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     sys.exit(_outcome(run, arguments, name, debug))
 
 
@@ -53,10 +56,9 @@ def _die_with_parent() -> None:
     DVC starts a stage through a shell, which `exec` in dvc.yaml replaces by the stage, in its own process group: a
     parent from another group has taken over a stage whose DVC was gone before the call.
     """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # 1 is PR_SET_PDEATHSIG
-        if "DVC_STAGE" in os.environ and os.getpgid(os.getppid()) != os.getpgrp():
-            sys.exit(143)
+    end_with_parent()
+    if sys.platform == "linux" and "DVC_STAGE" in os.environ and os.getpgid(os.getppid()) != os.getpgrp():
+        sys.exit(143)
 
 
 def _outcome(run: Callable[..., None], arguments: dict[str, Any], name: str, debug: bool) -> int:
@@ -78,4 +80,5 @@ def _outcome(run: Callable[..., None], arguments: dict[str, Any], name: str, deb
 
 
 def _terminated(signum: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # DVC's death sends it again, while the first one closes MLflow's run
     raise SystemExit(143)

@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import tracking
-from pipeline.files import content_hash, read_json, write_json, write_text
+from pipeline.files import content_hash, read_json, without_credentials, write_json, write_text
 from pipeline.params import Params
 from pipeline.stages.command import main
-
-PROJECT_FILES = (Path("params.yaml"), Path("dvc.lock"))
 
 
 def run(
@@ -31,20 +29,21 @@ def run(
     reports: Path,
 ) -> None:
     """Publish, gate, time and report the student of `task`."""
-    from pipeline.registry import lineage, model_card, publish, rivals
+    from pipeline.registry import lineage, model_card, promotions, publish, rivals
 
     settings, figures = params.tasks[task], read_json(evaluation)
-    links = lineage.hashes(
-        {"rows": rows, "corpus": corpus, "pretrained": pretrained, "teacher": teacher, "student": student}
-    )
+    paths = {"rows": rows, "corpus": corpus, "pretrained": pretrained, "teacher": teacher, "student": student}
+    paths |= {"evaluation": evaluation, "predictions": predictions}
+    links = lineage.hashes(paths)
     record = reports / task / "registered.json"
     timings = _timings(params, record, links["student"], tokens, teacher, student)
     card = model_card.model_card(task, figures, dataset=settings.dataset, hashes=links, code=lineage.code_revision())
 
-    with tracking.connected() as mlflow:
+    with tracking.connected() as mlflow, promotions.promotions_of(mlflow, task) as moves:
         version = publish.find_version(mlflow, task, links["student"])
         if version is None:
-            decision = _decide(params, task, mlflow, predictions, rows, timings, student)
+            decision = _decide(params, task, mlflow, predictions, rows, timings, student, figures)
+            decided, tags = promotions.decision_text(decision), lineage.tags(paths, links)
             run_id = publish.record_candidate(
                 mlflow,
                 f"{task} {links['student'][:8]}",
@@ -54,11 +53,17 @@ def run(
                     publish.DatasetRecord(params.corpus.dataset, corpus, links["corpus"], "pretraining and transfer"),
                 ],
                 metrics=_metrics(figures, timings),
-                artifacts=[path for path in (*PROJECT_FILES, evaluation, predictions) if path.exists()],
-                texts={rivals.TRAINING_ROWS: "\n".join(rivals.training_rows(rows)) + "\n"},
-                tags=lineage.tags(links),
+                artifacts=[evaluation, predictions],
+                texts={
+                    **lineage.project_files(),
+                    rivals.TRAINING_ROWS: "\n".join(rivals.training_rows(rows)) + "\n",
+                    promotions.DECISION: decided,
+                },
+                tags=tags,
             )
-            version = _register(mlflow, task, run_id, student, rows, card, lineage.tags(links), decision)
+            version = _register(mlflow, task, run_id, student, rows, card, tags | rivals.decision_tags(decision))
+            moves.decide(version, decided)
+            print(f"{task} version {version.version} is @{decision.alias}: {decision.reason}", flush=True)
         registered = _as_registered(mlflow, task, version)
     write_text(reports / task / "model_card.md", card)
     write_json(record, {"registered": registered, "timings": timings, "lineage": links})
@@ -89,21 +94,27 @@ def _timings(
 
 
 def _decide(
-    params: Params, task: str, mlflow: Any, predictions: Path, rows: Path, timings: dict[str, Any], student: Path
+    params: Params,
+    task: str,
+    mlflow: Any,
+    predictions: Path,
+    rows: Path,
+    timings: dict[str, Any],
+    student: Path,
+    figures: dict[str, Any],
 ) -> Any:
-    """Hold the candidate against the champion, if there is one, on rows that neither was trained on."""
+    """Hold the candidate against the champions so far, if there are any, on rows that none was trained on."""
+    from pipeline.evaluation.metrics import accuracy_gaps
     from pipeline.registry import gate, rivals
 
-    champion = rivals.champion_version(mlflow, task)
-    candidate_right, champion_right = rivals.side_by_side(
-        mlflow, champion, predictions, rows, params.tasks[task].labels
-    )
     return gate.decide(
         params.tasks[task].gate,
-        candidate_right,
-        champion_right,
-        size=(student / "model.safetensors").stat().st_size,
-        latency=timings["student"]["latency_milliseconds"],
+        rivals.side_by_side(mlflow, task, predictions, rows, params.tasks[task].labels),
+        gate.Costs(
+            size=(student / "model.safetensors").stat().st_size,
+            latency=timings["student"]["latency_milliseconds"],
+            accuracy_gaps=accuracy_gaps(figures["slices"], "student"),
+        ),
     )
 
 
@@ -130,7 +141,7 @@ def _as_registered(mlflow: Any, task: str, version: Any) -> dict[str, Any]:
         "aliases": [str(alias) for alias in aliases],
         "decision": version.tags["stillhouse.decision"],
         "run_id": version.run_id,
-        "tracking_uri": mlflow.get_tracking_uri(),
+        "tracking_uri": without_credentials(mlflow.get_tracking_uri()),
     }
 
 
@@ -150,27 +161,23 @@ def _register(
     rows: Path,
     card: str,
     tags: dict[str, str],
-    decision: Any,
 ) -> Any:
-    """Register the student with its card inside, then move the alias that the gate decided on."""
+    """Register the student with its card inside; its alias is moved by the log of such moves."""
     from pipeline.registry import publish, rivals
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "model"
         shutil.copytree(student, folder)
         write_text(folder / "README.md", card)
-        version = publish.register_version(
+        return publish.register_version(
             mlflow,
             task,
             run_id=run_id,
             student=folder,
             examples=rivals.example_texts(rows),
             description=card,
-            tags=tags | {publish.STUDENT_HASH: content_hash(student), "stillhouse.decision": decision.reason},
+            tags=tags | {publish.STUDENT_HASH: content_hash(student)},
         )
-    mlflow.MlflowClient().set_registered_model_alias(task, decision.alias, version.version)
-    print(f"{task} version {version.version} is @{decision.alias}: {decision.reason}", flush=True)
-    return version
 
 
 def _report(params: Params, reports: Path) -> None:

@@ -1,10 +1,21 @@
 """Stage validate: the checks of a dataset; rows that fail them are set aside, or stop the run."""
 
+import itertools
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.files import InputError, replacing, write_json, write_text
-from pipeline.params import Params
+from pipeline.params import DatasetParams, Params
 from pipeline.stages.command import main
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from pipeline.validation.drift import Difference
+    from pipeline.validation.label_noise import LabelNoise
+
+SAMPLE_ROWS = 10_000  # more of them change an estimate little and cost seconds
 
 
 def run(
@@ -12,29 +23,74 @@ def run(
 ) -> None:
     """Check the splits in `rows`; write those that pass to `out`, the others to `quarantine`, and what was found."""
     from pipeline.validation.checkpoint import run_suite
-    from pipeline.validation.gate import rows_to_set_aside
-    from pipeline.validation.measures import class_shares, measure
+    from pipeline.validation.drift import distances
+    from pipeline.validation.gate import describe, rows_to_set_aside
+    from pipeline.validation.measures import class_shares, measure, read_texts
     from pipeline.validation.partition import set_rows_aside
     from pipeline.validation.report import render_page, summarize
 
     if dataset not in params.datasets:
         raise InputError(f"--dataset {dataset}: expected one of {sorted(params.datasets)}")
-    checks, names = params.datasets[dataset].validation, params.datasets[dataset].labels
-    measures = measure(rows, held_out)
+    section = params.datasets[dataset]
+    checks, labels = section.validation, sorted(set((section.labels or {}).values()))
+    bounds = checks.model_dump() | {"labels": labels}
+    texts, measures = read_texts(rows), measure(rows, held_out)
+    measures["near_duplicate"] = _near_duplicates(texts, held_out, section)
+    sample = measures.assign(text=list(itertools.chain(*texts.values())))
+    sample = sample.sort_values("id", kind="stable").head(SAMPLE_ROWS)  # ids are hashes: this is a fair one
+    noise, drift = _noise_and_drift(sample, labels)
 
-    outcomes = run_suite("rows", measures, checks.model_dump(), named_by=["split", "id"])
-    if names is not None:
-        labels = sorted(set(names.values()))
-        bounds = checks.model_dump() | {"labels": labels}
+    outcomes = run_suite("rows", measures, bounds, named_by=["split", "id"])
+    if noise is not None:
         outcomes += run_suite("labels", measures, bounds, named_by=["split", "id"])
         outcomes += run_suite("classes", class_shares(measures, labels), bounds, named_by=["label"])
+        outcomes += run_suite("label_noise", noise.table(), bounds, named_by=["of"])
+    if drift:
+        outcomes += run_suite("drift", distances(drift), bounds, named_by=["aspect"])
     reasons = rows_to_set_aside(outcomes, checks, rows)
+    for outcome in outcomes:
+        if outcome.scope == "flag" and not outcome.success:
+            print(f"validate@{dataset}  flagged: {describe(outcome, rows)}", flush=True)
 
     with replacing(out) as passed, replacing(quarantine) as aside:
         left = set_rows_aside(rows, reasons, passed, aside)
-        found = summarize(outcomes, measures, left, checks)
-        write_text(page, render_page(dataset, found, aside))
+        found = summarize(outcomes, measures, left, checks, noise, drift)
+        write_text(page, render_page(dataset, found, aside, noise, sample))
         write_json(summary, found)
+
+
+def _near_duplicates(texts: dict[str, list[str]], held_out: Path, section: DatasetParams) -> "np.ndarray":
+    """Return which rows are near-duplicates of what is kept for measuring; bool (rows,), in the order of `measure`."""
+    import numpy as np
+
+    from pipeline.sources.overlap import overlapping
+    from pipeline.validation.measures import held_out_texts
+
+    kept = {
+        "train": [*texts["dev"], *texts["test"], *held_out_texts(held_out)],
+        "dev": texts["test"],
+        "test": [],
+    }
+    return np.concatenate([overlapping(texts[split], kept[split], section.decontamination) for split in texts])
+
+
+def _noise_and_drift(sample: "pd.DataFrame", labels: list[str]) -> tuple["LabelNoise | None", dict[str, "Difference"]]:
+    """Return the label noise of a sample, None where there are no labels, and how far dev and test are from train."""
+    import numpy as np
+    from scipy.sparse import hstack
+
+    from pipeline.sources.similarity import indicator_matrix, shingles
+    from pipeline.validation import drift, label_noise
+
+    texts = sample["text"].tolist()
+    words = indicator_matrix(shingles(texts, 1))
+    given = sample["label"].fillna("").to_numpy(str) if labels else None
+    lengths, kept = np.array([len(text) for text in texts]), (sample["split"] != "train").to_numpy()
+    differences = drift.compare(words, lengths, given, kept)
+    if given is None:
+        return None, differences
+    pairs = indicator_matrix(shingles(texts, 2))
+    return label_noise.estimate(hstack([words, pairs], format="csr"), given), differences
 
 
 if __name__ == "__main__":

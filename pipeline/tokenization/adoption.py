@@ -4,8 +4,8 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from pipeline.files import InputError, read_json
-from pipeline.tokenization.folder import SPECIAL_TOKENS, load_tokenizer
+from pipeline.files import InputError
+from pipeline.tokenization.folder import SPECIAL_TOKENS, load_tokenizer, naming_what_is_broken, stated_length
 
 SLOW_FILES = ("vocab.txt", "vocab.json")  # models from before tokenizer.json; transformers converts them
 
@@ -25,7 +25,7 @@ def adopt_tokenizer(folder: Path) -> tuple[Tokenizer, dict[str, str], int]:
     limits = [
         limit
         for file, key in (("tokenizer_config.json", "model_max_length"), ("config.json", "max_position_embeddings"))
-        if (folder / file).is_file() and isinstance(limit := read_json(folder / file).get(key), int)
+        if (folder / file).is_file() and (limit := stated_length(folder / file, key)) is not None
     ]
     if not limits:
         raise InputError(f"init_from: {folder} states neither model_max_length nor max_position_embeddings")
@@ -35,9 +35,8 @@ def adopt_tokenizer(folder: Path) -> tuple[Tokenizer, dict[str, str], int]:
 def _converted(folder: Path) -> tuple[Tokenizer, dict[str, str]]:
     from transformers import AutoTokenizer
 
-    try:
-        converted = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    with naming_what_is_broken(folder):
+        # code that a folder brings along is never run, nor anybody asked whether to
+        converted = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         special_tokens = {name: str(getattr(converted, name)) for name in SPECIAL_TOKENS}
         return converted.backend_tokenizer, special_tokens
-    except (ValueError, OSError, AttributeError) as error:
-        raise InputError(f"init_from: {folder}: no readable tokenizer ({' '.join(str(error).split())})") from None

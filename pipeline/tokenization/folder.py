@@ -3,7 +3,10 @@
 Stages read the folder with `tokenizers` alone, which starts in a tenth of the time that transformers takes.
 """
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
@@ -16,6 +19,7 @@ SPECIAL_TOKENS = {
     "sep_token": "[SEP]",
     "mask_token": "[MASK]",
 }
+FRAME = 2  # [CLS] and [SEP]: a shorter row would have no room for a text
 
 
 def assemble(
@@ -67,21 +71,53 @@ def load_tokenizer(folder: Path) -> tuple[Tokenizer, dict[str, str]]:
 
 
 def read_max_length(folder: Path) -> int:
-    """Return a row's limit in tokens that `save_tokenizer` wrote."""
-    return int(read_json(folder / "tokenizer_config.json")["model_max_length"])
+    """Return a row's limit in tokens that `save_tokenizer` wrote; raise InputError where there is none."""
+    limit = stated_length(folder / "tokenizer_config.json", "model_max_length")
+    if limit is None:
+        raise InputError(f"{folder / 'tokenizer_config.json'}: no number as model_max_length, expected tokens a row")
+    return limit
+
+
+def stated_length(path: Path, key: str) -> int | None:
+    """Return the number of tokens that `key` of a JSON file states, None where it states no such number."""
+    length = _read_object(path).get(key)
+    return length if type(length) is int and length > FRAME else None
 
 
 def read_tokenizer(path: Path) -> Tokenizer:
     """Read a tokenizer.json and switch its truncation and padding off; raise InputError where it is broken."""
     if not path.is_file():
         raise InputError(f"{path}: no such file, expected a fast tokenizer")
-    try:
+    _check_template(path, _read_object(path).get("post_processor"))
+    with naming_what_is_broken(path):
         tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # tokenizers raises nothing narrower
-        raise InputError(f"{path}: not a readable tokenizer ({' '.join(str(error).split())})") from None
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        tokenizer.encode("a row")  # some broken ones load
     return tokenizer
+
+
+@contextlib.contextmanager
+def naming_what_is_broken(place: Path) -> Iterator[None]:
+    """Turn whatever a library raises over a broken tokenizer into an InputError that names `place`."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # tokenizers raises nothing narrower, and a panic of its Rust code is no Exception
+        raise InputError(f"{place}: not a readable tokenizer ({' '.join(str(error).split())})") from None
+
+
+def _check_template(path: Path, processor: Any) -> None:
+    """Raise InputError where rows are framed by a token that is not defined, over which Rust code would panic."""
+    if not isinstance(processor, dict) or processor.get("type") != "TemplateProcessing":
+        return
+    defined = processor.get("special_tokens")
+    for piece in [piece for kind in ("single", "pair") for piece in processor.get(kind) or ()]:
+        token = piece.get("SpecialToken") if isinstance(piece, dict) else None
+        name = token.get("id") if isinstance(token, dict) else None
+        if isinstance(name, str) and not (isinstance(defined, dict) and name in defined):
+            raise InputError(f"{path}: post_processor frames rows with {name!r}, expected it among its special_tokens")
 
 
 def read_special_tokens(folder: Path) -> dict[str, str]:
@@ -89,15 +125,22 @@ def read_special_tokens(folder: Path) -> dict[str, str]:
     stated: dict[str, object] = {}
     for name in ("special_tokens_map.json", "tokenizer_config.json"):
         if (folder / name).is_file():
-            stated |= {key: value for key, value in read_json(folder / name).items() if value is not None}
+            stated |= {key: value for key, value in _read_object(folder / name).items() if value is not None}
     special_tokens = {}
     for name in SPECIAL_TOKENS:
         token = stated.get(name)
         content = token.get("content") if isinstance(token, dict) else token
-        if not isinstance(content, str):
+        if not isinstance(content, str) or not content.isprintable():
             raise InputError(f"{folder}: the tokenizer names no {name}, expected {', '.join(SPECIAL_TOKENS)}")
         special_tokens[name] = content
     return special_tokens
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: {type(value).__name__}, expected a JSON object")
+    return value
 
 
 def special_ids(tokenizer: Tokenizer, special_tokens: dict[str, str]) -> dict[str, int]:

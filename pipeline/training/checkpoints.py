@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from torch import nn
 
-from pipeline.files import sha256_of_file, stable_hash, write_json
+from pipeline.files import InputError, sha256_of_file, stable_hash, write_json
 from pipeline.training import runtime
 
 FOLDER = Path(".stillhouse/checkpoints")
 MARKER = "complete.json"
+KEY = "key.json"  # of a work folder: what its checkpoints belong to, for `stillhouse clean`
 KEPT = 2
 LOCK_TIMEOUT_SECONDS = 60.0  # an orphan notices the death of its parent within a step or two
 
@@ -28,8 +30,8 @@ def work_folder(stage: str, key: dict[str, Any]) -> Iterator[Path]:
     parameters or data is never found. The folder is removed when the block ends well and stays when it raises.
     Raises RuntimeError when another process holds the folder.
     """
-    digest = stable_hash({"key": key, "code": code_hash(), "runtime": runtime.fingerprint()})[:16]
-    folder = FOLDER / f"{stage}-{digest}"
+    whole_key = {"key": key, "code": code_hash(), "runtime": runtime.fingerprint()}
+    folder = FOLDER / f"{stage}-{stable_hash(whole_key)[:16]}"
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder.with_suffix(".lock"))
     try:
@@ -38,6 +40,7 @@ def work_folder(stage: str, key: dict[str, Any]) -> Iterator[Path]:
         raise RuntimeError(f"{folder}: another process is training here, expected to be alone") from None
     try:
         folder.mkdir(exist_ok=True)  # whoever held the lock before may have finished and removed it
+        write_json(folder / KEY, whole_key)
         yield folder
         shutil.rmtree(folder)
     finally:
@@ -66,6 +69,25 @@ def saving(folder: Path, step: int) -> Iterator[Path]:
     write_json(checkpoint / MARKER, {file.name: file.stat().st_size for file in files})
     for old in _checkpoints(folder)[:-KEPT]:
         shutil.rmtree(old)
+
+
+def require_room(folder: Path, module: nn.Module) -> None:
+    """Raise InputError where the disk has no room for the checkpoints of a training of `module` kept in `folder`.
+
+    One holds the weights, the best weights so far and AdamW's two moments of every trained weight; while a new one is
+    written the KEPT ones before it still stand.
+    """
+    tensors = [*module.parameters(), *module.buffers()]
+    weights = sum(tensor.nbytes for tensor in tensors)
+    moments = 2 * sum(parameter.nbytes for parameter in module.parameters() if parameter.requires_grad)
+    folder.mkdir(parents=True, exist_ok=True)
+    standing = sum(file.stat().st_size for checkpoint in _checkpoints(folder) for file in checkpoint.iterdir())
+    needed, free = (KEPT + 1) * (2 * weights + moments) - standing, shutil.disk_usage(folder).free
+    if free < needed:
+        raise InputError(
+            f"{folder}: {free / 1e6:,.0f} MB free on its disk, expected {needed / 1e6:,.0f} MB for checkpoints; "
+            f"`stillhouse clean` may free some"
+        )
 
 
 def newest(folder: Path) -> Path | None:

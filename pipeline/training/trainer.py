@@ -17,6 +17,7 @@ from transformers import PreTrainedModel, Trainer, TrainingArguments, get_schedu
 from pipeline.params import OptimizationParams, RuntimeParams, TrainingParams
 from pipeline.training import runtime as machine
 from pipeline.training.batches import Batches, Collate
+from pipeline.training.checkpoints import require_room
 from pipeline.training.monitor import Monitor, Record
 
 SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
@@ -54,7 +55,7 @@ def train(
     log: gets each record as it is made. name: stands at the start of the progress lines.
     micro_batches: parts that each batch is computed in, one after the other, to fit into memory.
 
-    Raises FloatingPointError when the loss is no longer a number.
+    Raises FloatingPointError when the loss is no longer a number, InputError where the disk cannot hold checkpoints.
     """
     if steps is None:
         if not isinstance(training, TrainingParams):
@@ -64,6 +65,7 @@ def train(
     batches = Batches(rows, collate, lengths, training.batch_size, runtime.seed, steps, micro_batches)
     monitor = Monitor(module, batches, training, checkpoints, evaluate=evaluate, select=select, log=log, name=name)
     if not monitor.finished():
+        require_room(checkpoints, module)
         loop = Loop(module, batches, monitor, training, machine.autocast_dtype(runtime), runtime.seed)
         loop.train()
         monitor.finish()

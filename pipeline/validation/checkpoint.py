@@ -18,7 +18,7 @@ SUITES = Path(__file__).parent / "suites"
 
 @dataclass(frozen=True)
 class Failure:
-    """One record that a check found wanting: what names it (split and id, or label) and the value it had."""
+    """One record that a check found wanting: what names it (split and id, label, aspect) and the value it had."""
 
     name: dict[str, str]
     value: Any
@@ -26,10 +26,10 @@ class Failure:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one expectation found. `scope` says whether a row fails or the dataset as a whole."""
+    """What one expectation found. `scope` says what fails: a row, the whole dataset, or nothing but a flag rises."""
 
     check: str
-    scope: Literal["row", "dataset"]
+    scope: Literal["row", "dataset", "flag"]
     expectation: str
     expected: str
     checked: int

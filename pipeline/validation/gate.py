@@ -16,19 +16,21 @@ def rows_to_set_aside(outcomes: Sequence[Outcome], params: ValidationParams, row
 
     Raises InputError, naming file, check, numbers and the first failing rows, where the policy is `fail` and any check
     failed, where a check of the dataset as a whole failed, or where more than `max_quarantined_share` of the rows fall.
+    A check that only flags is what the policy `fail` stops at and `quarantine` does not.
     """
     failed = [outcome for outcome in outcomes if not outcome.success]
     fatal = [outcome for outcome in failed if outcome.scope == "dataset" or params.policy == "fail"]
     if fatal:
         others = ", ".join(outcome.check for outcome in fatal[1:])
         raise InputError(describe(fatal[0], rows) + (f"; also failed: {others}" if others else ""))
+    of_rows = [outcome for outcome in failed if outcome.scope == "row"]
     checks: dict[str, list[str]] = defaultdict(list)
-    for outcome in failed:
+    for outcome in of_rows:
         for failure in outcome.failures:
             checks[failure.name["id"]].append(outcome.check)
     total = max(outcome.checked for outcome in outcomes)
     if len(checks) > params.max_quarantined_share * total:
-        worst = max(failed, key=lambda outcome: len(outcome.failures))
+        worst = max(of_rows, key=lambda outcome: len(outcome.failures))
         raise InputError(
             f"{rows}: {len(checks)} of {total} rows ({len(checks) / total:.2%}) would be set aside, expected at most "
             f"{params.max_quarantined_share:.2%} (max_quarantined_share); most of them: {describe(worst, rows)}"

@@ -86,6 +86,14 @@ def class_shares(measures: "pd.DataFrame", labels: list[str]) -> "pd.DataFrame":
     return pd.DataFrame({"label": labels, "rows": rows.to_numpy(), "share": rows.to_numpy() / max(rows.sum(), 1)})
 
 
+def read_texts(rows: Path) -> dict[str, list[str]]:
+    """Return the texts of each split, in the order of the file and of `measure`; "" where there is none."""
+    return {
+        split: [text or "" for batch in read_batches(rows / f"{split}.parquet") for text in batch["text"].to_pylist()]
+        for split in SPLITS
+    }
+
+
 def read_batches(path: Path) -> Iterator[pa.RecordBatch]:
     """Yield a canonical table, at most BATCH_ROWS rows at a time; raise InputError where it is none."""
     try:
@@ -133,11 +141,16 @@ def _keys(letters: pa.Array) -> list[bytes | None]:
 
 
 def _held_out_keys(path: Path) -> Iterator[bytes]:
+    texts = held_out_texts(path)
+    while batch := list(itertools.islice(texts, BATCH_ROWS)):
+        yield from (key for key in _keys(_letters(pa.array(batch, pa.string()))) if key is not None)
+
+
+def held_out_texts(path: Path) -> Iterator[str]:
+    """Yield the texts of a held-out list; raise InputError naming the file and line that is wrong."""
     try:
         with open(path, encoding="utf-8") as file:
-            texts = (_held_out_text(line, f"{path}:{number}") for number, line in enumerate(file, start=1))
-            while batch := list(itertools.islice(texts, BATCH_ROWS)):
-                yield from (key for key in _keys(_letters(pa.array(batch, pa.string()))) if key is not None)
+            yield from (_held_out_text(line, f"{path}:{number}") for number, line in enumerate(file, start=1))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file, expected one held-out text a line") from None
     except UnicodeDecodeError as error:
@@ -147,5 +160,5 @@ def _held_out_keys(path: Path) -> Iterator[bytes]:
 def _held_out_text(line: str, place: str) -> str:
     try:
         return str(json.loads(line)["text"])
-    except (json.JSONDecodeError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise InputError(f"{place}: found {line.strip()[:80]!r}, expected an object with id and text") from None

@@ -1,6 +1,6 @@
 """What a person and `dvc metrics diff` read about a validation: a stable summary and a page that needs no network."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +9,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pipeline.params import ValidationParams
 from pipeline.validation.checkpoint import Outcome
+from pipeline.validation.drift import Difference
+from pipeline.validation.label_noise import LabelNoise
 from pipeline.validation.measures import SPLITS
 
 if TYPE_CHECKING:
@@ -21,12 +23,19 @@ SHOWN_CHARACTERS = 200
 
 
 def summarize(
-    outcomes: Sequence[Outcome], measures: "pd.DataFrame", left: dict[str, int], params: ValidationParams
+    outcomes: Sequence[Outcome],
+    measures: "pd.DataFrame",
+    left: dict[str, int],
+    params: ValidationParams,
+    noise: LabelNoise | None,
+    drift: Mapping[str, Difference],
 ) -> dict[str, Any]:
     """Return the summary of a validation that let the dataset through: equal input gives an equal value.
 
     splits: for each its rows, rows left, label shares and quantiles of the length in characters. checks: for each the
-    expectation, what was expected, rows checked, rows failing, the first of them, whether it held.
+    expectation, what was expected, rows checked, rows failing, the first of them, whether it held. label_noise: the
+    share of labels that look wrong and the rows it rests on, null for a dataset without labels. drift: for each aspect
+    how far dev and test are from train.
     """
     rows = len(measures)
     aside = rows - sum(left.values())
@@ -38,6 +47,8 @@ def summarize(
         "max_quarantined_share": params.max_quarantined_share,
         "splits": {split: _profile(measures[measures["split"] == split], left[split]) for split in SPLITS},
         "checks": {outcome.check: _check(outcome) for outcome in outcomes},
+        "label_noise": {"rows": noise.rows, "share": noise.share} if noise else None,
+        "drift": {aspect: _rounded(found) for aspect, found in drift.items()},
     }
 
 
@@ -53,6 +64,11 @@ def _profile(measures: "pd.DataFrame", left: int) -> dict[str, Any]:
     }
 
 
+def _rounded(found: Difference) -> dict[str, float]:
+    # the last digits of a logarithm are the processor's own
+    return {"distance": round(found.distance, 4), "p_value": round(found.p_value, 6)}
+
+
 def _check(outcome: Outcome) -> dict[str, Any]:
     return {
         "scope": outcome.scope,
@@ -65,8 +81,13 @@ def _check(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def render_page(dataset: str, summary: dict[str, Any], quarantine: Path) -> str:
-    """Return the page of a validation as HTML that stands alone; rows are quoted with every character escaped."""
+def render_page(
+    dataset: str, summary: dict[str, Any], quarantine: Path, noise: LabelNoise | None, sample: "pd.DataFrame"
+) -> str:
+    """Return the page of a validation as HTML that stands alone; rows are quoted with every character escaped.
+
+    `sample` holds the rows that `noise` was estimated on: id, split, text, label.
+    """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -80,7 +101,15 @@ def render_page(dataset: str, summary: dict[str, Any], quarantine: Path) -> str:
         labels=sorted({label for split in summary["splits"].values() for label in split["label_shares"]}),
         quantiles=list(QUANTILES),
         rows=_first_rows(quarantine),
+        suspects=_suspects(noise, sample),
     )
+
+
+def _suspects(noise: LabelNoise | None, sample: "pd.DataFrame") -> list[dict[str, Any]]:
+    return [
+        {**sample.iloc[suspect.row], "text": _cut(sample["text"].iloc[suspect.row])} | suspect._asdict()
+        for suspect in (noise.suspects if noise else ())
+    ]
 
 
 def _first_rows(quarantine: Path) -> list[dict[str, str]]:

@@ -1,15 +1,12 @@
-"""A toy DVC repository with two branches that meet, and one Prefect server for all tests of the flow."""
+"""A toy DVC repository with two branches that meet."""
 
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-import flows  # noqa: F401 sets the environment that Prefect reads when it is imported
 
 PROJECT = Path(__file__).parents[2]
 
@@ -84,13 +81,3 @@ def toy(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     shutil.copytree(template, folder)
     monkeypatch.chdir(folder)
     return folder
-
-
-@pytest.fixture(scope="session")
-def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """One temporary Prefect server for all tests: it takes seconds to start."""
-    os.environ["PREFECT_HOME"] = str(tmp_path_factory.mktemp("prefect"))
-    from prefect.testing.utilities import prefect_test_harness
-
-    with prefect_test_harness(server_startup_timeout=120):
-        yield

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.flows.conftest import PROJECT, run
-from tests.processes import SLOW, left_after, processes_in
+from tests.processes import processes_in
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -190,27 +190,6 @@ def test_cancel_leaves_no_process(toy: Path, number: signal.Signals) -> None:
         assert time.monotonic() - started < 15
     assert processes_in(toy) == []
     assert not any(toy.glob("sow-*.txt"))
-
-
-def test_a_killed_flow_takes_its_stages_along(toy: Path) -> None:
-    """Of the flow nobody is left to end them, and DVC knows nothing of it: the stages see to it themselves."""
-    from prefect.settings import PREFECT_API_URL
-
-    (toy / "toy").mkdir()
-    (toy / "toy/slow.py").write_text(SLOW)
-    (toy / "dvc.yaml").write_text("stages: {slow: {cmd: exec python -m toy.slow --out x, outs: [x]}}")
-    with subprocess.Popen(
-        [sys.executable, "-m", "flows.train"],
-        cwd=toy,
-        env=os.environ | {"PYTHONPATH": str(PROJECT), "PREFECT_API_URL": str(PREFECT_API_URL.value())},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        assert any("slow at work" in line for line in process.stdout)
-        process.kill()
-    assert left_after(toy, 10) == []
 
 
 def worked(toy: Path, name: str) -> list[float]:

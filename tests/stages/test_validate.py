@@ -25,6 +25,8 @@ BOUNDS = {
     "min_label_share": 0.2,
     "max_damaged_share": 0.01,
     "min_letter_share": 0.5,
+    "max_label_noise": 1.0,
+    "max_drift": 1.0,
 }
 PLANTED = {
     "x": "length",

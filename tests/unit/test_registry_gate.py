@@ -1,34 +1,49 @@
 """The gate promotes on evidence alone: limits first, then rows, then statistics."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from pipeline.params import GateParams
-from pipeline.registry.gate import decide
+from pipeline.registry.gate import Comparison, Costs, Decision, decide
 
 ROWS = 1500
+CHEAP = Costs(size=1, latency=1.0)
 
 
 def gate(**changes: object) -> GateParams:
     values = {
         "rule": "not_worse",
+        "metric": "accuracy",
         "margin": 0.01,
         "confidence": 0.95,
+        "bootstrap_samples": 2000,
         "min_rows": 1000,
+        "max_comparisons": 12,
         "max_bytes": None,
         "max_latency_milliseconds": None,
+        "max_accuracy_gaps": {},
     }
     return GateParams.model_validate(values | changes)
 
 
-def right(count: int, rows: int = ROWS) -> np.ndarray:
-    return np.arange(rows) < count
+def answers(right: int, rows: int = ROWS) -> np.ndarray:
+    """Answers to rows of class 0 of which the first `right` are right."""
+    return (np.arange(rows) >= right).astype(int)
+
+
+def compared(candidate: int, *champions: int, rows: int = ROWS, earlier: int = 0, **changes: Any) -> Decision:
+    rivals = {version: answers(right, rows) for version, right in enumerate(champions, 1)}
+    comparison = Comparison(np.zeros(rows, dtype=int), answers(candidate, rows), rivals, earlier)
+    return decide(gate(**changes), comparison, CHEAP)
 
 
 def test_the_first_version_is_the_champion() -> None:
-    assert decide(gate(), right(10), None, size=1, latency=1.0).alias == "champion"
+    assert compared(10).alias == "champion"
 
 
+@pytest.mark.parametrize("metric", ["accuracy", "macro_f1"])
 @pytest.mark.parametrize(
     ("candidate", "champion", "rule", "alias"),
     [
@@ -39,20 +54,52 @@ def test_the_first_version_is_the_champion() -> None:
         (1201, 1200, "better", "challenger"),  # one row is no evidence
     ],
 )
-def test_statistics_decide(candidate: int, champion: int, rule: str, alias: str) -> None:
-    decision = decide(gate(rule=rule), right(candidate), right(champion), size=1, latency=1.0)
+def test_statistics_decide(metric: str, candidate: int, champion: int, rule: str, alias: str) -> None:
+    decision = compared(candidate, champion, rule=rule, metric=metric)
     assert decision.alias == alias
     assert decision.evidence["test"]["rows"] == ROWS
 
 
+def test_the_evidence_holds_mcnemar_and_a_paired_bootstrap_interval() -> None:
+    paired = compared(1240, 1200).evidence["test"]["paired"]
+    assert paired["p_value"] == pytest.approx(2 * 0.5**40)
+    assert paired["interval"][0] < 40 / ROWS < paired["interval"][1]
+
+
 def test_too_few_rows_are_no_evidence() -> None:
-    decision = decide(gate(), right(900, 999), right(100, 999), size=1, latency=1.0)
+    decision = compared(900, 100, rows=999)
     assert decision.alias == "challenger"
     assert decision.reason == "999 rows that neither model was trained on, the gate needs 1000"
 
 
+def test_the_best_of_all_champions_is_the_one_to_hold_against() -> None:
+    """A point less than the present champion, who is a point below the first: two points below what there was."""
+    assert compared(1200, 1212, margin=0.02).alias == "champion"
+    decision = compared(1200, 1224, 1212, margin=0.02)
+    assert (decision.alias, decision.evidence["rival"]) == ("challenger", 1)
+
+
+def test_each_comparison_on_the_same_rows_asks_for_more() -> None:
+    levels = [compared(1240, 1200, earlier=earlier).evidence["test"]["confidence"] for earlier in range(12)]
+    assert levels[0] == pytest.approx(0.975)
+    assert sum(1 - level for level in levels) < 0.05
+    assert compared(1240, 1200, earlier=11).alias == "champion"
+    worn_out = compared(1240, 1200, earlier=12)
+    assert worn_out.alias == "challenger"
+    assert worn_out.reason == "these test rows have judged 12 candidates, the gate allows 12"
+
+
 def test_limits_come_before_statistics() -> None:
-    too_big = decide(gate(max_bytes=100), right(1500), right(1), size=101, latency=1.0)
-    too_slow = decide(gate(max_latency_milliseconds=2.0), right(1500), right(1), size=1, latency=2.5)
-    assert (too_big.alias, too_big.reason) == ("challenger", "101 bytes, the gate allows 100")
-    assert (too_slow.alias, too_slow.reason) == ("challenger", "2.50 ms at batch 1, the gate allows 2.0")
+    comparison = Comparison(np.zeros(ROWS, dtype=int), answers(1500), {1: answers(1)})
+    costs = Costs(size=101, latency=2.5, accuracy_gaps={"label": 0.125, "length": 0.3})
+    found = {
+        "101 bytes, the gate allows 100": {"max_bytes": 100},
+        "2.50 ms at batch 1, the gate allows 2.0": {"max_latency_milliseconds": 2.0},
+        "accuracy differs by 12.5% between values of label, the gate allows 10.0%": {
+            "max_accuracy_gaps": {"label": 0.1}
+        },
+    }
+    for reason, limit in found.items():
+        decision = decide(gate(**limit), comparison, costs)
+        assert (decision.alias, decision.reason) == ("challenger", reason)
+    assert decide(gate(max_accuracy_gaps={"label": 0.125}), comparison, costs).alias == "champion"

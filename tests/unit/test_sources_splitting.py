@@ -33,6 +33,8 @@ def dataset(**changes: object) -> DatasetParams:
             "min_label_share": 0.0,
             "max_damaged_share": 0.0,
             "min_letter_share": 0.0,
+            "max_label_noise": 1.0,
+            "max_drift": 1.0,
         },
         "max_rows": None,
     }

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from pipeline import tracking
+from pipeline.processes import identity
 from pipeline.tracking import OUTPUT_HASH, STAGE, stage_run
 
 
@@ -65,16 +66,18 @@ def test_a_resumed_stage_goes_on_in_its_run(client: Any, tmp_path: Path) -> None
 
 
 def test_what_a_killed_process_left_open_is_closed_by_the_next_start(client: Any) -> None:
-    with subprocess.Popen([sys.executable, "-c", ""]) as process:
-        process.wait()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        gone = identity(process.pid)
+    alive, earlier = identity(), f"{os.getpid()}-1"  # this process, and one that had its number before
+    processes = (gone, earlier, alive)
     experiment = client.get_experiment_by_name(tracking.EXPERIMENT).experiment_id
     tags = {STAGE: "orphan", tracking.HOST: tracking.socket.gethostname()}
-    orphan = client.create_run(experiment, tags=tags | {tracking.PROCESS: str(process.pid)})
-    alive = client.create_run(experiment, tags=tags | {tracking.PROCESS: str(os.getpid())})
+    runs = {name: client.create_run(experiment, tags=tags | {tracking.PROCESS: name}) for name in processes}
+    elsewhere = client.create_run(experiment, tags=tags | {tracking.HOST: "elsewhere", tracking.PROCESS: gone})
     with stage_run("next", {}):
         pass
-    assert client.get_run(orphan.info.run_id).info.status == "KILLED"
-    assert client.get_run(alive.info.run_id).info.status == "RUNNING"
+    statuses = [client.get_run(run.info.run_id).info.status for run in (*runs.values(), elsewhere)]
+    assert statuses == ["KILLED", "KILLED", "RUNNING", "RUNNING"]
 
 
 def test_a_server_that_is_away_neither_slows_nor_stops_the_work(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,14 +137,3 @@ def test_a_database_without_room_or_access_is_named(tmp_path: Path) -> None:
     assert room.startswith("2 mlflow.db: could not be written (") and room.endswith("), expected room on the disk")
     assert access.startswith("2 mlflow.db: could not be written (") and access.endswith(" to have access")
     assert "Traceback" not in ended.stderr
-
-
-@pytest.mark.slow
-def test_stages_that_start_at_once_do_not_break_a_fresh_database(tmp_path: Path) -> None:
-    script = "from pipeline.tracking import connect\nprint(len(connect().MlflowClient().search_experiments()))"
-    environment = os.environ | {"PYTHONPATH": str(Path(tracking.__file__).parents[1])}
-    stages = [
-        subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path, env=environment, stdout=subprocess.PIPE)
-        for _ in range(4)
-    ]
-    assert [stage.communicate()[0].strip() for stage in stages] == [b"2"] * 4

@@ -23,6 +23,7 @@ GOOD = {
     "markup": 0.0,
     "letter_share": 0.5,
     "overlaps": False,
+    "near_duplicate": False,
 }
 
 
@@ -40,7 +41,7 @@ def test_every_row_check_fires_on_its_planted_row_alone() -> None:
     blank = {"characters": None, "damaged_share": None, "markup": None, "letter_share": None}
     table = measures(
         blank, {"characters": 2.0}, {"characters": 101.0}, {"damaged_share": 0.011}, {"markup": 1.0},
-        {"letter_share": 0.49}, {"overlaps": True},
+        {"letter_share": 0.49}, {"overlaps": True}, {"near_duplicate": True},
     )  # fmt: skip
     outcomes = run_suite("rows", table, BOUNDS, named_by=["split", "id"])
     assert failing(outcomes) == {
@@ -50,10 +51,11 @@ def test_every_row_check_fires_on_its_planted_row_alone() -> None:
         "markup": ["p4"],
         "letters": ["p5"],
         "overlap": ["p6"],
+        "near_duplicate": ["p7"],
     }
     assert all(outcome.scope == "row" for outcome in outcomes if not outcome.success)
     length = next(outcome for outcome in outcomes if outcome.check == "length")
-    assert (length.checked, length.expected) == (9, "3 to 100 characters")
+    assert (length.checked, length.expected) == (10, "3 to 100 characters")
     assert [(failure.name, failure.value) for failure in length.failures] == [
         ({"split": "train", "id": "p1"}, 2),
         ({"split": "train", "id": "p2"}, 101),

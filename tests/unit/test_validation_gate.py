@@ -19,6 +19,8 @@ QUARANTINE = ValidationParams(
     min_label_share=0.2,
     max_damaged_share=0.01,
     min_letter_share=0.5,
+    max_label_noise=0.1,
+    max_drift=0.1,
 )
 FAIL = QUARANTINE.model_copy(update={"policy": "fail"})
 

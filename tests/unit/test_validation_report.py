@@ -10,6 +10,8 @@ import pytest
 
 from pipeline.params import ValidationParams
 from pipeline.validation.checkpoint import Failure, Outcome
+from pipeline.validation.drift import Difference
+from pipeline.validation.label_noise import LabelNoise
 from pipeline.validation.partition import CANONICAL
 from pipeline.validation.report import render_page, summarize
 
@@ -21,6 +23,8 @@ PARAMS = ValidationParams(
     min_label_share=0.2,
     max_damaged_share=0.01,
     min_letter_share=0.5,
+    max_label_noise=0.1,
+    max_drift=0.1,
 )
 
 
@@ -35,7 +39,8 @@ def summary() -> dict[str, object]:
     )
     failures = tuple(Failure({"split": "train", "id": f"id{i}"}, 1) for i in range(12))
     outcomes = [Outcome("length", "row", "expect_length", "3 to <100> characters", 5, failures, False)]
-    return summarize(outcomes, measures, {"train": 3, "dev": 1, "test": 0}, PARAMS)
+    noise, drift = LabelNoise(0, 0.0, 0.0, []), {"words": Difference(0.123456, 0.5)}
+    return summarize(outcomes, measures, {"train": 3, "dev": 1, "test": 0}, PARAMS, noise, drift)
 
 
 def quarantined(path: Path, *texts: str) -> Path:
@@ -57,20 +62,28 @@ def test_the_summary_counts_rows_labels_lengths_and_checks(summary: dict[str, di
 
 
 def test_a_script_in_a_review_is_quoted_and_not_run(summary: dict[str, object], tmp_path: Path) -> None:
-    page = render_page("reviews", summary, quarantined(tmp_path / "q.parquet", "<script>alert('x')</script> & more"))
+    page = render_page(
+        "reviews",
+        summary,
+        quarantined(tmp_path / "q.parquet", "<script>alert('x')</script> & more"),
+        None,
+        pd.DataFrame(),
+    )
     assert "<script" not in page
     assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; &amp; more" in page
     assert "3 to &lt;100&gt; characters" in page
 
 
 def test_the_page_shows_twenty_rows_of_two_hundred_characters(summary: dict[str, object], tmp_path: Path) -> None:
-    page = render_page("reviews", summary, quarantined(tmp_path / "q.parquet", *["w" * 201] + ["short"] * 24))
+    page = render_page(
+        "reviews", summary, quarantined(tmp_path / "q.parquet", *["w" * 201] + ["short"] * 24), None, pd.DataFrame()
+    )
     assert "w" * 200 + "…" in page and "w" * 201 not in page
     assert re.findall(r"<code>(q\d+)</code>", page) == [f"q{i}" for i in range(20)]
 
 
 def test_the_page_stands_alone_in_light_and_dark(summary: dict[str, object], tmp_path: Path) -> None:
-    page = render_page("reviews", summary, quarantined(tmp_path / "q.parquet"))
+    page = render_page("reviews", summary, quarantined(tmp_path / "q.parquet"), None, pd.DataFrame())
     assert not re.search(r"https?:|//|src=|href=|@import|url\(", page)
     assert "prefers-color-scheme: dark" in page
     assert "<p>None.</p>" in page

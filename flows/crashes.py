@@ -1,0 +1,43 @@
+"""Flow runs whose process was killed. Nobody tells Prefect, so the next flow of the same checkout does."""
+
+import socket
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.exceptions import ObjectNotFound
+from prefect.runtime import flow_run
+from prefect.states import Crashed
+
+from pipeline.drivers import STATE
+from pipeline.files import read_json, write_json
+from pipeline.processes import identity, is_running
+
+NOTES = STATE / "flow_runs"
+
+
+def note_this_run() -> None:
+    """Leave a note which process this flow run is, for `close_crashed_runs` of a later one."""
+    write_json(NOTES / f"{flow_run.id}.json", {"host": socket.gethostname(), "process": identity()})
+
+
+def close_crashed_runs() -> None:
+    """Close as Crashed what Prefect believes to run in processes of this machine that are gone; forget their notes."""
+    with get_client(sync_client=True) as client:
+        for note in NOTES.glob("*.json"):
+            writer = read_json(note)
+            if writer["host"] == socket.gethostname() and not is_running(writer["process"]):
+                _close(client, UUID(note.stem), f"process {writer['process'].split('-')[0]} was killed")
+                note.unlink(missing_ok=True)
+
+
+def _close(client: SyncPrefectClient, run: UUID, reason: str) -> None:
+    try:
+        state = client.read_flow_run(run).state
+    except ObjectNotFound:  # another server's
+        return
+    if state is None or not state.is_final():
+        client.set_flow_run_state(run, Crashed(message=reason))
+    for task in client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run]))):
+        if task.state is None or not task.state.is_final():
+            client.set_task_run_state(task.id, Crashed(message=reason), force=True)
