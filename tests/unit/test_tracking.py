@@ -87,8 +87,8 @@ def test_a_server_that_is_away_neither_slows_nor_stops_the_work(client: Any, mon
     with stage_run("away", {}) as run:
         for step in range(tracking.QUEUE_RECORDS + 100):
             run.log({"step": step, "split": "train", "loss": 1.0})
-        assert time.monotonic() - started < 1.0
-    assert time.monotonic() - started < 5.0
+        assert time.monotonic() - started < 5.0  # one call to a server that is away would take longer
+    assert time.monotonic() - started < 10.0
 
 
 def test_a_process_killed_while_it_creates_the_database_leaves_none(tmp_path: Path) -> None:
