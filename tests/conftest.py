@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as stages have it, before torch is imported
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as stages have it, before torch is imported
 
 
 @pytest.fixture(scope="session")
