@@ -2,11 +2,13 @@
 
 import resource
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from hypothesis.errors import HypothesisWarning
 
 from pipeline.files import InputError
 
@@ -40,7 +42,10 @@ def fuzz(strategy: st.SearchStrategy[Any], attempt: Callable[[Any], None], examp
         assert time.monotonic() - started < SECONDS
 
     before = peak()
-    tries()
+    with warnings.catch_warnings():
+        # threads of the session's Prefect server use `random` too, which Hypothesis takes for the strategy's doing
+        warnings.simplefilter("ignore", HypothesisWarning)
+        tries()
     assert tried >= examples
     assert peak() - before < MEGABYTES
 
