@@ -4,6 +4,7 @@ Stages read the folder with `tokenizers` alone, which starts in a tenth of the t
 """
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,8 @@ def _check_template(path: Path, processor: Any) -> None:
     if not isinstance(processor, dict) or processor.get("type") != "TemplateProcessing":
         return
     defined = processor.get("special_tokens")
-    for piece in [piece for kind in ("single", "pair") for piece in processor.get(kind) or ()]:
+    templates = [template for kind in ("single", "pair") if isinstance(template := processor.get(kind), list)]
+    for piece in itertools.chain(*templates):
         token = piece.get("SpecialToken") if isinstance(piece, dict) else None
         name = token.get("id") if isinstance(token, dict) else None
         if isinstance(name, str) and not (isinstance(defined, dict) and name in defined):
