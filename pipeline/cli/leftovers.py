@@ -114,10 +114,12 @@ def _key_of(folder: Path) -> dict[str, Any]:
 
 
 def _teacher_caches() -> Iterator[Leftover]:
+    from pipeline.distillation.teacher_cache import MARKER
+
     teachers = {content_hash(folder) for folder in Path("models").glob("*/teacher")}
     for entry in sorted(TEACHER_CACHE.glob("*")):
         try:
-            teacher = read_json(entry / "complete.json")["key"]["inputs"]["teacher"]
+            teacher = read_json(entry / MARKER)["key"]["inputs"]["teacher"]
         except (InputError, KeyError):
             yield _leftover(entry, "not finished")
             continue
