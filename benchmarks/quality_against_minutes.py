@@ -4,8 +4,8 @@
 
 Needs what `make run` leaves in data and models. --tokens: a teacher fine-tuned from a language model that read so many
 tokens of the corpus; --epochs: a teacher after so many passes over its rows; --shares: a student taught with so many
-times the transfer set that params.yaml asks for. Minutes are those of the stages, as a person waits for them. Nothing
-is chosen by what is found here, so every point is read on dev and on test. The curve goes to
+times the transfer set that params.yaml asks for. Minutes are those of the stages, as a person waits for them. Every
+point is read on dev, by which choices are made, and on test, by which none is. The curve goes to
 reports/TASK/quality_against_minutes.json, which reports/index.html shows.
 """
 
@@ -15,12 +15,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pipeline.evaluation.contenders import network_logits
 from pipeline.files import write_json
 from pipeline.params import Params, load_params
 from pipeline.stages import distill, finetune, pretrain, tokenize
+from pipeline.tasks import TASKS
 from pipeline.tokenization.ragged import TokenRows
 
 TOKENS, MODELS, REPORTS = Path("data/tokens"), Path("models"), Path("reports")
@@ -39,7 +38,7 @@ def pretrained_longer(params: Params, task: str, tokens: int, scratch: Path) -> 
         history=scratch / "history.json",
     )
     _finetune(params, task, scratch / "pretrained", scratch)
-    return _point("teacher", f"{tokens / 1e6:g} M tokens", started, scratch / "teacher", TOKENS / task / "teacher")
+    return _point(params, task, "teacher", f"{tokens / 1e6:g} M tokens", started, scratch, TOKENS / task / "teacher")
 
 
 def finetuned_longer(params: Params, task: str, epochs: int, scratch: Path) -> Point:
@@ -48,7 +47,8 @@ def finetuned_longer(params: Params, task: str, epochs: int, scratch: Path) -> P
     section = section.model_copy(update={"training": section.training.model_copy(update={"epochs": epochs})})
     started = time.perf_counter()
     _finetune(_with_task(params, task, finetune=section), task, MODELS / "pretrained", scratch)
-    return _point("teacher", f"{epochs} epochs", started, scratch / "teacher", TOKENS / task / "teacher")
+    after = f"{epochs} epoch{'s' if epochs > 1 else ''}"
+    return _point(params, task, "teacher", after, started, scratch, TOKENS / task / "teacher")
 
 
 def taught_more(params: Params, task: str, share: float, scratch: Path) -> Point:
@@ -80,7 +80,8 @@ def taught_more(params: Params, task: str, share: float, scratch: Path) -> Point
         soft_labels=scratch / "soft_labels",
         history=scratch / "history.json",
     )
-    return _point("student", f"{sum(sizes.values()):,} texts", started, scratch / "student", scratch / "tokens/student")
+    after = f"{sum(sizes.values()):,} texts"
+    return _point(params, task, "student", after, started, scratch, scratch / "tokens/student")
 
 
 def _finetune(params: Params, task: str, pretrained: Path, scratch: Path) -> None:
@@ -95,12 +96,13 @@ def _with_task(params: Params, task: str, **sections: Any) -> Params:
     return params.model_copy(update={"tasks": params.tasks | {task: params.tasks[task].model_copy(update=sections)}})
 
 
-def _point(model: str, after: str, started: float, folder: Path, tokens: Path) -> Point:
-    """Return what the model in `folder` reaches; its work began at `started` (time.perf_counter) and has just ended."""
-    minutes = round((time.perf_counter() - started) / 60, 2)
+def _point(params: Params, task: str, model: str, after: str, started: float, scratch: Path, tokens: Path) -> Point:
+    """Return what `model` in `scratch` reaches; its work began at `started` (time.perf_counter) and has just ended."""
+    minutes, section = round((time.perf_counter() - started) / 60, 2), params.tasks[task]
+    head = TASKS[section.type](section.labels)
     splits = {split: TokenRows.load(tokens / split) for split in ("dev", "test")}
-    logits = network_logits({split: (folder, rows) for split, rows in splits.items()})
-    found = {split: round(float(np.mean(logits[split].argmax(axis=1) == splits[split].labels)), 4) for split in splits}
+    logits = network_logits(head, {split: (scratch / model, rows) for split, rows in splits.items()})
+    found = {split: round(head.score(logits[split], rows)[head.metric], 4) for split, rows in splits.items()}
     return {"model": model, "after": after, "minutes": minutes, **found}
 
 

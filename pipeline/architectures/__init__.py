@@ -1,10 +1,14 @@
 """Model families by the name that params.yaml gives them; the chosen one is imported when it is called for.
 
-`ARCHITECTURES["bert"]()` is a module with `build` (random weights) and `load` (weights of a folder).
+`ARCHITECTURES["bert"]()` is a module with HEADS (the model class for each objective and type of task), `build` (random
+weights), `load` (weights of a folder) and `dropout_settings` (where its configuration keeps a model's dropout).
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
+
+from pipeline.files import InputError, read_json
 
 
 def _bert() -> ModuleType:
@@ -13,4 +17,27 @@ def _bert() -> ModuleType:
     return bert
 
 
-ARCHITECTURES: dict[str, Callable[[], ModuleType]] = {"bert": _bert}
+def _roberta() -> ModuleType:
+    from pipeline.architectures import roberta
+
+    return roberta
+
+
+def _gpt() -> ModuleType:
+    from pipeline.architectures import gpt
+
+    return gpt
+
+
+ARCHITECTURES: dict[str, Callable[[], ModuleType]] = {"bert": _bert, "roberta": _roberta, "gpt": _gpt}
+MODEL_TYPES = {"bert": "bert", "roberta": "roberta", "gpt2": "gpt"}  # transformers' names for them
+
+
+def family_of(folder: Path) -> str:
+    """Return the key in ARCHITECTURES of the model in `folder`; raise InputError where it is none of them."""
+    path = folder / "config.json"
+    config = read_json(path)
+    found = config.get("model_type") if isinstance(config, dict) else None
+    if not isinstance(found, str) or found not in MODEL_TYPES:
+        raise InputError(f"{path}: model_type is {found}, expected one of {', '.join(MODEL_TYPES)}")
+    return MODEL_TYPES[found]

@@ -3,27 +3,32 @@
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import (
     BertConfig,
     BertForMaskedLM,
     BertForPreTraining,
     BertForSequenceClassification,
+    BertForTokenClassification,
     PreTrainedModel,
 )
-from transformers.utils import logging
 
 from pipeline.architectures.attention import attention_implementation
-from pipeline.files import InputError, read_json
+from pipeline.architectures.loading import load_weights
 from pipeline.params import ArchitectureParams
 
 HEADS: dict[str, type[PreTrainedModel]] = {
     "masked_lm": BertForMaskedLM,
     "masked_lm_next_sentence": BertForPreTraining,
     "text_classification": BertForSequenceClassification,
+    "token_classification": BertForTokenClassification,
 }
 # the maps are the largest tensors of a long row, and fused attention on a card has no dropout to give
 ALWAYS: dict[str, Any] = {"attention_probs_dropout_prob": 0.0}
+
+
+def dropout_settings(dropout: float) -> dict[str, Any]:
+    """Return the keys of BertConfig that give hidden states, embeddings and head this dropout, attention maps none."""
+    return {"hidden_dropout_prob": dropout, "classifier_dropout": dropout, **ALWAYS}
 
 
 def build(
@@ -57,28 +62,11 @@ def load(folder: Path, *, head: str) -> PreTrainedModel:
     with the encoder stays in the model, though masked LM alone does not train it: fine-tuning starts from it.
     Raises InputError where the folder holds no BERT or not all of its encoder.
     """
-    family = read_json(folder / "config.json").get("model_type")
-    if family != "bert":
-        raise InputError(f"{folder}/config.json: model_type is {family}, expected bert")
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()  # the report of new and unused weights is what the lines below deal with
-    try:
-        settings = ALWAYS | {"attn_implementation": attention_implementation(), "dtype": torch.float32}
-        loaded: Any = BertForPreTraining.from_pretrained(
-            folder, local_files_only=True, output_loading_info=True, **settings
-        )
-    finally:
-        logging.set_verbosity(verbosity)
-    whole, report = loaded
-    missing = {key for key in report["missing_keys"] if key.startswith("bert.")}
-    encoder_missing = {key for key in missing if not key.startswith("bert.pooler.")}
-    if encoder_missing or report["mismatched_keys"]:
-        name = min(encoder_missing or {str(key) for key in report["mismatched_keys"]})
-        raise InputError(f"{folder}: no fitting weights for {name}, expected those of a whole encoder")
+    whole, pooler_missing = load_weights(BertForPreTraining, folder, **ALWAYS)
     if head == "masked_lm_next_sentence":
         return whole
     model = BertForMaskedLM(whole.config)
     model.bert, model.cls.predictions = whole.bert, whole.cls.predictions
-    if missing:
+    if pooler_missing:
         model.bert.pooler = None
     return model

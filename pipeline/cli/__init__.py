@@ -79,23 +79,26 @@ def report() -> None:
 @app.command()
 def use(
     recipe: Annotated[Path | None, typer.Argument(help="A whole params.yaml, such as those in recipes/.")] = None,
-    data: Annotated[Path | None, typer.Option(help="Your rows: .csv, .tsv, .jsonl or .parquet.")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="With a recipe, the file or folder with its rows; else yours: .csv, .tsv, .jsonl, .parquet."),
+    ] = None,
     text: Annotated[str | None, typer.Option(help="The column that holds the text.")] = None,
     label: Annotated[str | None, typer.Option(help="The column that holds the label.")] = None,
     name: Annotated[str | None, typer.Option(help="What to call the dataset; the file's name by default.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace params.yaml even if its edits get lost.")] = False,
 ) -> None:
-    """Make a recipe the params.yaml, or write one for data of your own."""
+    """Make a recipe the params.yaml and bring its data, or write one for data of your own."""
     from pipeline.cli.recipe import use_recipe
 
-    if recipe is not None and data is None:
-        use_recipe(recipe, force)
+    if recipe is not None and (text, label, name) == (None, None, None):
+        use_recipe(recipe, data, force)
     elif recipe is None and data is not None and text is not None and label is not None:
         from pipeline.cli.own_data import use_data
 
         use_data(data, text=text, label=label, name=name, force=force)
     else:
-        raise InputError("use: expected either RECIPE.yaml, or --data FILE --text COLUMN --label COLUMN")
+        raise InputError("use: expected RECIPE.yaml [--data FOLDER], or --data FILE --text COLUMN --label COLUMN")
 
 
 @app.command()
@@ -103,7 +106,7 @@ def predict(
     texts: Annotated[list[str], typer.Argument(help="What to label.")],
     task: Annotated[str | None, typer.Option(help="Which task of params.yaml; not needed where there is one.")] = None,
 ) -> None:
-    """Label texts with the champion: one JSON object a line."""
+    """Label texts, or spans of them, with the champion: one JSON object a line."""
     from pipeline.params import load_params
     from pipeline.registry import champion
 

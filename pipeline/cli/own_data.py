@@ -7,7 +7,6 @@ import io
 import re
 import shutil
 import statistics
-import subprocess
 import tempfile
 from collections import Counter
 from dataclasses import dataclass
@@ -17,10 +16,12 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from pipeline.cli.preflight import check_project
+from pipeline.cli.raw_data import bring, track
 from pipeline.cli.recipe import PARAMS, refuse_to_lose_edits
-from pipeline.drivers import STATE, dvc, environment
-from pipeline.files import InputError, replacing, write_text
+from pipeline.drivers import STATE
+from pipeline.files import InputError, write_text
 from pipeline.params import ColumnsParams, LocalSource, check_params
+from pipeline.params.tasks import METRICS
 
 FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".parquet": "parquet"}
 SPLIT = {"dev": 0.1, "test": 0.2}
@@ -54,8 +55,10 @@ def use_data(data: Path, *, text: str, label: str, name: str | None, force: bool
     found = _examine(data, FORMATS[suffix], text, label)
     _check_rows(data, label, found)
     target = Path("data/raw") / f"{name}{suffix}"
-    parameters = _parameters(name, target, FORMATS[suffix], {"text": text, "label": label, "source": None}, found)
-    _track(data, target)
+    columns = ColumnsParams(text=text, label=label, source=None, spans=None)
+    parameters = _parameters(name, target, _source(FORMATS[suffix]), columns, found)
+    bring({target: data})
+    track(target)
     write_text(PARAMS, parameters)
     rows = ", ".join(f"{value} {count:,}" for value, count in list(found.rows.items())[:10])
     print(f"{target}: {len(found.words):,} rows in {len(found.rows)} classes ({rows})")
@@ -72,9 +75,9 @@ def _examine(data: Path, kind: Any, text: str, label: str) -> Found:
     with tempfile.TemporaryDirectory(dir=STATE) as folder:  # ingest reads nothing from outside the project
         copy = Path(folder) / data.name
         shutil.copyfile(data, copy)
-        columns = ColumnsParams(text=text, label=label, source=None)
+        columns = ColumnsParams(text=text, label=label, source=None, spans=None)
         try:
-            rows = read_source(LocalSource(kind="file", format=kind), copy, columns)
+            (rows,) = read_source(_source(kind), copy, columns)
         except InputError as error:
             raise InputError(str(error).replace(str(copy), str(data))) from None
     labels: dict[str, str] = {}
@@ -84,6 +87,10 @@ def _examine(data: Path, kind: Any, text: str, label: str) -> Found:
         if (row or "").strip():
             labels[str(row)] = str(value)
     return Found(dict(sorted(Counter(labels.values()).items())), [len(row.split()) for row in labels])
+
+
+def _source(kind: Any) -> LocalSource:
+    return LocalSource(kind="file", format=kind, header=None, files=None, origin=None)
 
 
 def _check_rows(data: Path, label: str, found: Found) -> None:
@@ -107,7 +114,7 @@ def _check_rows(data: Path, label: str, found: Found) -> None:
             )
 
 
-def _parameters(name: str, path: Path, kind: str, columns: dict[str, str | None], found: Found) -> str:
+def _parameters(name: str, path: Path, source: LocalSource, columns: ColumnsParams, found: Found) -> str:
     """Return the text of a params.yaml: the present one with one dataset and one task, its comments kept."""
     yaml = YAML()
     yaml.width = 4096
@@ -117,11 +124,13 @@ def _parameters(name: str, path: Path, kind: str, columns: dict[str, str | None]
     total = len(found.words)
 
     dataset.update(path=str(path), held_out="none", only_sources=None, max_rows=None)
-    dataset.update(source={"kind": "file", "format": kind}, columns=columns, split=dict(SPLIT))
+    dataset.update(source={"kind": source.kind, **source.model_dump()}, columns=columns.model_dump(), split=dict(SPLIT))
     dataset["labels"] = {value: value for value in found.rows}
     dataset["validation"].update(min_characters=1, max_characters=20000)
     dataset["validation"]["min_label_share"] = round(min(found.rows.values()) / total / 2, 4)
-    task.update(dataset=name, labels=list(found.rows))
+    task.update(type="text_classification", dataset=name, labels=list(found.rows))
+    if task["gate"]["metric"] not in METRICS["text_classification"]:
+        task["gate"]["metric"] = METRICS["text_classification"][0]
     length = _max_length(found.words)
     task["max_length"] = task["student"]["architecture"]["max_length"] = length
     task["transfer"]["min_words"] = max(
@@ -142,13 +151,3 @@ def _parameters(name: str, path: Path, kind: str, columns: dict[str, str | None]
 def _max_length(words: list[int]) -> int:
     """Return a length in tokens that holds 19 of 20 texts, as far as time allows: 64 or 128."""
     return 64 if statistics.quantiles(words, n=20)[-1] <= 45 else 128
-
-
-def _track(data: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if not (target.exists() and target.samefile(data)):
-        with replacing(target) as draft:
-            shutil.copyfile(data, draft)
-    added = subprocess.run(dvc("add", "--quiet", str(target)), env=environment(), capture_output=True, text=True)
-    if added.returncode:
-        raise InputError(f"{target}: dvc add: {' '.join((added.stderr or added.stdout).split())}")

@@ -77,7 +77,7 @@ def _rows_of_kinds(path: str, variants: list[str]) -> list[Row]:
     having: dict[Row, list[str]] = {}
     for variant in variants:
         sentences = _sentences(variant) | {"kind": _summary(variant)}
-        for key, schema in _keys(variant).items():
+        for key, schema in filter(lambda item: _is_leaf(item[1]), _keys(variant).items()):
             row = Row(f"{path}.{key}", _values(schema), sentences[key])
             having.setdefault(row, []).append(kinds[variant])
     order = [row.path for row in having]

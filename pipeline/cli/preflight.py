@@ -23,7 +23,7 @@ def check_surroundings(params: Params) -> None:
     """Raise InputError naming what is missing: a file, a package, the right to write, room on the disk."""
     check_project()
     for name, dataset in params.datasets.items():
-        _check_path(f"datasets.{name}.path", dataset.path)
+        _check_path(f"datasets.{name}.path", dataset.path, getattr(dataset.source, "origin", None))
         if dataset.source.kind == "package":
             _check_package(f"datasets.{name}.source.package", dataset.source.package)
     _check_path("init_from.path", params.init_from.path)
@@ -46,12 +46,14 @@ def check_room() -> None:
         )
 
 
-def _check_path(key: str, path: str) -> None:
+def _check_path(key: str, path: str, origin: str | None = None) -> None:
     if Path(path).exists():
         if not os.access(path, os.R_OK):
             raise InputError(f"params.yaml: {key}: {path}: not readable, expected user {os.getuid()} to have access")
         return
-    remedy = "`dvc pull` fetches it" if Path(f"{path}.dvc").exists() else "expected a file or folder of the project"
+    remedy = "expected a file or folder of the project" + (f", which comes from {origin}" if origin else "")
+    if Path(f"{path}.dvc").exists():
+        remedy = "`dvc pull` fetches it"
     raise InputError(f"params.yaml: {key}: {path}: no such file, {remedy}")
 
 

@@ -4,19 +4,31 @@ import subprocess
 from pathlib import Path
 
 from pipeline.cli.preflight import check_project
+from pipeline.cli.raw_data import bring, find_files, raw_data, track, what_to_get
 from pipeline.files import InputError, write_text
 from pipeline.params import load_params
 
 PARAMS = Path("params.yaml")
 
 
-def use_recipe(recipe: Path, force: bool) -> None:
-    """Make `recipe` the params.yaml; raise InputError where it is wrong or edits would be lost."""
+def use_recipe(recipe: Path, data: Path | None, force: bool) -> None:
+    """Make `recipe` the params.yaml, and copy the files that it reads from `data`, a file or folder, to data/raw/.
+
+    Without `data`, says what is missing there. Raises InputError where the recipe is wrong, edits would be lost or
+    `data` lacks a file; nothing has changed then.
+    """
     check_project()
-    load_params(recipe)
+    wanted = raw_data(load_params(recipe))
     refuse_to_lose_edits(force)
+    if data is not None:
+        bring(find_files(wanted, data))
+        for item in wanted:
+            track(item.path)
     write_text(PARAMS, recipe.read_text(encoding="utf-8"))
-    print(f"params.yaml is now {recipe}; `make run` does the rest")
+    missing = [item for item in wanted if item.missing()]
+    print(f"params.yaml is now {recipe}; " + ("it lacks data:" if missing else "`make run` does the rest"))
+    for item in missing:
+        print(what_to_get(item, recipe))
 
 
 def refuse_to_lose_edits(force: bool) -> None:

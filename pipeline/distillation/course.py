@@ -73,7 +73,7 @@ class Course:
                 model, dev, batch_size=training.batch_size, pad_token_id=self.pad_token_id, dtype=self.dtype
             )
             divergence = soft_label_loss(torch.from_numpy(logits), said_on_dev, temperature=1.0).mean()
-            figures: dict[str, float] = self.head.score(logits, dev.labels)
+            figures: dict[str, float] = self.head.score(logits, dev)
             return figures | {"divergence": float(divergence)}
 
         # from the teacher and not from the labels: on a dev split of a few hundred rows accuracy jumps by chance
@@ -105,15 +105,13 @@ class Course:
         return student, self._train("undistilled_student", loss, rows, lengths, collate, training, evaluate, best)
 
     def _student(self) -> PreTrainedModel:
-        labels = self.task.labels
         return build_student(
             self.task.student,
-            head=self.task.type,
+            head=self.head.head,
             vocabulary_size=len(self.teacher_ids),
             pad_token_id=self.pad_token_id,
             seed=self.runtime.seed,
-            id2label=dict(enumerate(labels)),
-            label2id={label: index for index, label in enumerate(labels)},
+            **self.head.names,
         )
 
     def _train(

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pipeline.architectures.classifier import class_logits
+from pipeline.architectures.classifier import at_targets, target_logits
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Layers:
 class LayerOutputs:
     """What a model puts out for a batch; layers by number.
 
-    logits: (rows, classes). hidden_states: (rows, length, width). attentions: (rows, heads, length, length).
+    logits: (targets, classes). hidden_states: (rows, length, width). attentions: (rows, heads, length, length).
     """
 
     logits: Tensor
@@ -37,16 +37,18 @@ class LayerOutputs:
         )
 
 
-def layer_outputs(model: nn.Module, input_ids: Tensor, attention_mask: Tensor, layers: Layers) -> LayerOutputs:
-    """Run a BERT for sequence classification and keep what the chosen layers put out.
+def layer_outputs(
+    model: nn.Module, input_ids: Tensor, attention_mask: Tensor, positions: Tensor, layers: Layers
+) -> LayerOutputs:
+    """Run a model and keep its logits at `positions` and what the chosen layers put out.
 
-    input_ids, attention_mask: int64 (rows, length).
+    input_ids, attention_mask: int64 (rows, length); positions: int64 (targets,), tokens of the flattened batch.
     """
     if not (layers.hidden_states or layers.attentions):
-        return LayerOutputs(class_logits(model, input_ids, attention_mask), {}, {})
+        return LayerOutputs(target_logits(model, input_ids, attention_mask, positions), {}, {})
     output = model(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True)
     return LayerOutputs(
-        output.logits,
+        at_targets(output.logits, positions),
         {layer: output.hidden_states[layer] for layer in layers.hidden_states},
         {layer: attention_scores(model, layer, output.hidden_states[layer - 1]) for layer in layers.attentions},
     )

@@ -39,11 +39,11 @@ class Lessons(Dataset[tuple[Any, TeacherRow]]):
 def with_teacher(batch: dict[str, Tensor], teacher: Sequence[TeacherRow]) -> dict[str, Tensor]:
     """Add the teacher's outputs to a collated batch, padded like it.
 
-    teacher_logits: (rows, classes); teacher_hidden_states_L: (rows, length, width) and teacher_attentions_L:
+    teacher_logits: (targets, classes); teacher_hidden_states_L: (rows, length, width) and teacher_attentions_L:
     (rows, heads, length, length) for each layer L that was kept; float32.
     """
     rows, length = batch["input_ids"].shape
-    batch = batch | {"teacher_logits": torch.from_numpy(np.stack([row.logits for row in teacher]))}
+    batch = batch | {"teacher_logits": torch.from_numpy(np.concatenate([row.logits for row in teacher]))}
     for layer, first in teacher[0].hidden_states.items():
         states = torch.zeros(rows, length, first.shape[-1])
         for index, row in enumerate(teacher):
@@ -73,14 +73,21 @@ class DistillationLoss(nn.Module):
         )
 
     def forward(
-        self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor, teacher_logits: Tensor, **teacher: Tensor
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        positions: Tensor,
+        labels: Tensor,
+        teacher_logits: Tensor,
+        **teacher: Tensor,
     ) -> dict[str, Tensor]:
-        """Return {"loss": weighted sum over the rows, "count": sum of the rows' weights}.
+        """Return {"loss": weighted sum over the targets, "count": sum of the targets' weights}.
 
-        A row with a label weighs `labelled_weight`, one without (-1) weighs 1 and has no hard-label loss. The batch is
-        what `with_teacher` returns.
+        A target with a label weighs `labelled_weight`, one without (-1) weighs 1 and has no hard-label loss. What the
+        layers of a row lose counts for each of its targets. The batch is what `with_teacher` returns.
         """
-        weights, student = self.distill.losses, layer_outputs(self.model, input_ids, attention_mask, self.layers)
+        weights = self.distill.losses
+        student = layer_outputs(self.model, input_ids, attention_mask, positions, self.layers)
         losses = torch.zeros(len(labels), device=labels.device)
         if weights.soft_labels:
             soft_labels = soft_label_loss(student.logits, teacher_logits, self.distill.temperature)
@@ -89,15 +96,16 @@ class DistillationLoss(nn.Module):
             losses = losses + weights.logits * logit_mse(student.logits, teacher_logits)
         if weights.hard_labels:
             losses = losses + weights.hard_labels * hard_label_loss(student.logits, labels)
+        row = positions // input_ids.shape[1]
         for (own, its), projection in zip(hidden_state_pairs(self.distill), self.projections, strict=True):
             states, target = student.hidden_states[own], teacher[f"teacher_hidden_states_{its}"]
             distance = hidden_state_loss(states, target, projection, attention_mask)
-            losses = losses + weights.hidden_states * distance
+            losses = losses + weights.hidden_states * distance[row]
         for own, its in attention_pairs(self.distill):
             scores, target = student.attentions[own], teacher[f"teacher_attentions_{its}"]
-            losses = losses + weights.attentions * attention_loss(scores, target, attention_mask)
-        row_weights = torch.where(labels >= 0, self.distill.labelled_weight, 1.0)
-        return {"loss": (row_weights * losses).sum(), "count": row_weights.sum()}
+            losses = losses + weights.attentions * attention_loss(scores, target, attention_mask)[row]
+        target_weights = torch.where(labels >= 0, self.distill.labelled_weight, 1.0)
+        return {"loss": (target_weights * losses).sum(), "count": target_weights.sum()}
 
 
 def hidden_state_pairs(distill: DistillParams) -> list[tuple[int, int]]:

@@ -1,7 +1,8 @@
 """What a student learns from its teacher, as pure functions of tensors.
 
-Every loss returns one value a row, shape (rows,), normalised within the row: whoever trains weighs the rows and sums
-them, so the gradient of one large batch is that of many small ones. Temperature is applied here and nowhere else.
+Every loss returns one value a target (a whole row, or a token that carries a label), those of hidden states and
+attention one a row, normalised within it: whoever trains weighs them and sums, so the gradient of one large batch is
+that of many small ones. Temperature is applied here and nowhere else.
 """
 
 import torch.nn.functional as F
@@ -12,7 +13,7 @@ def soft_label_loss(student_logits: Tensor, teacher_logits: Tensor, temperature:
     """Return T² · KL(q ‖ p) with q = softmax(teacher / T) and p = softmax(student / T): zero for equal logits.
 
     Hinton et al. 2015, equation 1: q_i = exp(z_i / T) / Σ_j exp(z_j / T). The factor T² keeps the gradient's size
-    when T changes (their section 2). Logits: (rows, classes).
+    when T changes (their section 2). Logits: (targets, classes).
     """
     teacher = F.log_softmax(teacher_logits.float() / temperature, dim=-1)
     student = F.log_softmax(student_logits.float() / temperature, dim=-1)
@@ -23,7 +24,7 @@ def logit_mse(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
     """Return the mean over classes of (student - teacher)², the logit regression of Ba & Caruana 2014, equation 1.
 
     Theirs is half the squared norm; the mean makes the value independent of the number of classes. Logits:
-    (rows, classes).
+    (targets, classes).
     """
     return (student_logits.float() - teacher_logits.float()).square().mean(dim=-1)
 
@@ -31,8 +32,8 @@ def logit_mse(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
 def hard_label_loss(student_logits: Tensor, labels: Tensor) -> Tensor:
     """Return the cross-entropy -log softmax(student)_label, exactly 0 where the label is -1 (unlabelled).
 
-    Hinton et al. 2015, section 2, the second of their two objectives, at temperature 1. Logits: (rows, classes);
-    labels: int64 (rows,).
+    Hinton et al. 2015, section 2, the second of their two objectives, at temperature 1. Logits: (targets, classes);
+    labels: int64 (targets,).
     """
     return F.cross_entropy(student_logits.float(), labels, ignore_index=-1, reduction="none")
 

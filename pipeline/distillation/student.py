@@ -13,6 +13,7 @@ from pipeline.architectures import ARCHITECTURES
 from pipeline.files import InputError
 from pipeline.params import StudentParams, TaskParams
 
+WORDS = ("embeddings.word_embeddings.weight", "wte.weight")  # of BERT and RoBERTa, of GPT-2
 EMBEDDING_SCALE = 0.05  # standard deviation of the word embeddings that start from the teacher's
 
 
@@ -39,6 +40,11 @@ def check_shapes(name: str, task: TaskParams, teacher: PretrainedConfig) -> None
         raise InputError(
             f"{key}.hidden_size: must be <= {teacher.hidden_size}, the teacher's, got {student.hidden_size}"
         )
+    if losses.attentions and teacher.model_type == "gpt2":
+        raise InputError(
+            f"tasks.{name}.distill.losses.attentions: must be 0 where the teacher is a gpt, which attends to earlier "
+            f"tokens only, got {losses.attentions}"
+        )
     if losses.attentions and student.attention_heads != teacher.num_attention_heads:
         raise InputError(
             f"{key}.attention_heads: must be {teacher.num_attention_heads}, the teacher's, when attentions have a "
@@ -55,7 +61,7 @@ def check_shapes(name: str, task: TaskParams, teacher: PretrainedConfig) -> None
 def teacher_word_embeddings(folder: Path) -> Tensor:
     """Read the word embeddings, (vocabulary, width), of the teacher in `folder`, and nothing else of it."""
     with safe_open(folder / "model.safetensors", framework="pt") as weights:
-        (name,) = (key for key in weights.keys() if key.endswith("embeddings.word_embeddings.weight"))  # noqa: SIM118
+        (name,) = (key for key in weights.keys() if key.endswith(WORDS))  # noqa: SIM118
         return weights.get_tensor(name)
 
 

@@ -20,7 +20,7 @@ from pipeline.distillation.intermediate import LayerOutputs, Layers, layer_outpu
 from pipeline.files import replacing, sha256_of_file, stable_hash, write_json
 from pipeline.training import runtime
 from pipeline.training.batches import pad_rows
-from pipeline.training.prediction import Rows
+from pipeline.training.prediction import Rows, targets_of
 from pipeline.training.progress import Progress
 
 BATCH_SIZE = 64
@@ -30,8 +30,9 @@ MARKER = "complete.json"
 
 @dataclass(frozen=True)
 class TeacherRow:
-    """What the teacher says about one row of TeacherOutputs: logits (classes,); by layer, hidden states (length, width)
-    and attention scores (length, length, heads).
+    """What the teacher says about one row of TeacherOutputs.
+
+    logits (targets, classes); by layer, hidden states (length, width) and attention scores (length, length, heads).
     """
 
     logits: np.ndarray
@@ -43,18 +44,20 @@ class TeacherRow:
 class TeacherOutputs:
     """What the teacher says about N rows of unequal length.
 
-    lengths: tokens of each row, int64 (N,). logits: float32 (N, classes).
+    lengths: tokens of each row, int64 (N,). targets: row i's are targets[i] to targets[i + 1], int64 (N + 1,).
+    logits: float32 (targets, classes).
     hidden_states: by layer float16 (tokens, width), the rows' states after one another.
     attentions: by layer float16 (sum of length², heads), the rows' scores before the softmax after one another.
     """
 
     lengths: np.ndarray
+    targets: np.ndarray
     logits: np.ndarray
     hidden_states: dict[int, np.ndarray]
     attentions: dict[int, np.ndarray]
 
     def __len__(self) -> int:
-        return len(self.logits)
+        return len(self.lengths)
 
     def __getitem__(self, row: int) -> TeacherRow:
         """Return one row's part of the arrays, without copying."""
@@ -64,7 +67,7 @@ class TeacherOutputs:
         tokens = slice(self._ends[row] - length, self._ends[row])
         pairs = slice(self._pair_ends[row] - length**2, self._pair_ends[row])
         return TeacherRow(
-            self.logits[row],
+            self.logits[self.targets[row] : self.targets[row + 1]],
             {layer: array[tokens] for layer, array in self.hidden_states.items()},
             {layer: array[pairs].reshape(length, length, -1) for layer, array in self.attentions.items()},
         )
@@ -107,7 +110,7 @@ def cached_outputs(
             _run_teacher(draft, splits, load_teacher(), layers, dtype)
             hashes = {str(file.relative_to(draft)): sha256_of_file(file) for file in sorted(draft.rglob("*.npy"))}
             write_json(draft / MARKER, {"key": key, "files": hashes})
-    return {name: _open(entry / name, rows.lengths, layers) for name, rows in splits.items()}
+    return {name: _open(entry / name, rows, layers) for name, rows in splits.items()}
 
 
 def _is_good(entry: Path, key: dict[str, Any]) -> bool:
@@ -129,11 +132,12 @@ def _run_teacher(
     torch.nn.Module.to(teacher, runtime.device(), dtype).eval()
     progress, done = Progress("teacher", sum(len(rows) for rows in splits.values()), step="row", unit="rows"), 0
     for name, rows in splits.items():
-        outputs = _create(entry / name, rows.lengths, layers, teacher.config)
+        outputs = _create(entry / name, rows, layers, teacher.config)
         order = np.argsort(rows.lengths, kind="stable")
         for start in range(0, len(order), BATCH_SIZE):
             batch = order[start : start + BATCH_SIZE].tolist()
-            found = _forward(teacher, [rows[row] for row in batch], layers)
+            chosen, found = _forward(teacher, rows, batch, layers)
+            outputs.logits[chosen] = found.logits.numpy()
             for index, row in enumerate(batch):
                 _fill(outputs[row], found, index, int(rows.lengths[row]))
             done += len(batch)
@@ -141,24 +145,26 @@ def _run_teacher(
                 progress.show(done)
 
 
-def _forward(teacher: PreTrainedModel, rows: list[np.ndarray], layers: Layers) -> LayerOutputs:
-    input_ids, attention_mask = pad_rows(rows, teacher.config.pad_token_id)
+def _forward(teacher: PreTrainedModel, rows: Rows, batch: list[int], layers: Layers) -> tuple[np.ndarray, LayerOutputs]:
+    input_ids, attention_mask = pad_rows([rows[row] for row in batch], teacher.config.pad_token_id)
+    chosen, positions = targets_of(rows, batch, input_ids.shape[1])
+    ids, mask, places = (tensor.to(teacher.device) for tensor in (input_ids, attention_mask, positions))
     with torch.inference_mode():
-        found = layer_outputs(teacher, input_ids.to(teacher.device), attention_mask.to(teacher.device), layers)
-    return found.to(torch.float32, torch.device("cpu"))
+        found = layer_outputs(teacher, ids, mask, places, layers)
+    return chosen, found.to(torch.float32, torch.device("cpu"))
 
 
 def _fill(row: TeacherRow, found: LayerOutputs, index: int, length: int) -> None:
-    """Copy what was found for one row of a batch, its padding left out, into the arrays on disk."""
-    row.logits[:] = found.logits[index].numpy()
+    """Copy what the layers put out for one row of a batch, its padding left out, into the arrays on disk."""
     for layer, states in row.hidden_states.items():
         states[:] = found.hidden_states[layer][index, :length].numpy()
     for layer, scores in row.attentions.items():
         scores[:] = found.attentions[layer][index, :, :length, :length].permute(1, 2, 0).numpy()
 
 
-def _create(folder: Path, lengths: np.ndarray, layers: Layers, teacher: Any) -> TeacherOutputs:
+def _create(folder: Path, rows: Rows, layers: Layers, teacher: Any) -> TeacherOutputs:
     folder.mkdir(parents=True)
+    lengths = rows.lengths
 
     def array(name: str, shape: tuple[int, int], dtype: type) -> np.ndarray:
         file = folder / f"{name}.npy"
@@ -171,18 +177,20 @@ def _create(folder: Path, lengths: np.ndarray, layers: Layers, teacher: Any) -> 
     width, heads = teacher.hidden_size, teacher.num_attention_heads
     return TeacherOutputs(
         lengths,
-        array("logits", (len(lengths), teacher.num_labels), np.float32),
+        rows.targets,
+        array("logits", (int(rows.targets[-1]), teacher.num_labels), np.float32),
         {layer: array(f"hidden_states_{layer}", (tokens, width), np.float16) for layer in layers.hidden_states},
         {layer: array(f"attentions_{layer}", (pairs, heads), np.float16) for layer in layers.attentions},
     )
 
 
-def _open(folder: Path, lengths: np.ndarray, layers: Layers) -> TeacherOutputs:
+def _open(folder: Path, rows: Rows, layers: Layers) -> TeacherOutputs:
     def array(name: str) -> np.ndarray:
         return np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False))
 
     return TeacherOutputs(
-        lengths,
+        rows.lengths,
+        rows.targets,
         array("logits"),
         {layer: array(f"hidden_states_{layer}") for layer in layers.hidden_states},
         {layer: array(f"attentions_{layer}") for layer in layers.attentions},

@@ -1,4 +1,4 @@
-"""What a student has to beat: classifiers that take seconds to train.
+"""What a student that labels texts has to beat: classifiers that take seconds to train.
 
 Each returns the predicted class index of every test row. Whatever they choose (smoothing, regularisation), they choose
 on dev; where two settings tie there, the more regularised one stays.
@@ -15,6 +15,7 @@ from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from pipeline.evaluation.figures import Answers
 from pipeline.evaluation.table import LabelledTexts
 
 # a word of letters and digits, or one character of a script that is written without spaces
@@ -26,9 +27,9 @@ MIN_FREQUENCY = 2
 MAX_ITERATIONS = 1000
 
 
-def majority(train: np.ndarray, test_rows: int) -> np.ndarray:
+def majority(train: Answers, test_rows: int) -> np.ndarray:
     """Predict the class most frequent among the labels `train` for every row; of equal ones the first."""
-    return np.full(test_rows, np.bincount(train).argmax(), dtype=np.int64)
+    return np.full(test_rows, np.bincount(np.asarray(train)).argmax(), dtype=np.int64)
 
 
 def naive_bayes(train: LabelledTexts, dev: LabelledTexts, test: Sequence[str]) -> np.ndarray:
@@ -37,9 +38,9 @@ def naive_bayes(train: LabelledTexts, dev: LabelledTexts, test: Sequence[str]) -
     features = counts.fit_transform(train.texts)
     return _best_on_dev(
         SMOOTHING,
-        lambda alpha: MultinomialNB(alpha=alpha).fit(features, train.labels),
+        lambda alpha: MultinomialNB(alpha=alpha).fit(features, train.actual),
         counts.transform(dev.texts),
-        dev.labels,
+        dev.actual,
         counts.transform(test),
     )
 
@@ -50,9 +51,9 @@ def tfidf_logistic_regression(train: LabelledTexts, dev: LabelledTexts, test: Se
     features = weights.fit_transform(train.texts)
     return _best_on_dev(
         INVERSE_REGULARISATION,
-        lambda c: LogisticRegression(C=c, max_iter=MAX_ITERATIONS).fit(features, train.labels),
+        lambda c: LogisticRegression(C=c, max_iter=MAX_ITERATIONS).fit(features, train.actual),
         weights.transform(dev.texts),
-        dev.labels,
+        dev.actual,
         weights.transform(test),
     )
 
@@ -77,13 +78,13 @@ def distilled_tfidf_logistic_regression(
         INVERSE_REGULARISATION_SOFT,
         lambda c: LogisticRegression(C=c, solver=solver, max_iter=MAX_ITERATIONS).fit(features, labels, margins),
         weights.transform(dev.texts),
-        dev.labels,
+        dev.actual,
         weights.transform(test),
     )
 
 
 def frozen_encoder_logistic_regression(
-    train: np.ndarray, train_labels: np.ndarray, dev: np.ndarray, dev_labels: np.ndarray, test: np.ndarray
+    train: np.ndarray, train_labels: Answers, dev: np.ndarray, dev_labels: Answers, test: np.ndarray
 ) -> np.ndarray:
     """Logistic regression on the vectors of an encoder that is not trained itself, (rows, width) a split."""
     return _best_on_dev(
@@ -106,7 +107,7 @@ def _best_on_dev(
     settings: Sequence[float],
     fit: Callable[[float], Any],
     dev_features: Any,
-    dev_labels: np.ndarray,
+    dev_labels: Answers,
     test_features: Any,
 ) -> np.ndarray:
     best = max((fit(setting) for setting in settings), key=lambda model: model.score(dev_features, dev_labels))

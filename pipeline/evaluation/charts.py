@@ -43,10 +43,10 @@ WIDTH = 5.0  # inches: 360 points, so that letters keep their size on a phone
 
 
 class Measured(NamedTuple):
-    """A model's accuracy and its interval; `colour` tells networks from baselines."""
+    """A model's score and its interval; `colour` tells networks from baselines."""
 
     name: str
-    accuracy: float
+    score: float
     interval: tuple[float, float]
     colour: str
 
@@ -56,15 +56,15 @@ class Cost(NamedTuple):
 
     name: str
     parameters: int
-    accuracy: float
+    score: float
     rows_per_second: float
 
 
 class Reached(NamedTuple):
-    """A network's accuracy on test, the minutes of work it took, and after how much of what (`2 epochs`)."""
+    """A network's score on test, the minutes of work it took, and after how much of what (`2 epochs`)."""
 
     minutes: float
-    accuracy: float
+    score: float
     after: str
 
 
@@ -78,16 +78,19 @@ class Curve(NamedTuple):
     dashed: bool
 
 
-def accuracy_chart(models: Sequence[Measured], name: str) -> str:
-    """Draw each model's accuracy with its interval, best on top; `name` keeps the ids inside the page apart."""
-    ordered = sorted(models, key=lambda model: (model.accuracy, model.name))
+def score_chart(models: Sequence[Measured], metric: str, name: str) -> str:
+    """Draw each model's score with its interval, best on top; `name` keeps the ids inside the page apart.
+
+    `metric` says in words what is drawn, here and below.
+    """
+    ordered = sorted(models, key=lambda model: (model.score, model.name))
     figure, axes = _figure(height=0.6 + 0.32 * len(ordered))
     for position, model in enumerate(ordered):
         axes.plot([100 * bound for bound in model.interval], [position] * 2, color=model.colour, linewidth=2.5)
-        axes.plot([100 * model.accuracy], [position], "o", color=model.colour, markersize=6)
-    axes.set_yticks(range(len(ordered)), [f"{model.name}  {model.accuracy:.1%}" for model in ordered], color=TEXT)
+        axes.plot([100 * model.score], [position], "o", color=model.colour, markersize=6)
+    axes.set_yticks(range(len(ordered)), [f"{model.name}  {model.score:.1%}" for model in ordered], color=TEXT)
     axes.set_ylim(-0.6, len(ordered) - 0.4)
-    axes.set_xlabel("accuracy on test, %")
+    axes.set_xlabel(f"{metric} on test, %")
     axes.grid(axis="y", visible=False)
     return _svg(figure, name)
 
@@ -120,37 +123,37 @@ def reliability_chart(table: Sequence[dict[str, float]], name: str) -> str:
     return _svg(figure, name)
 
 
-def cost_chart(models: Sequence[Cost], name: str) -> str:
-    """Draw accuracy over parameters (logarithmic); area and the words beside each point show rows per second."""
+def cost_chart(models: Sequence[Cost], metric: str, name: str) -> str:
+    """Draw scores over parameters (logarithmic); area and the words beside each point show rows per second."""
     figure, axes = _figure(height=2.8)
     fastest = max(model.rows_per_second for model in models)
     for model, colour in zip(models, (SECOND, FIRST), strict=True):
-        millions, accuracy = model.parameters / 1e6, 100 * model.accuracy
-        axes.scatter([millions], [accuracy], s=30 + 400 * model.rows_per_second / fastest, color=colour)
+        millions, score = model.parameters / 1e6, 100 * model.score
+        axes.scatter([millions], [score], s=30 + 400 * model.rows_per_second / fastest, color=colour)
         words = f"{model.name}\n{model.rows_per_second:,.0f} rows/s"
-        axes.annotate(words, (millions, accuracy), xytext=(0, 16), textcoords="offset points", ha="center", color=TEXT)
+        axes.annotate(words, (millions, score), xytext=(0, 16), textcoords="offset points", ha="center", color=TEXT)
     axes.set_xscale("log")
     axes.margins(x=0.35, y=0.9)
     sizes = sorted({model.parameters / 1e6 for model in models})
     axes.set_xticks(sizes, [f"{size:.3g}" for size in sizes])
     axes.set_xticks([], minor=True)
     axes.set_xlabel("million parameters")
-    axes.set_ylabel("accuracy on test, %")
+    axes.set_ylabel(f"{metric} on test, %")
     return _svg(figure, name)
 
 
-def minutes_chart(curves: Mapping[str, Sequence[Reached]], name: str) -> str:
+def minutes_chart(curves: Mapping[str, Sequence[Reached]], metric: str, name: str) -> str:
     """Draw what each network reached over the minutes that went into it."""
     figure, axes = _figure(height=3.0)
     for (model, points), colour in zip(curves.items(), (SECOND, FIRST), strict=False):
-        minutes, accuracies = [point.minutes for point in points], [100 * point.accuracy for point in points]
-        axes.plot(minutes, accuracies, "o-", color=colour, linewidth=1.6, markersize=4, label=model)
+        minutes, scores = [point.minutes for point in points], [100 * point.score for point in points]
+        axes.plot(minutes, scores, "o-", color=colour, linewidth=1.6, markersize=4, label=model)
         for point in points:
-            place = (point.minutes, 100 * point.accuracy)
+            place = (point.minutes, 100 * point.score)
             axes.annotate(point.after, place, xytext=(0, 6), textcoords="offset points", fontsize=8, color=MUTED)
     axes.margins(x=0.12, y=0.2)
     axes.set_xlabel("minutes")
-    axes.set_ylabel("accuracy on test, %")
+    axes.set_ylabel(f"{metric} on test, %")
     axes.legend(labelcolor=TEXT, fontsize=9, frameon=False, loc="lower right")
     return _svg(figure, name)
 

@@ -1,13 +1,17 @@
 """Everything that answers the test rows: the networks that were trained, and the baselines that are trained here."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
+from transformers import PreTrainedModel
 
-from pipeline.evaluation import baselines
-from pipeline.evaluation.frozen_encoder import sentence_vectors
+from pipeline.evaluation import baselines, taggers
+from pipeline.evaluation.figures import Answers, score
+from pipeline.evaluation.frozen_encoder import MeanPooled, TokenStates, frozen_vectors
 from pipeline.evaluation.table import LabelledTexts
 from pipeline.training import runtime
 from pipeline.training.prediction import Rows, predict_logits
@@ -15,18 +19,40 @@ from pipeline.training.prediction import Rows, predict_logits
 BATCH_SIZE = 32
 
 
-def network_logits(networks: Mapping[str, tuple[Path, Rows]]) -> dict[str, np.ndarray]:
-    """Return the logits of each network, float32 (rows, classes), from its folder and the test rows in its tokens.
+class Task(Protocol):
+    """What loads a trained model in float32, as pipeline.tasks has it."""
+
+    def load(self, folder: Path) -> PreTrainedModel: ...
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """What baselines learn from, and the test rows that they answer.
+
+    labels: the task's. splits: train, dev and test. tokens: the teacher's of those and of the texts `transfer`, as
+    pipeline.tokenization.ragged.TokenRows has them. teacher_logits: those of train and of transfer, after one another,
+    float32 (targets, classes). pretrained: the folder of the language model. dtype: what it computes in.
+    """
+
+    labels: list[str]
+    splits: Mapping[str, LabelledTexts]
+    tokens: Mapping[str, Any]
+    transfer: list[str]
+    teacher_logits: np.ndarray
+    pretrained: Path
+    dtype: torch.dtype
+
+
+def network_logits(task: Task, networks: Mapping[str, tuple[Path, Rows]]) -> dict[str, np.ndarray]:
+    """Return the logits of each network, float32 (targets, classes), from its folder and the test rows in its tokens.
 
     Computed in float32, as the registered model is served.
     """
-    from transformers import AutoModelForSequenceClassification
-
     logits = {}
     for name, (folder, rows) in networks.items():
-        model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+        model = task.load(folder)
         logits[name] = predict_logits(
-            model.to(runtime.device()),
+            torch.nn.Module.to(model, runtime.device()),
             rows,
             batch_size=BATCH_SIZE,
             pad_token_id=model.config.pad_token_id,
@@ -36,31 +62,71 @@ def network_logits(networks: Mapping[str, tuple[Path, Rows]]) -> dict[str, np.nd
     return logits
 
 
-def baseline_predictions(
-    splits: Mapping[str, LabelledTexts],
-    *,
-    tokens: Mapping[str, Rows],
-    pretrained: Path,
-    transfer: list[str],
-    teacher_logits: np.ndarray,
-    dtype: torch.dtype,
-) -> dict[str, np.ndarray]:
-    """Return what each baseline predicts for the test rows, class indices int64 (rows,).
+def baseline_answers(task_type: str, lessons: Lessons) -> dict[str, Answers]:
+    """Return what each baseline answers to the test rows."""
+    return BASELINES[task_type](lessons)
 
-    `splits` and `tokens` hold train, dev and test; `teacher_logits` (rows, classes) are those of the train texts
-    followed by the `transfer` texts.
-    """
-    train, dev, test = (splits[split] for split in ("train", "dev", "test"))
-    predicted = {"majority": baselines.majority(train.labels, len(test.ids))}
+
+def _classifiers(lessons: Lessons) -> dict[str, Answers]:
+    train, dev, test = (lessons.splits[split] for split in ("train", "dev", "test"))
+    answers: dict[str, Answers] = {"majority": baselines.majority(train.actual, len(test.ids))}
     print("baselines: naive Bayes, TF-IDF and logistic regression", flush=True)
-    predicted["naive_bayes"] = baselines.naive_bayes(train, dev, test.texts)
-    predicted["tfidf_logistic_regression"] = baselines.tfidf_logistic_regression(train, dev, test.texts)
-    print(f"baselines: logistic regression on the teacher's soft labels, {len(teacher_logits):,} rows", flush=True)
-    predicted["distilled_tfidf_logistic_regression"] = baselines.distilled_tfidf_logistic_regression(
-        train.texts + transfer, teacher_logits, dev, test.texts
+    answers["naive_bayes"] = baselines.naive_bayes(train, dev, test.texts)
+    answers["tfidf_logistic_regression"] = baselines.tfidf_logistic_regression(train, dev, test.texts)
+    taught = f"{len(lessons.teacher_logits):,} rows"
+    print(f"baselines: logistic regression on the teacher's soft labels, {taught}", flush=True)
+    answers["distilled_tfidf_logistic_regression"] = baselines.distilled_tfidf_logistic_regression(
+        train.texts + lessons.transfer, lessons.teacher_logits, dev, test.texts
     )
-    vectors = sentence_vectors(pretrained, tokens, dtype)
-    predicted["frozen_encoder_logistic_regression"] = baselines.frozen_encoder_logistic_regression(
-        vectors["train"], train.labels, vectors["dev"], dev.labels, vectors["test"]
+    vectors = _vectors(MeanPooled, lessons)
+    answers["frozen_encoder_logistic_regression"] = baselines.frozen_encoder_logistic_regression(
+        vectors["train"], train.actual, vectors["dev"], dev.actual, vectors["test"]
     )
-    return predicted
+    return answers
+
+
+def _taggers(lessons: Lessons) -> dict[str, Answers]:
+    (train, dev, test), labels = (lessons.splits[split] for split in ("train", "dev", "test")), lessons.labels
+    targets = {split: np.asarray(rows.targets) for split, rows in lessons.tokens.items()}
+    known, tags = taggers.Words.of(train.texts, targets["train"]), np.asarray(lessons.tokens["train"].labels)
+    on_dev, on_test = taggers.Words.of(dev.texts), taggers.Words.of(test.texts)
+
+    def dev_score(tags: np.ndarray) -> float:
+        return score("span_f1", dev.actual, on_dev.spans(dev.texts, tags, labels))
+
+    found = {"most_frequent_tag": taggers.most_frequent_tag(known, tags, on_test)}
+    print("baselines: linear tagger", flush=True)
+    found["linear_tagger"] = taggers.linear_tagger(known, tags, on_dev, on_test, dev_score)
+    print(f"baselines: linear tagger on the teacher's soft labels, {len(lessons.teacher_logits):,} words", flush=True)
+    both = np.concatenate([targets["train"], targets["train"][-1] + targets["transfer"][1:]])
+    taught = taggers.Words.of(train.texts + lessons.transfer, both)
+    found["distilled_linear_tagger"] = taggers.distilled_linear_tagger(
+        taught, lessons.teacher_logits, on_dev, on_test, dev_score
+    )
+    answers: dict[str, Answers] = {name: on_test.spans(test.texts, said, labels) for name, said in found.items()}
+    return answers | {"frozen_encoder_tagger": _frozen_tagger(lessons, targets)}
+
+
+def _frozen_tagger(lessons: Lessons, targets: Mapping[str, np.ndarray]) -> Answers:
+    """Return the spans by vectors of words, which there are up to where a row of tokens was cut."""
+    dev, test, vectors = lessons.splits["dev"], lessons.splits["test"], _vectors(TokenStates, lessons)
+    on_dev, on_test = (taggers.Words.of(rows.texts, targets[split]) for split, rows in (("dev", dev), ("test", test)))
+    tags = taggers.frozen_encoder_tagger(
+        vectors["train"],
+        np.asarray(lessons.tokens["train"].labels),
+        vectors["dev"],
+        vectors["test"],
+        lambda tags: score("span_f1", dev.actual, on_dev.spans(dev.texts, tags, lessons.labels)),
+    )
+    return on_test.spans(test.texts, tags, lessons.labels)
+
+
+def _vectors(read: type[TokenStates], lessons: Lessons) -> dict[str, np.ndarray]:
+    tokens = {split: lessons.tokens[split] for split in lessons.splits}
+    return frozen_vectors(read, lessons.pretrained, tokens, lessons.dtype)
+
+
+BASELINES: dict[str, Callable[[Lessons], dict[str, Answers]]] = {
+    "text_classification": _classifiers,
+    "token_classification": _taggers,
+}

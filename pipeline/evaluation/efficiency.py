@@ -6,11 +6,14 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline.training.prediction import Rows
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 BATCH_SIZE = 32
 THROUGHPUT_ROWS = 512
@@ -42,8 +45,8 @@ def machine() -> str:
     return f"{names[0] if names else platform.machine()}, {cores} cores"
 
 
-def compare(models: Mapping[str, tuple[Path, Rows]], *, threads: int) -> dict[str, Any]:
-    """Time models against each other on this machine's processor: for each its folder, and the test rows in its tokens.
+def compare(models: Mapping[str, tuple["PreTrainedModel", Rows]], *, threads: int) -> dict[str, Any]:
+    """Time models in float32 against each other on this machine's processor, each with the test rows in its tokens.
 
     Returns for each model `rows_per_second` at batch 32 over rows sorted by length, `latency_milliseconds` at batch 1
     and `latency_milliseconds_batch_32`. The models take turns, so that whatever else the machine does hits all of them,
@@ -53,7 +56,7 @@ def compare(models: Mapping[str, tuple[Path, Rows]], *, threads: int) -> dict[st
 
     threads_before = torch.get_num_threads()
     torch.set_num_threads(threads)
-    runs = {name: _timed_runs(folder, rows) for name, (folder, rows) in models.items()}
+    runs = {name: _timed_runs(model, rows) for name, (model, rows) in models.items()}
     seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
     for _ in range(REPETITIONS):
         for name, (throughput, latency) in runs.items():
@@ -71,14 +74,12 @@ def _figures(turns: list[tuple[float, float]]) -> dict[str, float]:
     }
 
 
-def _timed_runs(folder: Path, rows: Rows) -> tuple[Callable[[], float], Callable[[], float]]:
+def _timed_runs(model: "PreTrainedModel", rows: Rows) -> tuple[Callable[[], float], Callable[[], float]]:
     """Return two functions that run the model: seconds a row at batch 32, and median seconds of a single row."""
     import torch
-    from transformers import AutoModelForSequenceClassification
 
     from pipeline.training.batches import pad_rows
 
-    model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
     model.eval()
     order = np.argsort(rows.lengths, kind="stable")
     sample = order[_evenly(len(order), THROUGHPUT_ROWS)]

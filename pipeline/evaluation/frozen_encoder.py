@@ -1,4 +1,4 @@
-"""Sentence vectors of a language model as it is: the mean of its last hidden states."""
+"""Vectors of a language model as it is: the mean of a row's last hidden states, or those of its words."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,30 +16,45 @@ from pipeline.training.prediction import Rows, predict_logits
 BATCH_SIZE = 64
 
 
-class MeanPooled(nn.Module):
-    """An encoder whose output for a row is the mean of its hidden states over the row's tokens, padding left out."""
+class TokenStates(nn.Module):
+    """An encoder whose output for a row is each token's last hidden state."""
 
     def __init__(self, encoder: nn.Module) -> None:
         super().__init__()
         self.encoder = encoder
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> SimpleNamespace:
+        """Return an object whose `logits` are the states, (rows, length, width), as `predict_logits` wants it."""
+        return SimpleNamespace(logits=self.states(input_ids, attention_mask))
+
+    def states(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return the states, (rows, length, width), in float32."""
+        output = self.encoder(input_ids=input_ids, attention_mask=attention_mask)
+        return output.last_hidden_state.float()
+
+
+class MeanPooled(TokenStates):
+    """An encoder whose output for a row is the mean of its hidden states over the row's tokens, padding left out."""
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> SimpleNamespace:
         """Return an object whose `logits` are the vectors, (rows, width), as `predict_logits` wants it."""
-        states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state.float()
+        states = self.states(input_ids, attention_mask)
         mask = attention_mask[:, :, None].to(states.dtype)
         return SimpleNamespace(logits=(states * mask).sum(dim=1) / mask.sum(dim=1))
 
 
-def sentence_vectors(folder: Path, splits: Mapping[str, Rows], dtype: torch.dtype) -> dict[str, np.ndarray]:
-    """Return the vectors of each split's rows, float32 (rows, width), from the encoder in `folder`.
+def frozen_vectors(
+    read: type[TokenStates], folder: Path, splits: Mapping[str, Rows], dtype: torch.dtype
+) -> dict[str, np.ndarray]:
+    """Return the vectors of each split's targets, float32 (targets, width), as `read` takes them from an encoder.
 
-    `dtype` is what matrix products are computed in.
+    `folder` is the encoder's, `dtype` what matrix products are computed in.
     """
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # the head of the language model is left behind, and that is what is wanted
     encoder = AutoModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
     logging.set_verbosity(verbosity)
-    model = MeanPooled(encoder).to(runtime.device())
+    model = read(encoder).to(runtime.device())
     return {
         name: predict_logits(
             model,

@@ -1,19 +1,15 @@
-"""Metrics of a classifier on labelled rows: scores, calibration, confusion, slices."""
+"""Where a model is right and how sure it is of that: calibration, confusion, slices.
+
+Calibration and confusion are of what carries a label, a row or a word; both are called a row here.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
+from sklearn.metrics import confusion_matrix
 
-
-def classification_metrics(labels: np.ndarray, predicted: np.ndarray, classes: int) -> dict[str, float]:
-    """Return accuracy and macro F1 of predicted class indices, both arrays of shape (rows,).
-
-    Macro F1 is the plain mean over `classes`; a class neither present nor predicted counts 0.
-    """
-    macro_f1 = f1_score(labels, predicted, labels=range(classes), average="macro", zero_division=0)
-    return {"accuracy": float(accuracy_score(labels, predicted)), "macro_f1": float(macro_f1)}
+from pipeline.evaluation.figures import FIGURES
 
 
 def reliability_table(labels: np.ndarray, probabilities: np.ndarray, bins: int) -> list[dict[str, float]]:
@@ -46,24 +42,26 @@ def confusion_counts(labels: np.ndarray, predicted: np.ndarray, classes: int) ->
     return [[int(count) for count in row] for row in confusion_matrix(labels, predicted, labels=range(classes))]
 
 
-def slice_metrics(groups: Mapping[str, Sequence[str]], right: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
-    """Return the accuracy of each model on each slice of the rows.
+def slice_metrics(
+    metric: str, groups: Mapping[str, Sequence[str]], counts: Mapping[str, np.ndarray]
+) -> list[dict[str, Any]]:
+    """Return the figure `metric` of each model on each slice of the rows.
 
-    `groups` gives every row's value under each heading ({"source": ["imdb", ...]}), `right` where each model is right,
-    boolean (rows,). Each record has `slice`, `value`, `rows` and one accuracy for every model.
+    `groups` gives every row's value under each heading ({"source": ["imdb", ...]}), `counts` what the row adds to a
+    model's figure, int64 (rows, k). Each record has `slice`, `value`, `rows` and one figure for every model.
     """
     records = []
     for heading, values in groups.items():
         column = np.asarray(values)
         for value in dict.fromkeys(sorted(values)):
             members = column == value
-            scores = {model: float(hits[members].mean()) for model, hits in right.items()}
+            scores = {model: float(FIGURES[metric].of(added[members].sum(axis=0))) for model, added in counts.items()}
             records.append({"slice": heading, "value": value, "rows": int(members.sum())} | scores)
     return records
 
 
-def accuracy_gaps(records: Sequence[Mapping[str, Any]], model: str) -> dict[str, float]:
-    """Return for each slice the accuracy of `model` on its best value minus that on its worst.
+def slice_gaps(records: Sequence[Mapping[str, Any]], model: str) -> dict[str, float]:
+    """Return for each slice the figure of `model` on its best value minus that on its worst.
 
     `records` are those of `slice_metrics`.
     """

@@ -6,13 +6,13 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipeline.evaluation import charts
+from pipeline.evaluation import charts, mistakes
+from pipeline.evaluation.figures import FIGURES
 from pipeline.evaluation.report import conclusions, display_name
 from pipeline.files import read_json
 from pipeline.params import Params
 
-ERRORS_SHOWN = 10
-SHOWN_CHARACTERS = 300
+CLASSES_SHOWN = 20  # of the confusion matrix: more fit no screen
 Records = list[dict[str, Any]]
 
 
@@ -43,10 +43,11 @@ def index_page(reports: Path, params: Params, summary: dict[str, Any]) -> str:
 
 def _task(folder: Path, name: str, params: Params, summary: dict[str, Any]) -> dict[str, Any]:
     evaluation = read_json(folder / "evaluation.json")
-    models = _models(evaluation)
-    # the majority class is so far down that the others would stand on one spot
-    measured = [_measured(*model) for model in models if model[0] != "majority"]
-    costs = [_cost(model, summary[model]) for model in ("teacher", "student")]
+    metric, models = evaluation["metric"], _models(evaluation)
+    said = display_name(metric)
+    # these know so little that the others would stand on one spot
+    measured = [_measured(*model, metric) for model in models if model[0] not in ("majority", "most_frequent_tag")]
+    costs = [_cost(model, summary[model], metric) for model in ("teacher", "student")]
     finetuning, distillation = _history(folder / "finetune.json"), _history(folder / "distill.json")
     return {
         "summary": summary,
@@ -54,37 +55,39 @@ def _task(folder: Path, name: str, params: Params, summary: dict[str, Any]) -> d
         "dataset": params.tasks[name].dataset,
         "conclusions": conclusions(summary),
         "timings": read_json(folder / "registered.json")["timings"],
+        "figures": [figure for figure in FIGURES if figure in evaluation["student"]],
         "models": models,
-        "accuracy_chart": Markup(charts.accuracy_chart(measured, f"{name}-accuracy")),
-        "minutes_chart": _minutes_chart(folder / "quality_against_minutes.json", name, params),
-        "cost_chart": Markup(charts.cost_chart(costs, f"{name}-cost")),
+        "score_chart": Markup(charts.score_chart(measured, said, f"{name}-score")),
+        "minutes_chart": _minutes_chart(folder / "quality_against_minutes.json", name, said, params),
+        "cost_chart": Markup(charts.cost_chart(costs, said, f"{name}-cost")),
         "reliability_chart": Markup(charts.reliability_chart(evaluation["reliability"], f"{name}-reliability")),
         "curves": {
             "Teacher, loss": _loss_chart(finetuning, f"{name}-finetune"),
-            "Teacher, accuracy on dev": _accuracy_chart(finetuning, f"{name}-finetune-accuracy"),
+            f"Teacher, {said} on dev": _score_chart(finetuning, metric, f"{name}-finetune-score"),
             "Student, loss": _loss_chart(distillation, f"{name}-distill"),
-            "Student, accuracy on dev": _accuracy_chart(distillation, f"{name}-distill-accuracy"),
+            f"Student, {said} on dev": _score_chart(distillation, metric, f"{name}-distill-score"),
         },
-        "errors": _errors(folder / "predictions.parquet", evaluation["labels"]),
+        "confusion": _confusion(evaluation),
+        "mistakes": mistakes.worst_rows(folder / "predictions.parquet", evaluation["labels"]),
     }
 
 
 def _models(evaluation: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     networks = [(name, evaluation[name]) for name in ("teacher", "student")]
-    return sorted(networks + list(evaluation["baselines"].items()), key=lambda model: -model[1]["accuracy"])
+    return sorted(networks + list(evaluation["baselines"].items()), key=lambda model: -model[1][evaluation["metric"]])
 
 
-def _measured(name: str, figures: dict[str, Any]) -> charts.Measured:
+def _measured(name: str, figures: dict[str, Any], metric: str) -> charts.Measured:
     colour = {"teacher": charts.SECOND, "student": charts.FIRST}.get(name, charts.MUTED)
     low, high = figures["interval"]
-    return charts.Measured(display_name(name), figures["accuracy"], (low, high), colour)
+    return charts.Measured(display_name(name), figures[metric], (low, high), colour)
 
 
-def _cost(name: str, figures: dict[str, Any]) -> charts.Cost:
-    return charts.Cost(name, figures["parameters"], figures["accuracy"], figures["rows_per_second"])
+def _cost(name: str, figures: dict[str, Any], metric: str) -> charts.Cost:
+    return charts.Cost(name, figures["parameters"], figures[metric], figures["rows_per_second"])
 
 
-def _minutes_chart(path: Path, name: str, params: Params) -> Markup | None:
+def _minutes_chart(path: Path, name: str, said: str, params: Params) -> Markup | None:
     """Draw what benchmarks/quality_against_minutes.py found, where it was for these parameters."""
     found = _optional(path)
     if not found or found["params"] != params.tasks[name].model_dump(mode="json"):
@@ -93,7 +96,7 @@ def _minutes_chart(path: Path, name: str, params: Params) -> Markup | None:
     for point in found["points"]:
         reached = charts.Reached(point["minutes"], point["test"], point["after"])
         curves.setdefault(point["model"], []).append(reached)
-    return Markup(charts.minutes_chart(curves, f"{name}-minutes"))
+    return Markup(charts.minutes_chart(curves, said, f"{name}-minutes"))
 
 
 def _loss_chart(history: Records, name: str) -> Markup | None:
@@ -101,9 +104,9 @@ def _loss_chart(history: Records, name: str) -> Markup | None:
     return Markup(charts.curves_chart(curves, "loss", f"{name}-loss")) if curves else None
 
 
-def _accuracy_chart(history: Records, name: str) -> Markup | None:
-    curves = _curves(history, "accuracy", ("dev",))
-    return Markup(charts.curves_chart(curves, "accuracy", name)) if curves else None
+def _score_chart(history: Records, metric: str, name: str) -> Markup | None:
+    curves = _curves(history, metric, ("dev",))
+    return Markup(charts.curves_chart(curves, display_name(metric), name)) if curves else None
 
 
 def _curves(history: Records, figure: str, splits: tuple[str, ...]) -> list[charts.Curve]:
@@ -124,24 +127,17 @@ def _curves(history: Records, figure: str, splits: tuple[str, ...]) -> list[char
     return curves
 
 
-def _errors(predictions: Path, labels: list[str]) -> Records:
-    """Return the test rows on which the student is wrong and surest of it, and what the teacher says about them."""
-    import pyarrow.parquet as pq
-
-    wrong = [row for row in pq.read_table(predictions).to_pylist() if row["student"] != row["label"]]
-    score = "student_score_{}".format
-    wrong.sort(key=lambda row: (-row[score(labels[row["student"]])], row["id"]))
-    return [
-        {
-            "id": row["id"],
-            "text": row["text"] if len(row["text"]) <= SHOWN_CHARACTERS else f"{row['text'][:SHOWN_CHARACTERS]}…",
-            "label": labels[row["label"]],
-            "student": labels[row["student"]],
-            "score": row[score(labels[row["student"]])],
-            "teacher": labels[row["teacher"]],
-        }
-        for row in wrong[:ERRORS_SHOWN]
-    ]
+def _confusion(evaluation: dict[str, Any]) -> dict[str, Any]:
+    """Return the confusion matrix of the classes that are most often the actual or the named one: CLASSES_SHOWN."""
+    classes, counts = evaluation["classes"], evaluation["confusion"]
+    named = [sum(column) for column in zip(*counts, strict=True)]
+    often = sorted(range(len(classes)), key=lambda index: -sum(counts[index]) - named[index])
+    shown = sorted(often[:CLASSES_SHOWN])
+    return {
+        "classes": [classes[index] for index in shown],
+        "rows": [{"label": classes[row], "counts": [counts[row][column] for column in shown]} for row in shown],
+        "of": len(classes),
+    }
 
 
 def _datasets(reports: Path, params: Params) -> dict[str, Any]:

@@ -8,11 +8,11 @@ from pipeline.files import read_json
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-SIZES = ("accuracy", "interval", "parameters", "bytes")
+SIZES = ("interval", "parameters", "bytes")
 TIMES = ("rows_per_second", "latency_milliseconds")
 COMPARED = (
-    "relative_accuracy",
-    "relative_accuracy_interval",
+    "relative_score",
+    "relative_score_interval",
     "recovered_share",
     "recovered_share_interval",
     "agreement",
@@ -24,7 +24,12 @@ NAMES = {
     "tfidf_logistic_regression": "TF-IDF + regression",
     "distilled_tfidf_logistic_regression": "TF-IDF + regression, distilled",
     "frozen_encoder_logistic_regression": "frozen encoder + regression",
+    "most_frequent_tag": "most frequent tag of each word",
+    "distilled_linear_tagger": "linear tagger, distilled",
+    "frozen_encoder_tagger": "frozen encoder + regression",
     "undistilled_student": "student without a teacher",
+    "macro_f1": "macro F1",
+    "span_f1": "span F1",
 }
 
 
@@ -39,17 +44,17 @@ def summary(reports: Path, tasks: list[str]) -> dict[str, Any]:
 
 def _task_summary(folder: Path) -> dict[str, Any]:
     evaluation, record = read_json(folder / "evaluation.json"), read_json(folder / "registered.json")
-    timings = record["timings"]
+    timings, metric = record["timings"], evaluation["metric"]
     networks = {
-        name: {key: evaluation[name][key] for key in SIZES} | {key: timings[name][key] for key in TIMES}
+        name: {key: evaluation[name][key] for key in (metric, *SIZES)} | {key: timings[name][key] for key in TIMES}
         for name in ("teacher", "student")
     }
     teacher, student = networks["teacher"], networks["student"]
     return networks | {
-        "metric": evaluation["metric"],
+        "metric": metric,
         "rows": evaluation["rows"],
         "confidence": evaluation["confidence"],
-        "baselines": {name: figures["accuracy"] for name, figures in evaluation["baselines"].items()},
+        "baselines": {name: figures[metric] for name, figures in evaluation["baselines"].items()},
         "comparison": {key: evaluation["comparison"][key] for key in COMPARED}
         | {
             "speed_up": round(student["rows_per_second"] / teacher["rows_per_second"], 2),
@@ -61,16 +66,18 @@ def _task_summary(folder: Path) -> dict[str, Any]:
 
 def conclusions(task: dict[str, Any]) -> list[str]:
     """Return in plain sentences what a task's summary says; a baseline that beats the student comes first."""
-    student, compared = task["student"]["accuracy"], task["comparison"]
+    metric, compared = task["metric"], task["comparison"]
+    student = task["student"][metric]
     sentences = [
-        f"{display_name(name)} beats the student: {accuracy:.1%} against {student:.1%}."
-        for name, accuracy in sorted(task["baselines"].items(), key=lambda item: -item[1])
-        if accuracy > student
+        f"{display_name(name)} beats the student: {score:.1%} against {student:.1%}."
+        for name, score in sorted(task["baselines"].items(), key=lambda item: -item[1])
+        if score > student
     ]
-    low, high = compared["relative_accuracy_interval"]
+    low, high = compared["relative_score_interval"]
     sentences.append(
-        f"The student keeps {compared['relative_accuracy']:.1%} of the teacher's accuracy ({low:.1%} to {high:.1%}), "
-        f"is {compared['speed_up']:.1f} times as fast at batch 32 and {compared['times_smaller']:.1f} times smaller."
+        f"The student keeps {compared['relative_score']:.1%} of the teacher's {display_name(metric)} "
+        f"({low:.1%} to {high:.1%}), is {compared['speed_up']:.1f} times as fast at batch 32 and "
+        f"{compared['times_smaller']:.1f} times smaller."
     )
     if compared["recovered_share"] is None:
         sentences.append("The teacher is not better than the student without one, so there was nothing to recover.")
@@ -83,9 +90,9 @@ def conclusions(task: dict[str, Any]) -> list[str]:
     return sentences
 
 
-def display_name(model: str) -> str:
-    """Return a model's name in words."""
-    return NAMES.get(model, model.replace("_", " "))
+def display_name(name: str) -> str:
+    """Return the name of a model or of a figure in words."""
+    return NAMES.get(name, name.replace("_", " "))
 
 
 def closing_table(summary: dict[str, Any]) -> "RenderableType":
@@ -111,13 +118,13 @@ def _task_table(name: str, task: dict[str, Any]) -> "RenderableType":
 
     table = Table(title=f"{name}: {task['rows']:,} test rows", box=box.SIMPLE_HEAD, title_justify="left")
     table.add_column("model")
-    for heading in (task["metric"], "parameters", "megabytes", "rows/s", "ms/row"):
+    for heading in (display_name(task["metric"]), "parameters", "megabytes", "rows/s", "ms/row"):
         table.add_column(heading, justify="right")
     for model in ("teacher", "student"):
         figures = task[model]
         table.add_row(
             model,
-            f"{figures['accuracy']:.1%}",
+            f"{figures[task['metric']]:.1%}",
             f"{figures['parameters'] / 1e6:.1f} M",
             f"{figures['bytes'] / 1e6:.1f}",
             f"{figures['rows_per_second']:,.0f}",
@@ -125,6 +132,6 @@ def _task_table(name: str, task: dict[str, Any]) -> "RenderableType":
             style="bold" if model == "student" else None,
         )
     table.add_section()
-    for model, accuracy in sorted(task["baselines"].items(), key=lambda item: -item[1]):
-        table.add_row(display_name(model), f"{accuracy:.1%}")
+    for model, score in sorted(task["baselines"].items(), key=lambda item: -item[1]):
+        table.add_row(display_name(model), f"{score:.1%}")
     return table

@@ -11,6 +11,10 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import binomtest, norm
 
+from pipeline.evaluation.figures import FIGURES
+
+BLOCK = 2**22  # drawn counts held at a time, 32 MiB of them
+
 
 @dataclass(frozen=True)
 class Bootstrap:
@@ -21,16 +25,21 @@ class Bootstrap:
     seed: int
 
 
-def resampled_accuracies(right: np.ndarray, bootstrap: Bootstrap) -> np.ndarray:
-    """Return every model's accuracy on resamples of the rows with replacement, shape (samples, models).
+def resampled(metric: str, counts: np.ndarray, bootstrap: Bootstrap) -> np.ndarray:
+    """Return every model's figure `metric` on resamples of the rows with replacement, shape (samples, models).
 
-    `right` is boolean (models, rows). Source: Efron 1979. Rows on which every model does the same are exchangeable, so
-    counting how often each pattern is drawn (a multinomial) is the same bootstrap without touching single rows.
+    `counts` is int64 (models, rows, k), what each row adds to the figure. Source: Efron 1979. Rows to which every model
+    adds the same are exchangeable, so drawing how often each pattern occurs (a multinomial) is the same bootstrap
+    without touching single rows.
     """
-    patterns, counts = np.unique(right, axis=1, return_counts=True)
-    rows = right.shape[1]
-    drawn = np.random.default_rng(bootstrap.seed).multinomial(rows, counts / rows, size=bootstrap.samples)
-    return np.asarray(drawn @ patterns.T / rows)
+    models, rows, width = counts.shape
+    patterns, times = np.unique(counts.swapaxes(0, 1).reshape(rows, -1), axis=0, return_counts=True)
+    generator, block = np.random.default_rng(bootstrap.seed), max(1, BLOCK // len(patterns))
+    sums = [
+        generator.multinomial(rows, times / rows, size=min(block, bootstrap.samples - start)) @ patterns
+        for start in range(0, bootstrap.samples, block)
+    ]
+    return FIGURES[metric].of(np.concatenate(sums).reshape(-1, models, width))
 
 
 def percentile_interval(values: np.ndarray, confidence: float) -> list[float]:
@@ -38,19 +47,21 @@ def percentile_interval(values: np.ndarray, confidence: float) -> list[float]:
     return [float(bound) for bound in np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])]
 
 
-def paired_difference(first: np.ndarray, second: np.ndarray, bootstrap: Bootstrap) -> dict[str, Any]:
-    """Return how much more often `first` is right than `second`, boolean arrays (rows,) over the same rows.
+def paired_difference(metric: str, first: np.ndarray, second: np.ndarray, bootstrap: Bootstrap) -> dict[str, Any]:
+    """Return by how much `first` is better than `second` in the figure `metric`.
 
-    `interval` is the two-sided paired bootstrap interval, `lower_bound` the one-sided bound, both at the
-    bootstrap's confidence; `p_value` is McNemar's.
+    Both are int64 (rows, k), what each of the same rows adds to the figure. `interval` is the two-sided paired
+    bootstrap interval, `lower_bound` the one-sided bound, both at the bootstrap's confidence. `p_value` is McNemar's
+    for accuracy; for another figure twice the share of resamples beyond 0, on the side that has fewer.
     """
-    accuracies = resampled_accuracies(np.stack([first, second]), bootstrap)
-    differences = accuracies[:, 0] - accuracies[:, 1]
+    differences = _differences(metric, first, second, bootstrap)
     return {
-        "difference": float(first.mean() - second.mean()),
+        "difference": _difference(metric, first, second),
         "interval": percentile_interval(differences, bootstrap.confidence),
         "lower_bound": float(np.quantile(differences, 1 - bootstrap.confidence)),
-        "p_value": mcnemar(first, second),
+        "p_value": mcnemar(first[:, 0] > 0, second[:, 0] > 0)
+        if metric == "accuracy"
+        else min(1.0, 2 * min(_share(differences <= 0), _share(differences >= 0))),
     }
 
 
@@ -90,46 +101,43 @@ def not_worse(candidate: np.ndarray, champion: np.ndarray, *, margin: float, con
     }
 
 
-def not_worse_in_macro_f1(
-    labels: np.ndarray, candidate: np.ndarray, champion: np.ndarray, *, margin: float, bootstrap: Bootstrap
+def not_worse_by_bootstrap(
+    metric: str, candidate: np.ndarray, champion: np.ndarray, *, margin: float, bootstrap: Bootstrap
 ) -> dict[str, Any]:
-    """Test that the candidate's macro F1 lies above the champion's minus `margin`; with margin 0, that it is better.
+    """Test that the candidate's figure `metric` lies above the champion's minus `margin`; with margin 0, above it.
 
-    All three are class indices (rows,); classes are those that stand in `labels`. Rows are resampled for both models at
-    once (Efron 1979), and the candidate passes where the one-sided percentile bound at `bootstrap.confidence` does. The
-    p-value counts the sample itself as one of the resamples, so that it is never 0 (Davison & Hinkley 1997, eq. 4.11).
+    Both are int64 (rows, k), what each of the same rows adds to the figure. Rows are resampled for both models at once
+    (Efron 1979), and the candidate passes where the one-sided percentile bound at `bootstrap.confidence` does.
     """
-    patterns, counts = np.unique(np.stack([labels, candidate, champion]), axis=1, return_counts=True)
-    rows, classes = len(labels), np.unique(labels)
-    drawn = np.random.default_rng(bootstrap.seed).multinomial(rows, counts / rows, size=bootstrap.samples)
-    differences = _macro_f1(patterns[0], patterns[1], drawn, classes) - _macro_f1(
-        patterns[0], patterns[2], drawn, classes
-    )
-    observed = np.atleast_2d(counts)
-    difference = _macro_f1(patterns[0], patterns[1], observed, classes) - _macro_f1(
-        patterns[0], patterns[2], observed, classes
-    )
-    p_value = float((1 + np.sum(differences <= -margin)) / (1 + bootstrap.samples))
+    differences = _differences(metric, candidate, champion, bootstrap)
+    p_value = _share(differences <= -margin)
     return {
         "passed": p_value < 1 - bootstrap.confidence,
-        "difference": float(difference[0]),
+        "difference": _difference(metric, candidate, champion),
         "lower_bound": float(np.quantile(differences, 1 - bootstrap.confidence)),
         "p_value": p_value,
         "margin": margin,
         "confidence": bootstrap.confidence,
-        "rows": rows,
+        "rows": len(candidate),
     }
 
 
-def _macro_f1(labels: np.ndarray, answers: np.ndarray, counts: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Return the macro F1 of each sample, (samples,), whose rows are `counts` (samples, patterns) of each pattern."""
-    scores = []
-    for member in classes:
-        actual, named = labels == member, answers == member
-        hits = counts[:, actual & named].sum(axis=1)
-        total = counts[:, actual].sum(axis=1) + counts[:, named].sum(axis=1)
-        scores.append(2 * hits / np.maximum(total, 1))
-    return np.asarray(np.mean(scores, axis=0))
+def _differences(metric: str, first: np.ndarray, second: np.ndarray, bootstrap: Bootstrap) -> np.ndarray:
+    figures = resampled(metric, np.stack([first, second]), bootstrap)
+    return np.asarray(figures[:, 0] - figures[:, 1])
+
+
+def _difference(metric: str, first: np.ndarray, second: np.ndarray) -> float:
+    of = FIGURES[metric].of
+    return float(of(first.sum(axis=0)) - of(second.sum(axis=0)))
+
+
+def _share(beyond: np.ndarray) -> float:
+    """Return the share of resamples `beyond` a value, the sample itself counted as one of them, so that it is never 0.
+
+    Source: Davison & Hinkley 1997, equation 4.11.
+    """
+    return float((1 + np.sum(beyond)) / (1 + len(beyond)))
 
 
 def _score(gained: int, lost: int, rows: int, difference: float) -> float:

@@ -1,38 +1,94 @@
-"""The labelled rows of a split, as the canonical table holds them."""
+"""The labelled rows of a split, as the canonical table holds them, and answers as a column of a table."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.evaluation.figures import Answers
 from pipeline.files import InputError
+from pipeline.words import Span
+
+SPANS = pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32()), ("label", pa.string())]))
 
 
 @dataclass(frozen=True)
 class LabelledTexts:
-    """Rows of one split in the order of their file; `labels` are indices into the task's labels, int64 (rows,)."""
+    """Rows of one split in the order of their file.
+
+    actual: the true answers: indices into the task's labels, int64 (rows,), or the spans of each text.
+    """
 
     ids: list[str]
     texts: list[str]
-    labels: np.ndarray
+    actual: Answers
     sources: list[str]
 
 
-def read_labelled_texts(path: Path, labels: list[str]) -> LabelledTexts:
-    """Read a canonical table; raise InputError where it is missing, empty or has a label that is none of `labels`."""
+def read_labelled_texts(path: Path, task_type: str, labels: list[str]) -> LabelledTexts:
+    """Read a canonical table for a task of `task_type`.
+
+    Raises InputError where it is missing or empty, or where a row has no answer or one that is none of `labels`.
+    """
+    column, read = ANSWERS[task_type]
     try:
-        columns = pq.read_table(path, columns=["id", "text", "label", "source"]).to_pydict()
+        columns = pq.read_table(path, columns=["id", "text", column, "source"]).to_pydict()
     except FileNotFoundError:
         raise InputError(f"{path}: no such file, expected a table written by validate") from None
     if not columns["id"]:
         raise InputError(f"{path}: no rows, expected at least one")
+    actual = read(path, columns["id"], columns[column], labels)
+    return LabelledTexts(columns["id"], columns["text"], actual, columns["source"])
+
+
+def _indices(path: Path, ids: list[str], names: list[str | None], labels: list[str]) -> np.ndarray:
     index = {label: position for position, label in enumerate(labels)}
-    for id_, label in zip(columns["id"], columns["label"], strict=True):
-        if label not in index:
-            raise InputError(f"{path}: row {id_}: label {label!r}, expected one of {labels}")
-    numbers = np.array([index[label] for label in columns["label"]], dtype=np.int64)
-    return LabelledTexts(columns["id"], columns["text"], numbers, columns["source"])
+    for id_, name in zip(ids, names, strict=True):
+        if name not in index:
+            raise InputError(f"{path}: row {id_}: label {name!r}, expected one of {labels}")
+    return np.array([index[str(name)] for name in names], dtype=np.int64)
+
+
+def _spans(path: Path, ids: list[str], rows: list[list[dict[str, Any]] | None], labels: list[str]) -> list[list[Span]]:
+    found = []
+    for id_, row in zip(ids, rows, strict=True):
+        if row is None:
+            raise InputError(f"{path}: row {id_}: no spans, expected a list (columns.spans of the dataset)")
+        for span in row:
+            if span["label"] not in labels:
+                raise InputError(f"{path}: row {id_}: span label {span['label']!r}, expected one of {labels}")
+        found.append([_as_tuple(span) for span in row])
+    return found
+
+
+# by a task's type: the column of the canonical table that has the answers, and how it is read
+ANSWERS: dict[str, tuple[str, Callable[..., Answers]]] = {
+    "text_classification": ("label", _indices),
+    "token_classification": ("spans", _spans),
+}
+
+
+def as_column(answers: Answers) -> pa.Array:
+    """Return answers as a column of a table: int64, or a list of `{start, end, label}` a row."""
+    if isinstance(answers, np.ndarray):
+        return pa.array(answers)
+    rows: Any = answers
+    return pa.array([[dict(zip(SPANS.value_type.names, span, strict=True)) for span in row] for row in rows], SPANS)
+
+
+def from_column(column: pa.Array | pa.ChunkedArray) -> Answers:
+    """Return what `as_column` made a column of."""
+    if pa.types.is_list(column.type):
+        return [[_as_tuple(span) for span in row] for row in column.to_pylist()]
+    return np.asarray(column)
+
+
+def _as_tuple(span: dict[str, Any]) -> Span:
+    return span["start"], span["end"], span["label"]
 
 
 def read_texts(path: Path) -> list[str]:

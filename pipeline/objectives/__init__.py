@@ -1,8 +1,8 @@
 """Pretraining objectives by the name that params.yaml gives them; the chosen one is imported when it is called for.
 
-`OBJECTIVES["masked_lm"]()` is a class made from an `objectives.masking.Masking`: its `rows(**arrays)` are the sequences
-of a tokenized corpus (the files that `arrays` names), `collate(rows, generator)` makes a batch of them, and
-`loss(model)` is the module around the model whose forward takes that batch.
+`OBJECTIVES["masked_lm"]()` is a class whose `from_params(pretrain, vocabulary)` makes the objective: `rows(**arrays)`
+are the sequences of a tokenized corpus (the files that `arrays` names), `collate(rows, generator)` makes a batch of
+them, and `loss(model)` is the module around the model whose forward takes that batch.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,14 @@ def _masked_lm_next_sentence() -> type:
     return MaskedLMNextSentence
 
 
+def _causal_lm() -> type:
+    from pipeline.objectives.causal_lm import CausalLM
+
+    return CausalLM
+
+
 OBJECTIVES: dict[str, Callable[[], Any]] = {
     "masked_lm": _masked_lm,
     "masked_lm_next_sentence": _masked_lm_next_sentence,
+    "causal_lm": _causal_lm,
 }

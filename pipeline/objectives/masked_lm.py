@@ -9,6 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline.objectives.masking import Masking
+from pipeline.objectives.vocabulary import Vocabulary
+from pipeline.params import PretrainParams
+
+HEAD = {"bert": "cls", "roberta": "lm_head"}  # the part of a model that scores the words, by its model_type
 
 
 class MaskedLM:
@@ -18,6 +22,11 @@ class MaskedLM:
 
     def __init__(self, masking: Masking) -> None:
         self.masking = masking
+
+    @classmethod
+    def from_params(cls, pretrain: PretrainParams, vocabulary: Vocabulary) -> "MaskedLM":
+        """Return the objective that the section `pretrain` describes."""
+        return cls(Masking.from_params(pretrain, vocabulary))
 
     def rows(self, input_ids: np.ndarray) -> np.ndarray:
         """Return the sequences, (rows, length), as `collate` takes them."""
@@ -43,7 +52,7 @@ class MaskedLM:
 
 
 class MaskedLMLoss(nn.Module):
-    """A BertForMaskedLM and its summed loss; the head, most of the work, is computed at the chosen positions only."""
+    """A model and its summed loss; the head, most of the work, is computed at the chosen positions only."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -52,7 +61,8 @@ class MaskedLMLoss(nn.Module):
     def forward(self, input_ids: Tensor, positions: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Return {"loss": summed cross-entropy, "count": chosen tokens}; shapes as `MaskedLM.collate` makes them."""
         # no attention mask: packed rows have no padding, and without one the fused kernel is at its fastest
-        hidden = self.model.bert(input_ids=input_ids).last_hidden_state
-        scores = self.model.cls(hidden.flatten(0, 1).index_select(0, positions))
+        hidden = self.model.base_model(input_ids=input_ids).last_hidden_state
+        head = getattr(self.model, HEAD[self.model.config.model_type])
+        scores = head(hidden.flatten(0, 1).index_select(0, positions))
         loss = F.cross_entropy(scores.float(), labels, reduction="sum")
         return {"loss": loss, "count": torch.tensor(len(labels), device=loss.device)}

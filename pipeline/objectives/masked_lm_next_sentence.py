@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline.objectives.masking import Masking
+from pipeline.objectives.vocabulary import Vocabulary
+from pipeline.params import PretrainParams
 
 
 class SentencePair(TypedDict):
@@ -46,6 +48,11 @@ class MaskedLMNextSentence:
 
     def __init__(self, masking: Masking) -> None:
         self.masking = masking
+
+    @classmethod
+    def from_params(cls, pretrain: PretrainParams, vocabulary: Vocabulary) -> "MaskedLMNextSentence":
+        """Return the objective that the section `pretrain` describes."""
+        return cls(Masking.from_params(pretrain, vocabulary))
 
     def rows(
         self, input_ids: np.ndarray, token_type_ids: np.ndarray, next_sentence_labels: np.ndarray

@@ -1,10 +1,13 @@
-"""Dynamic masking: which tokens are to be predicted, and what stands in their place. numpy only."""
+"""Dynamic masking: which tokens are to be predicted, and what stands in their place. No torch."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from pipeline.objectives.vocabulary import Vocabulary
+from pipeline.params import PretrainParams
 
 REPLACED_BY_MASK = 0.8
 REPLACED_BY_RANDOM = 0.1  # the rest stays as it is
@@ -23,6 +26,13 @@ class Masking:
     share: float
     special: np.ndarray
     continues: np.ndarray | None = None
+
+    @classmethod
+    def from_params(cls, pretrain: PretrainParams, vocabulary: Vocabulary) -> "Masking":
+        """Return the masking that the section `pretrain` describes."""
+        assert pretrain.mask_share is not None  # pipeline.params refuses null for an objective with masks
+        whole_words = continuing_ids(vocabulary.folder, vocabulary.size) if pretrain.whole_word_mask else None
+        return cls(vocabulary.ids["mask_token_id"], pretrain.mask_share, vocabulary.special, whole_words)
 
     def apply(self, ids: np.ndarray, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Return the masked ids, int64 of the shape of `ids` (rows, length), and the chosen positions, bool.

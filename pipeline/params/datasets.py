@@ -1,5 +1,6 @@
 """The sections of `datasets`: where rows come from, how they are split, decontaminated and checked."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -17,27 +18,71 @@ from pipeline.params.section import (
     Share,
 )
 
+Format = Literal["csv", "tsv", "jsonl", "parquet", "text", "conll", "slots"]
+WITH_SPANS = ("conll", "slots")  # formats
 
-class PackageSource(Section):
-    """A file inside an installed Python package."""
+
+class _FileSource(Section):
+    """What packages and the project have in common."""
+
+    kind: Literal["package", "file"]
+    format: Format
+    """Format of the files. `text`: one row a line, with the columns `text` and `file`, the file's name. `conll`: a
+    token and its BIO tag on each line, an empty line between rows, with the columns `text` and `spans`. `slots`: the
+    same with the row's label alone on its last line, column `label`. All but `parquet` may be gzipped (`.gz`)."""
+
+
+class PackageSource(_FileSource):
+    """Files inside an installed Python package."""
 
     kind: Literal["package"]
     package: Package
     """Name of the package, as pip installs it."""
-    file: InsidePath
-    """Path of the file, relative to the folder that packages are installed in."""
-    format: Literal["csv", "tsv", "jsonl", "parquet", "text"]
-    """Format of the file; `text` is plain text with one row a line, in a column called `text`."""
-    sha256: Sha256
-    """SHA-256 of the file; any other content is refused."""
+    files: Annotated[dict[InsidePath, Sha256], Field(min_length=1)]
+    """The files, each with its SHA-256, any other content is refused; paths are relative to the folder that packages
+    are installed in."""
 
 
-class LocalSource(Section):
-    """A file of the project under `data/raw/`, the dataset's `path`."""
+class FilesParams(Section):
+    """For kind `file`: the files of the folder at the dataset's `path`; null where that is itself the only file."""
+
+    train: Annotated[list[InsidePath], Field(min_length=1)]
+    """Files whose rows are split by the shares of `split`."""
+    dev: list[InsidePath]
+    """Files whose rows are dev rows as they are."""
+    test: list[InsidePath]
+    """Files whose rows are test rows as they are."""
+
+    @model_validator(mode="after")
+    def _each_once(self) -> "FilesParams":
+        names = [*self.train, *self.dev, *self.test]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"each file must be given once, got {name} {names.count(name)} times")
+        return self
+
+
+class LocalSource(_FileSource):
+    """A file of the project under `data/raw/`, the dataset's `path`, or several in a folder there."""
 
     kind: Literal["file"]
-    format: Literal["csv", "tsv", "jsonl", "parquet", "text"]
-    """Format of the file; `text` is plain text with one row a line, in a column called `text`."""
+    header: Annotated[list[Label], Field(min_length=1)] | None
+    """Names of the columns of CSV or TSV files that have no header line; null where they have one."""
+    files: FilesParams | None
+    origin: Label | None
+    """Where people get the files and what their licence is, said where they are missing; null says nothing."""
+
+    @model_validator(mode="after")
+    def _only_csv_and_tsv_have_a_header(self) -> "LocalSource":
+        if self.header is not None and self.format not in ("csv", "tsv"):
+            raise ValueError(f"header must be null for format {self.format}, got {self.header}")
+        return self
+
+    def files_at(self, path: Path) -> dict[str, list[Path]]:
+        """Return the files by split where the dataset's path is `path`; the rows of `train` are those to be split."""
+        if self.files is None:
+            return {"train": [path]}
+        return {split: [path / name for name in names] for split, names in self.files}
 
 
 class HubSource(Section):
@@ -63,6 +108,9 @@ class ColumnsParams(Section):
     """Column that holds the label; null where there is none or none is needed."""
     source: str | None
     """Column that says where each row comes from; null where there is none."""
+    spans: str | None
+    """Column that holds labelled spans of the text, which the formats `conll` and `slots` have; null where there is
+    none or none are needed."""
 
 
 class SplitParams(Section):
@@ -125,7 +173,8 @@ class DatasetParams(Section):
     """One source of rows: read, cleaned, split, decontaminated, checked."""
 
     path: ProjectPath
-    """What DVC watches for changes: the data file itself for a source of kind `file`, else `constraints.txt`."""
+    """What DVC watches for changes: the data file or the folder of `files` for a source of kind `file`, else
+    `constraints.txt`."""
     held_out: Name
     """Dataset whose dev and test texts, and those that it holds out itself, must not be trained on here; or `none`."""
     source: Annotated[PackageSource | LocalSource | HubSource, Field(discriminator="kind")]
@@ -134,7 +183,8 @@ class DatasetParams(Section):
     only_sources: list[str] | None
     """Values of the source column whose rows are kept; null keeps all rows."""
     labels: dict[str, Label] | None
-    """The label's name for each value of the label column; null makes the dataset unlabelled."""
+    """The label's name for each value of the label column, or for each type of spans where `columns.spans` is given;
+    null makes the dataset unlabelled."""
     split: SplitParams
     decontamination: DecontaminationParams
     validation: ValidationParams
@@ -143,8 +193,33 @@ class DatasetParams(Section):
 
     @model_validator(mode="after")
     def _labels_have_a_column(self) -> "DatasetParams":
-        if self.labels is not None and self.columns.label is None:
-            raise ValueError("labels are given, but columns.label is null")
-        if self.labels is not None and len(set(self.labels.values())) < 2:
-            raise ValueError(f"labels must name at least 2 classes, got {sorted(set(self.labels.values()))}")
+        label, spans = self.columns.label, self.columns.spans
+        if label is not None and spans is not None:
+            raise ValueError(f"columns.label must be null where columns.spans is given, got {label}: labels name one")
+        if spans is not None and (self.source.kind == "hub" or self.source.format not in WITH_SPANS):
+            raise ValueError(f"columns.spans must be null but for the formats {' and '.join(WITH_SPANS)}, got {spans}")
+        if self.labels is not None and label is None and spans is None:
+            raise ValueError("labels are given, but columns.label and columns.spans are null")
+        least = 2 if label is not None else 1
+        if self.labels is not None and len(names := self._label_names()) < least:
+            raise ValueError(f"labels must name at least {least} classes, got {names}")
         return self
+
+    @property
+    def row_labels(self) -> list[str]:
+        """Names of the labels that rows carry, sorted; none where they carry none."""
+        return self._label_names() if self.columns.label is not None else []
+
+    @property
+    def span_labels(self) -> list[str]:
+        """Names of the labels that spans carry, sorted; none where rows have no spans."""
+        return self._label_names() if self.columns.spans is not None else []
+
+    @property
+    def given_splits(self) -> list[str]:
+        """The splits that rows of the source belong to as they are: of dev and test those that have files."""
+        files = self.source.files if isinstance(self.source, LocalSource) else None
+        return [split for split in ("dev", "test") if files and getattr(files, split)]
+
+    def _label_names(self) -> list[str]:
+        return sorted(set((self.labels or {}).values()))

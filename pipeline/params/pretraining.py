@@ -83,19 +83,23 @@ class TokenizerParams(Section):
 
 
 class PretrainParams(Section):
-    """The training of the language model: masked language modelling, with masks drawn anew for every batch."""
+    """The training of the language model on sequences full of text; masks are drawn anew for every batch."""
 
     architecture: ArchitectureParams | None
     """Shape of a model with random weights; null where `init_from` brings a model."""
     embeddings: Literal["random", "cooccurrence"] | None
     """What the word embeddings start from: random numbers, or which tokens stand near each other in the corpus; null
     where `init_from` brings a model."""
-    objective: Literal["masked_lm", "masked_lm_next_sentence"]
-    """What is learnt: to predict masked tokens, or also to tell whether one segment follows another in the text."""
-    mask_share: Annotated[float, Field(gt=0, lt=1)]
-    """Share of the tokens that are masked and predicted."""
-    whole_word_mask: bool
-    """Whether all tokens of a word are masked together."""
+    objective: Literal["masked_lm", "masked_lm_next_sentence", "causal_lm"]
+    """What is learnt: to predict masked tokens (families `bert` and `roberta`), or also to tell whether one segment
+    follows another in the text (`bert`), or, `causal_lm`, to predict every token from those before it (`gpt`)."""
+    mask_share: Annotated[float, Field(gt=0, lt=1)] | None
+    """Share of the tokens that are masked and predicted; null with `causal_lm`."""
+    whole_word_mask: bool | None
+    """Whether all tokens of a word are masked together; null with `causal_lm`."""
+    across_documents: bool | None
+    """Whether a token sees the documents that stand before its own in a sequence, and the end of one predicts how the
+    next begins; null unless the objective is `causal_lm`."""
     max_tokens: Annotated[int, Field(ge=0)]
     """Maximum number of tokens to train on, repetitions counted; 0 keeps the weights of `init_from` as they are."""
     training: OptimizationParams

@@ -7,6 +7,10 @@ from pydantic import Field, model_validator
 from pipeline.params.section import Label, Name, Section, Share
 from pipeline.params.training import ArchitectureParams, TrainingParams
 
+# by a task's type: the figures that its models are compared by, the main one first, and the groupings its rows have
+METRICS = {"text_classification": ("accuracy", "macro_f1"), "token_classification": ("span_f1",)}
+SLICES = {"text_classification": ("source", "label", "length"), "token_classification": ("source", "length")}
+
 
 class TransferParams(Section):
     """The transfer set: unlabelled texts that the teacher labels for the student."""
@@ -101,7 +105,8 @@ class EvaluateParams(Section):
     calibration_bins: Annotated[int, Field(ge=2)]
     """Number of confidence bins in the reliability table and the calibration error."""
     slices: list[Literal["source", "label", "length"]]
-    """Groupings of the test rows for which accuracy is also reported group by group."""
+    """Groupings of the test rows for which accuracy, or the F1 of spans, is also reported group by group; `label` is
+    for text classification only."""
 
 
 class GateParams(Section):
@@ -109,14 +114,15 @@ class GateParams(Section):
 
     rule: Literal["not_worse", "better"]
     """What a new version must be shown to be: less than `margin` worse than every champion so far, or better."""
-    metric: Literal["accuracy", "macro_f1"]
-    """Figure that is compared: accuracy by a test for paired proportions, macro F1 by a paired bootstrap."""
+    metric: Literal["accuracy", "macro_f1", "span_f1"]
+    """Figure that is compared: of text classification accuracy, by a test for paired proportions, or macro F1, of token
+    classification the F1 of spans; both F1 by a paired bootstrap."""
     margin: Share
     """Loss of `metric` that `not_worse` accepts; 0.01 is one percentage point."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)]
     """Confidence level of all one-sided tests on the same rows together; the first takes half of the error rate."""
     bootstrap_samples: Annotated[int, Field(ge=1000)]
-    """Number of bootstrap samples behind the paired interval, and behind the test of macro F1."""
+    """Number of bootstrap samples behind the paired interval, and behind the test of an F1."""
     min_rows: Annotated[int, Field(ge=1)]
     """Minimum number of test rows for the comparison; those that a champion was trained on do not count."""
     max_comparisons: Annotated[int, Field(ge=1)]
@@ -126,18 +132,19 @@ class GateParams(Section):
     max_latency_milliseconds: Annotated[float, Field(gt=0)] | None
     """Maximum time for a single row in milliseconds; null sets no limit."""
     max_accuracy_gaps: dict[Literal["source", "label", "length"], Share]
-    """Maximum difference in accuracy between the values of a slice, such as `{label: 0.1}`; `{}` sets no limit."""
+    """Maximum difference in accuracy, or in the F1 of spans, between the values of a slice, such as `{length: 0.1}`;
+    `{}` sets no limit."""
 
 
 class TaskParams(Section):
     """One task: a teacher, a student, a registered model."""
 
-    type: Literal["text_classification"]
-    """Kind of task."""
+    type: Literal["text_classification", "token_classification"]
+    """Kind of task: one label for a whole text, or labelled spans in it."""
     dataset: Name
     """Dataset that the labelled rows come from."""
-    labels: Annotated[list[Label], Field(min_length=2)]
-    """Names of the labels, the same as the dataset's, in the order of the model's outputs."""
+    labels: Annotated[list[Label], Field(min_length=1)]
+    """Names of the labels, of rows or of spans: the same as the dataset's, in the order of the model's outputs."""
     max_length: Annotated[int, Field(ge=8)]
     """Maximum length of a row in tokens, special tokens included; longer rows are cut."""
     transfer: TransferParams
@@ -146,6 +153,17 @@ class TaskParams(Section):
     distill: DistillParams
     evaluate: EvaluateParams
     gate: GateParams
+
+    @model_validator(mode="after")
+    def _figures_and_slices_are_those_of_the_type(self) -> "TaskParams":
+        for key, chosen, known in (
+            ("gate.metric", [self.gate.metric], METRICS[self.type]),
+            ("evaluate.slices", self.evaluate.slices, SLICES[self.type]),
+        ):
+            for value in chosen:
+                if value not in known:
+                    raise ValueError(f"{key} must be one of {', '.join(known)} for {self.type}, got {value}")
+        return self
 
     @model_validator(mode="after")
     def _gaps_are_measured(self) -> "TaskParams":

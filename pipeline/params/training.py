@@ -21,8 +21,8 @@ class RuntimeParams(Section):
 class ArchitectureParams(Section):
     """The shape of a model. Source: Devlin et al. 2019, table of sizes in section 3."""
 
-    family: Literal["bert"]
-    """Kind of network."""
+    family: Literal["bert", "roberta", "gpt"]
+    """Kind of network: `bert` and `roberta` see a whole text at once; `gpt`, as GPT-2, sees what is before a token."""
     layers: Annotated[int, Field(ge=1)]
     """Number of Transformer layers."""
     hidden_size: Annotated[int, Field(ge=8)]

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from pipeline.params.datasets import DatasetParams
+from pipeline.params.families import OBJECTIVES, TASKS, TOKENIZERS
 from pipeline.params.pretraining import (
     CorpusParams,
     HubWeights,
@@ -65,8 +66,54 @@ def _disagreements(params: Params) -> list[str]:
             )
         if params.tokenizer.kind != "adopt":
             problems.append(f"tokenizer.kind: must be adopt when init_from brings weights, got {params.tokenizer.kind}")
+    problems += _pretraining_disagreements(params.pretrain, params.tokenizer)
     for name, task in params.tasks.items():
         problems += _task_disagreements(f"tasks.{name}", task, params)
+    return problems
+
+
+def _pretraining_disagreements(pretrain: PretrainParams, tokenizer: TokenizerParams) -> list[str]:
+    problems = []
+    if pretrain.architecture is not None:
+        family = pretrain.architecture.family
+        for key, found, fitting in (
+            ("pretrain.objective", pretrain.objective, OBJECTIVES[family]),
+            ("tokenizer.kind", tokenizer.kind, TOKENIZERS[family]),
+        ):
+            if found not in fitting:
+                problems.append(f"{key}: must be {' or '.join(fitting)} for family {family}, got {found}")
+    causal = pretrain.objective == "causal_lm"
+    for key, needed in (("mask_share", not causal), ("whole_word_mask", not causal), ("across_documents", causal)):
+        value = getattr(pretrain, key)
+        if needed and value is None:
+            problems.append(f"pretrain.{key}: must be given for {pretrain.objective}, got null")
+        if not needed and value is not None:
+            problems.append(f"pretrain.{key}: must be null for {pretrain.objective}, got {value}")
+    return problems
+
+
+def _family_disagreements(key: str, task: TaskParams, params: Params) -> list[str]:
+    problems = []
+    shapes = {
+        f"{key}.student.architecture": task.student.architecture,
+        "pretrain.architecture": params.pretrain.architecture,
+    }
+    for place, shape in shapes.items():
+        if shape is None:
+            continue
+        fitting = [family for family, types in TASKS.items() if task.type in types]
+        if shape.family not in fitting:
+            problems.append(f"{place}.family: must be {' or '.join(fitting)} for {task.type}, got {shape.family}")
+        if shape.family == "gpt" and task.distill.losses.attentions:
+            problems.append(
+                f"{key}.distill.losses.attentions: must be 0 where {place}.family is gpt, which attends to earlier "
+                f"tokens only, got {task.distill.losses.attentions}"
+            )
+    if params.tokenizer.kind == "bpe" and task.student.vocabulary_size is not None:
+        problems.append(
+            f"{key}.student.vocabulary_size: must be null (the teacher's tokens) when tokenizer.kind is bpe, "
+            f"got {task.student.vocabulary_size}"
+        )
     return problems
 
 
@@ -78,6 +125,7 @@ def _task_disagreements(key: str, task: TaskParams, params: Params) -> list[str]
     if dataset.labels is None or set(dataset.labels.values()) != set(task.labels):
         found = None if dataset.labels is None else sorted(set(dataset.labels.values()))
         problems.append(f"{key}.labels: must be the labels of datasets.{task.dataset} ({found}), got {task.labels}")
+    problems += _family_disagreements(key, task, params)
     student, teacher, losses = task.student.architecture, params.pretrain.architecture, task.distill.losses
     if teacher and student.hidden_size > teacher.hidden_size:
         problems.append(

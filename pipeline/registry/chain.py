@@ -42,7 +42,11 @@ class Chain:
         """Return the sections of the parameters that name a file of an installed package or of the hub, each once."""
         values = [value for section in self.params.values() for value in section.values() if isinstance(value, dict)]
         sections = [value.get("source", value) for value in values]
-        return list({str(section): section for section in sections if section.get("kind") in OUTSIDE}.values())
+        outside = [section for section in sections if section.get("kind") in OUTSIDE]
+        named = [section for section in outside if "files" not in section]
+        for section in outside:
+            named += [section | {"file": file, "sha256": sha256} for file, sha256 in section.get("files", {}).items()]
+        return list({str(section): section for section in named}.values())
 
 
 def walk_back(lock: dict[str, Any], outputs: list[str]) -> Chain:

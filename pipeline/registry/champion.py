@@ -9,7 +9,7 @@ from pipeline.files import InputError
 
 
 def predict(task: str, texts: list[str]) -> list[dict[str, Any]]:
-    """Return one `{"text", "label", "score"}` per text from the champion of `task`.
+    """Return one `{"text", "label", "score"}` or `{"text", "spans"}` per text, as the champion of `task` answers.
 
     Raises InputError where the registry holds no champion of that name, or where the model refuses a text: a blank one,
     one of over a million characters, half of a surrogate pair.

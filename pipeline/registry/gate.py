@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from pipeline.evaluation import significance
+from pipeline.evaluation.figures import FIGURES, Answers
 from pipeline.params import GateParams
 
 
@@ -27,28 +26,28 @@ class Decision:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What models answer on the same rows, none of which any of them was trained on: class indices, (rows,).
+    """What models answer on the same rows, none of which any of them was trained on.
 
-    labels: the truth. candidate: the new version's answers. champions: those of the present champion and of former
+    actual: the truth. candidate: the new version's answers. champions: those of the present champion and of former
     ones, by version; empty where there is none yet. earlier: how many candidates these rows have judged before.
     """
 
-    labels: np.ndarray
-    candidate: np.ndarray
-    champions: Mapping[int, np.ndarray] = field(default_factory=dict)
+    actual: Answers
+    candidate: Answers
+    champions: Mapping[int, Answers] = field(default_factory=dict)
     earlier: int = 0
 
 
 @dataclass(frozen=True)
 class Costs:
-    """What the candidate weighs and takes, and where it is worse: bytes, milliseconds for a single row, accuracy gaps.
+    """What the candidate weighs and takes, and where it is worse: bytes, milliseconds for a single row, gaps.
 
-    accuracy_gaps: by slice, the accuracy on its best value minus that on its worst.
+    gaps: by slice, the figure of the task on its best value minus that on its worst.
     """
 
     size: int
     latency: float
-    accuracy_gaps: Mapping[str, float] = field(default_factory=dict)
+    gaps: Mapping[str, float] = field(default_factory=dict)
 
 
 def decide(gate: GateParams, comparison: Comparison, costs: Costs) -> Decision:
@@ -60,13 +59,13 @@ def decide(gate: GateParams, comparison: Comparison, costs: Costs) -> Decision:
     evidence: dict[str, Any] = {
         "bytes": costs.size,
         "latency_milliseconds": costs.latency,
-        "accuracy_gaps": dict(costs.accuracy_gaps),
+        "gaps": dict(costs.gaps),
     }
     if exceeded := _exceeded_limit(gate, costs):
         return Decision("challenger", exceeded, evidence)
     if not comparison.champions:
         return Decision("champion", "the first version", evidence)
-    rows, order = len(comparison.labels), comparison.earlier + 1
+    rows, order = len(comparison.actual), comparison.earlier + 1
     evidence |= {"rows": rows, "comparison": order}
     if rows < gate.min_rows:
         reason = f"{rows} rows that neither model was trained on, the gate needs {gate.min_rows}"
@@ -76,7 +75,7 @@ def decide(gate: GateParams, comparison: Comparison, costs: Costs) -> Decision:
         return Decision("challenger", reason, evidence)
     confidence = 1 - (1 - gate.confidence) / (order * (order + 1))
     tests = {
-        version: _test(gate, comparison.labels, comparison.candidate, answers, confidence)
+        version: _test(gate, comparison.actual, comparison.candidate, answers, confidence)
         for version, answers in comparison.champions.items()
     }
     rival = max(tests, key=lambda version: (tests[version]["p_value"], version))  # the hardest to pass
@@ -97,20 +96,21 @@ def _exceeded_limit(gate: GateParams, costs: Costs) -> str | None:
     if gate.max_latency_milliseconds is not None and costs.latency > gate.max_latency_milliseconds:
         return f"{costs.latency:.2f} ms at batch 1, the gate allows {gate.max_latency_milliseconds}"
     for heading, allowed in gate.max_accuracy_gaps.items():
-        if costs.accuracy_gaps[heading] > allowed:
-            found = costs.accuracy_gaps[heading]
-            return f"accuracy differs by {found:.1%} between values of {heading}, the gate allows {allowed:.1%}"
+        if costs.gaps[heading] > allowed:
+            found = costs.gaps[heading]
+            return f"quality differs by {found:.1%} between values of {heading}, the gate allows {allowed:.1%}"
     return None
 
 
 def _test(
-    gate: GateParams, labels: np.ndarray, candidate: np.ndarray, champion: np.ndarray, confidence: float
+    gate: GateParams, actual: Answers, candidate: Answers, champion: Answers, confidence: float
 ) -> dict[str, Any]:
+    added, champions = (FIGURES[gate.metric].counts(actual, answers) for answers in (candidate, champion))
     margin = gate.margin if gate.rule == "not_worse" else 0.0
     bootstrap = significance.Bootstrap(gate.bootstrap_samples, confidence, seed=0)
-    if gate.metric == "macro_f1":
-        return significance.not_worse_in_macro_f1(labels, candidate, champion, margin=margin, bootstrap=bootstrap)
-    right, champion_right = candidate == labels, champion == labels
+    if gate.metric != "accuracy":
+        return significance.not_worse_by_bootstrap(gate.metric, added, champions, margin=margin, bootstrap=bootstrap)
+    right, champion_right = added[:, 0] > 0, champions[:, 0] > 0
     return significance.not_worse(right, champion_right, margin=margin, confidence=confidence) | {
-        "paired": significance.paired_difference(right, champion_right, bootstrap)
+        "paired": significance.paired_difference(gate.metric, added, champions, bootstrap)
     }

@@ -7,6 +7,12 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from pipeline.evaluation.report import display_name
+
+# by a task's main figure: what the hub calls the task; and what it calls the figures
+TASKS = {"accuracy": "text-classification", "span_f1": "token-classification"}
+FIGURES = {"accuracy": "accuracy", "macro_f1": "f1", "span_f1": "f1"}
+
 
 def model_card(task: str, evaluation: dict[str, Any], *, dataset: str, hashes: dict[str, str], code: str) -> str:
     """Return the card of a student as Markdown.
@@ -14,12 +20,12 @@ def model_card(task: str, evaluation: dict[str, Any], *, dataset: str, hashes: d
     `evaluation` is reports/TASK/evaluation.json, `hashes` the lineage by name, `code` the git revision.
     """
     student, teacher = evaluation["student"], evaluation["teacher"]
-    comparison = evaluation["comparison"]
+    metric, comparison = evaluation["metric"], evaluation["comparison"]
     low, high = student["interval"]
     interval = f"({low:.1%} to {high:.1%})"
     rows = "\n".join(
-        f"| {name.replace('_', ' ')} | {figures['accuracy']:.1%} |"
-        for name, figures in sorted(evaluation["baselines"].items(), key=lambda item: -item[1]["accuracy"])
+        f"| {name.replace('_', ' ')} | {figures[metric]:.1%} |"
+        for name, figures in sorted(evaluation["baselines"].items(), key=lambda item: -item[1][metric])
     )
     labels = ", ".join(map(_as_it_is, evaluation["labels"]))
     lineage = "\n".join(f"- {name.replace('_', ' ')}: `{value}`" for name, value in sorted(hashes.items()))
@@ -34,13 +40,13 @@ A small student for `{task}`, distilled from a larger teacher. Labels: {labels}.
 
 On {evaluation["rows"]:,} test rows of {dataset} that no choice was made on:
 
-| model | accuracy |
+| model | {display_name(metric)} |
 |---|---|
-| teacher ({teacher["parameters"] / 1e6:.1f} M parameters) | {teacher["accuracy"]:.1%} |
-| **student** ({student["parameters"] / 1e6:.1f} M parameters) | **{student["accuracy"]:.1%}** {interval} |
+| teacher ({teacher["parameters"] / 1e6:.1f} M parameters) | {teacher[metric]:.1%} |
+| **student** ({student["parameters"] / 1e6:.1f} M parameters) | **{student[metric]:.1%}** {interval} |
 {rows}
 
-The student keeps {comparison["relative_accuracy"]:.1%} of the teacher's accuracy and agrees with it on
+The student keeps {comparison["relative_score"]:.1%} of the teacher's {display_name(metric)} and agrees with it on
 {comparison["agreement"]:.1%} of the rows. Its expected calibration error is {student["calibration_error"]:.3f}.
 
 ## What it is not for
@@ -63,11 +69,12 @@ def _as_it_is(text: str) -> str:
 def _front_matter(task: str, dataset: str, evaluation: dict[str, Any]) -> str:
     student = evaluation["student"]
     metrics = [
-        {"type": "accuracy", "value": student["accuracy"]},
-        {"type": "f1", "name": "macro F1", "value": student["macro_f1"]},
+        {"type": kind, "name": display_name(figure), "value": student[figure]}
+        for figure, kind in FIGURES.items()
+        if figure in student
     ]
     result = {
-        "task": {"type": "text-classification"},
+        "task": {"type": TASKS[evaluation["metric"]]},
         "dataset": {"name": dataset, "type": dataset, "split": "test"},
         "metrics": metrics,
     }
@@ -77,7 +84,7 @@ def _front_matter(task: str, dataset: str, evaluation: dict[str, Any]) -> str:
     yaml.dump(
         {
             "library_name": "transformers",
-            "pipeline_tag": "text-classification",
+            "pipeline_tag": TASKS[evaluation["metric"]],
             "tags": ["distillation", "stillhouse"],
             "model-index": [{"name": task, "results": [result]}],
         },

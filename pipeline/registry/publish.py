@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from pipeline.files import read_json, sha256_of_file
+from pipeline.files import InputError, read_json, sha256_of_file
 from pipeline.tracking import OUTPUT_HASH, STAGE, figures, flatten, whose
 
 STUDENT_HASH = "stillhouse.student_sha256"
@@ -122,21 +122,17 @@ def register_version(
     """Log the student to its run as a pyfunc and register it as a new version of `name`; return the version.
 
     The logged model holds the plain `from_pretrained` folder under artifacts/model, the code that serves it,
-    the pinned requirements, a signature and an input example. Nothing in it is pickled.
+    the pinned requirements, a signature and an input example. Nothing in it is pickled. Raises InputError where the
+    student is no model that served_model.py serves.
     """
     import pandas as pd
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema
 
-    signature = ModelSignature(
-        Schema([ColSpec("string", "text")]), Schema([ColSpec("string", "label"), ColSpec("double", "score")])
-    )
     with mlflow.start_run(run_id=run_id):
         model = mlflow.pyfunc.log_model(
             name="student",
             python_model=str(Path(__file__).with_name("served_model.py")),
             artifacts={"model": str(student)},
-            signature=signature,
+            signature=_signature(student),
             input_example=pd.DataFrame({"text": list(examples)}),
             pip_requirements=[f"{package}=={installed_version(package).split('+')[0]}" for package in REQUIREMENTS],
         )
@@ -148,6 +144,25 @@ def register_version(
     return client.create_model_version(
         name, model.model_uri, run_id=run_id, tags=tags, description=description, model_id=model.model_id
     )
+
+
+def _signature(student: Path) -> Any:
+    """Return what the student takes and what it answers: a label and its score, or spans, as its head has it."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+    from mlflow.types.schema import Array, Object, Property
+
+    types = {"start": "long", "end": "long", "label": "string", "text": "string", "score": "double"}
+    span = Object([Property(name, kind) for name, kind in types.items()])
+    answers: dict[str, list[Any]] = {
+        "SequenceClassification": [ColSpec("string", "label"), ColSpec("double", "score")],
+        "TokenClassification": [ColSpec(Array(span), "spans")],
+    }
+    (architecture,) = read_json(student / "config.json")["architectures"]
+    head = architecture.rpartition("For")[2]
+    if head not in answers:
+        raise InputError(f"{student}: the model is a {architecture}, expected one for {' or '.join(answers)}")
+    return ModelSignature(Schema([ColSpec("string", "text")]), Schema(answers[head]))
 
 
 def stored_folders(mlflow: ModuleType, run_id: str, model_uri: str) -> dict[str, Path]:

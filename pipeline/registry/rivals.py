@@ -1,12 +1,13 @@
 """Candidate and champions on the same rows: those of the candidate's test split that no champion ever trained on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-
+from pipeline.evaluation.figures import Answers
+from pipeline.evaluation.table import from_column
+from pipeline.files import InputError
 from pipeline.registry.gate import Comparison, Decision
 
 TRAINING_ROWS = "training_row_ids.txt"
@@ -53,11 +54,12 @@ def side_by_side(mlflow: ModuleType, name: str, predictions: Path, rows: Path, l
     The predictions that were logged with a champion are used where they cover the candidate's test rows; where they do
     not, it is scored again. Rows that any champion trained on are left out. An earlier candidate counts as judged by
     these rows where most of them were among its own.
+    Raises InputError where a champion answers with labels of texts and the candidate with spans, or the other way.
     """
     import pyarrow.parquet as pq
 
     candidate = pq.read_table(predictions)
-    ids, actual = candidate["id"].to_pylist(), np.asarray(candidate["label"])
+    ids = candidate["id"].to_pylist()
     versions = mlflow.MlflowClient().search_model_versions(f"name = '{name}'")
     present = champion_version(mlflow, name)
     champions = [
@@ -66,13 +68,16 @@ def side_by_side(mlflow: ModuleType, name: str, predictions: Path, rows: Path, l
         if version.tags.get(DECIDED) == "champion" or (present and version.version == present.version)
     ]
     seen = {id_ for version in champions for id_ in _artifact(mlflow, version, TRAINING_ROWS).read_text().split()}
-    fresh = np.asarray([id_ not in seen for id_ in ids])
-    fresh_ids = [id_ for id_ in ids if id_ not in seen]
+    fresh = [id_ not in seen for id_ in ids]
+    fresh_ids = [id_ for id_, is_fresh in zip(ids, fresh, strict=True) if is_fresh]
+    actual = from_column(candidate["label"].filter(fresh))
     judged = [version for version in versions if COMPARED in version.tags]
+    answers = {int(version.version): _answers(mlflow, version, fresh_ids, rows, labels) for version in champions}
+    _check_kinds(name, actual, answers)
     return Comparison(
-        labels=actual[fresh],
-        candidate=np.asarray(candidate["student"])[fresh],
-        champions={int(version.version): _answers(mlflow, version, fresh_ids, rows, labels) for version in champions},
+        actual=actual,
+        candidate=from_column(candidate["student"].filter(fresh)),
+        champions=answers,
         earlier=sum(_is_among(fresh_ids, set(_logged(mlflow, version))) for version in judged),
     )
 
@@ -85,27 +90,39 @@ def _artifact(mlflow: ModuleType, version: Any, name: str) -> Path:
     return Path(mlflow.artifacts.download_artifacts(run_id=version.run_id, artifact_path=name))
 
 
-def _logged(mlflow: ModuleType, version: Any) -> dict[str, int]:
+def _logged(mlflow: ModuleType, version: Any) -> dict[str, Any]:
     """Return what the student of `version` answered on the test rows of its day, by row id."""
     import pyarrow.parquet as pq
 
     table = pq.read_table(_artifact(mlflow, version, PREDICTIONS), columns=["id", "student"])
-    return dict(zip(table["id"].to_pylist(), table["student"].to_pylist(), strict=True))
+    return dict(zip(table["id"].to_pylist(), from_column(table["student"]), strict=True))
 
 
-def _answers(mlflow: ModuleType, version: Any, ids: list[str], rows: Path, labels: list[str]) -> np.ndarray:
+def _answers(mlflow: ModuleType, version: Any, ids: list[str], rows: Path, labels: list[str]) -> list[Any]:
     known = _logged(mlflow, version)
     if all(id_ in known for id_ in ids):
-        return np.asarray([known[id_] for id_ in ids])
+        return [known[id_] for id_ in ids]
     return _score(mlflow, version, ids, rows, labels)
 
 
-def _score(mlflow: ModuleType, version: Any, ids: list[str], rows: Path, labels: list[str]) -> np.ndarray:
+def _check_kinds(name: str, actual: Answers, champions: Mapping[int, list[Any]]) -> None:
+    for version, answers in champions.items():
+        if answers and isinstance(answers[0], list) != isinstance(actual, list):
+            found, wanted = ("spans", "labels") if isinstance(answers[0], list) else ("labels", "spans")
+            raise InputError(
+                f"tasks.{name}: version {version}, a champion, answers with {found}, this task with {wanted}; expected "
+                "a name of its own for a task of another type"
+            )
+
+
+def _score(mlflow: ModuleType, version: Any, ids: list[str], rows: Path, labels: list[str]) -> list[Any]:
     import pandas as pd
     import pyarrow.parquet as pq
 
     test = pq.read_table(rows / "test.parquet", columns=["id", "text"])
     texts = dict(zip(test["id"].to_pylist(), test["text"].to_pylist(), strict=True))
     model = mlflow.pyfunc.load_model(f"models:/{version.name}/{version.version}")
-    answers = model.predict(pd.DataFrame({"text": [texts[id_] for id_ in ids]}))["label"]
-    return np.asarray([labels.index(answer) if answer in labels else -1 for answer in answers])
+    answers = model.predict(pd.DataFrame({"text": [texts[id_] for id_ in ids]}))
+    if "spans" in answers:
+        return [[(span["start"], span["end"], span["label"]) for span in row] for row in answers["spans"]]
+    return [labels.index(answer) if answer in labels else -1 for answer in answers["label"]]

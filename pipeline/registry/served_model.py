@@ -3,7 +3,11 @@
 MLflow copies this file beside the weights, so it may import only what the model's requirements name.
 """
 
-from typing import Any, NoReturn
+import re
+import unicodedata
+from bisect import bisect_left, bisect_right
+from statistics import fmean
+from typing import Any, NamedTuple, NoReturn
 
 import pandas as pd
 import torch
@@ -11,36 +15,128 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc import PythonModel, PythonModelContext
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+)
 
 BATCH_ROWS = 32
 MAX_CHARACTERS = 1_000_000  # as ingest has it: what is longer is no text
+# as pipeline/words.py has it: what the student was taught to label
+MARKS = "".join(sign for sign in map(chr, range(2**16)) if unicodedata.category(sign) in ("Mn", "Mc", "Me", "Cf"))
+ALONE = r"\u3040-\u3098\u309b-\u30ff\u3400-\u9fff"
+WORD = re.compile(rf"[{ALONE}][{MARKS}]*|(?:[^\W{ALONE}]|[{MARKS}])+|[^\w\s][{MARKS}]*")
 
 
-class TextClassifier(PythonModel):
-    """Texts in, one label and its probability out, in the order they came."""
+class Word(NamedTuple):
+    """A word's borders in its text, in characters, its likeliest tag and the probability of that."""
+
+    start: int
+    end: int
+    tag: str
+    score: float
+
+
+class Student(PythonModel):
+    """Texts in, one answer each out, in the order they came; the head of the model says what kind of answer."""
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the `from_pretrained` folder that was registered with this file."""
         folder = context.artifacts["model"]
+        (architecture,) = AutoConfig.from_pretrained(folder).architectures
+        self.columns, self.answers, kind = HEADS[architecture.rpartition("For")[2]]
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
-        self.model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+        self.model = kind.from_pretrained(folder).eval()
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """Return columns `label` and `score` for column `text`; refuse, as INVALID_PARAMETER_VALUE, what is no text."""
+        """Return a row of answers for each text of column `text`; refuse, as INVALID_PARAMETER_VALUE, what is no text.
+
+        Columns `label` and `score`, where the model labels whole texts; `spans`, a list of `{"start", "end", "label",
+        "text", "score"}`, where it labels words.
+        """
         texts = _texts(model_input)
         by_length = sorted(range(len(texts)), key=lambda position: len(texts[position]))
-        answers: dict[int, tuple[str, float]] = {}
+        answers: dict[int, tuple[Any, ...]] = {}
         for start in range(0, len(texts), BATCH_ROWS):
-            chosen = by_length[start : start + BATCH_ROWS]
-            batch = self.tokenizer([texts[i] for i in chosen], truncation=True, padding=True, return_tensors="pt")
+            positions = by_length[start : start + BATCH_ROWS]
+            chosen = [texts[position] for position in positions]
+            batch = self.tokenizer(chosen, truncation=True, padding=True, return_tensors="pt")
             with torch.inference_mode():
-                scores, labels = self.model(**batch).logits.double().softmax(dim=-1).max(dim=-1)
-            for i, label, score in zip(chosen, labels.tolist(), scores.tolist(), strict=True):
-                answers[i] = (self.model.config.id2label[label], score)
-        return pd.DataFrame([answers[i] for i in range(len(texts))], columns=["label", "score"])
+                # no token types: training knows none, and a GPT would read them as words
+                logits = self.model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+            scores, classes = logits.double().softmax(dim=-1).max(dim=-1)
+            found = self.answers(chosen, batch.encodings, scores.tolist(), classes.tolist(), self.model.config.id2label)
+            answers |= zip(positions, found, strict=True)
+        return pd.DataFrame([answers[position] for position in range(len(texts))], columns=self.columns)
+
+
+def _labels(
+    texts: list[str], encodings: list[Any], scores: list[float], classes: list[int], names: dict[int, str]
+) -> list[tuple[str, float]]:
+    """Return the likeliest class of each text and its probability."""
+    return [(names[index], score) for index, score in zip(classes, scores, strict=True)]
+
+
+def _spans(
+    texts: list[str], encodings: list[Any], scores: list[list[float]], classes: list[list[int]], names: dict[int, str]
+) -> list[tuple[list[dict[str, Any]]]]:
+    """Return the spans of each text; scores and classes are those of every token."""
+    answers = []
+    for text, encoding, text_scores, text_classes in zip(texts, encodings, scores, classes, strict=True):
+        words = [
+            Word(start, end, names[text_classes[token]], text_scores[token])
+            for start, end, token in _first_tokens(text, encoding)
+        ]
+        answers.append(([_span(text, members) for members in _grouped(words)],))
+    return answers
+
+
+def _first_tokens(text: str, encoding: Any) -> list[tuple[int, int, int]]:
+    """Return each word's borders and the token that holds its first character, up to where the text was cut.
+
+    Where a tokenizer leaves a character out, the token before it stands for the word.
+    """
+    tokens = [(start, position) for position, (start, end) in enumerate(encoding.offsets) if end > start]
+    if not tokens:
+        return []
+    starts = [start for start, _ in tokens]
+    limit = max(end for _, end in encoding.offsets) if encoding.overflowing else len(text)
+    borders = [match.span() for match in WORD.finditer(text) if match.start() < limit]
+    holding = [starts[max(bisect_right(starts, start) - 1, 0)] for start, _ in borders]
+    # of several that split one character the first
+    return [(*word, tokens[bisect_left(starts, there)][1]) for word, there in zip(borders, holding, strict=True)]
+
+
+def _grouped(words: list[Word]) -> list[list[Word]]:
+    """Return the words of each span, by the IOB2 scheme: an I-label counts only after a word of the same span."""
+    spans: list[list[Word]] = []
+    open_label = None
+    for word in words:
+        part, _, label = word.tag.partition("-")
+        if part == "B":
+            spans.append([])
+        elif part != "I" or label != open_label:
+            open_label = None
+            continue
+        spans[-1].append(word)
+        open_label = label
+    return spans
+
+
+def _span(text: str, words: list[Word]) -> dict[str, Any]:
+    start, end, label = words[0].start, words[-1].end, words[0].tag.partition("-")[2]
+    return {"start": start, "end": end, "label": label, "text": text[start:end], "score": fmean(w.score for w in words)}
+
+
+# by what a model's class does: the answers' columns, how they are made, and what loads the folder
+HEADS: dict[str, tuple[list[str], Any, Any]] = {
+    "SequenceClassification": (["label", "score"], _labels, AutoModelForSequenceClassification),
+    "TokenClassification": (["spans"], _spans, AutoModelForTokenClassification),
+}
 
 
 def _texts(model_input: Any) -> list[str]:
@@ -67,4 +163,4 @@ def _refuse(reason: str) -> NoReturn:
     raise MlflowException(reason, INVALID_PARAMETER_VALUE)
 
 
-set_model(TextClassifier())
+set_model(Student())

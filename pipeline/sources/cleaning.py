@@ -5,6 +5,10 @@ import html
 import re
 import sys
 import unicodedata
+from collections.abc import Sequence
+from itertools import pairwise
+
+from pipeline.sources.tagged import Span
 
 # elements of HTML only: `<sigh>` and `<3` are words of their writers
 _MARKUP = re.compile(
@@ -53,6 +57,26 @@ def clean_text(text: str) -> str:
         # normalising sorts a run of marks by insertion, in a time that grows with its square
         text = unicodedata.normalize("NFC", _long_run_of_marks().sub(r"\1", text))
     return " ".join(text.split())
+
+
+def clean_spans(text: str, spans: Sequence[Span]) -> tuple[str, tuple[Span, ...]]:
+    """Return `text` cleaned piece by piece, between the borders of `spans`, and the spans where they are now.
+
+    `spans` are sorted and do not overlap. White space at a span's ends is not part of it, and one without text is left
+    out.
+    """
+    cleaned = ""
+    moved = []
+    borders = [0, *(border for span in spans for border in (span.start, span.end)), len(text)]
+    for i, (start, end) in enumerate(pairwise(borders)):
+        piece = clean_text(f"|{text[start:end]}|")[1:-1]  # the bars keep the space at its ends
+        if not cleaned or cleaned[-1] == " ":
+            piece = piece.lstrip(" ")
+        begin = len(cleaned) + len(piece) - len(piece.lstrip(" "))
+        cleaned += piece
+        if i % 2 and piece.strip(" "):
+            moved.append(Span(begin, begin + len(piece.strip(" ")), spans[i // 2].label))
+    return cleaned.rstrip(" "), tuple(moved)
 
 
 def _of_few_digits(reference: re.Match[str]) -> str:

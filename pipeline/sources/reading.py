@@ -1,4 +1,4 @@
-"""Any source as three plain columns, read through `datasets.load_dataset`; CSV and TSV as they are checked."""
+"""Any source as plain columns: text formats read as they are checked, Parquet and the hub by `datasets`."""
 
 import glob
 import tempfile
@@ -11,60 +11,78 @@ from pipeline.files import InputError
 from pipeline.params import ColumnsParams, HubSource, LocalSource, PackageSource
 from pipeline.sources.locating import locate
 from pipeline.sources.parquet import check_parquet
+from pipeline.sources.tagged import Span, read_tagged
 from pipeline.sources.well_formed import (
     check_columns,
-    check_jsonl,
     check_length,
-    check_lines,
     check_text,
     read_delimited,
+    read_jsonl,
+    read_lines,
 )
 
 
 class SourceRows(NamedTuple):
-    """The rows of a source in their own order; values as text, None where the source has none."""
+    """The rows of one file of a source in their own order; values as text, None where the source has none.
+
+    split: `dev` or `test` where the source says so, else `train`, the rows to be split.
+    """
 
     name: str
+    split: str
     texts: list[str | None]
     labels: list[str | None]
     sources: list[str | None]
+    spans: list[list[Span] | None]
 
 
-def read_source(source: PackageSource | LocalSource | HubSource, path: Path, columns: ColumnsParams) -> SourceRows:
-    """Read a dataset's source; a column that `columns` leaves null comes back as None in every row.
+def read_source(
+    source: PackageSource | LocalSource | HubSource, path: Path, columns: ColumnsParams
+) -> list[SourceRows]:
+    """Read each file of a dataset's source; a column that `columns` leaves null comes back as None in every row.
 
     Raises InputError naming the file and the row, line or column that is wrong.
     """
     if isinstance(source, HubSource):
-        name, table = f"hub dataset {source.name}", _from_hub(source)
+        name = f"hub dataset {source.name}"
+        table = _from_hub(source)
         check_columns(name, table.column_names, columns)
-    else:
-        file = locate(source, path)
-        name, table = (
-            str(path if isinstance(source, LocalSource) else source.file),
-            _from_file(file, source.format, columns),
-        )
-    if not table.num_rows:
+        return [_rows(name, "train", _as_text(name, table, columns), columns)]
+    header = source.header if isinstance(source, LocalSource) else None
+    return [
+        _rows(file.name, file.split, _from_file(file.path, file.name, source.format, header, columns), columns)
+        for file in locate(source, path)
+    ]
+
+
+def _rows(name: str, split: str, found: dict[str, list[Any]], columns: ColumnsParams) -> SourceRows:
+    texts = found[columns.text]
+    if not texts:
         raise InputError(f"{name}: no rows, expected some")
-    texts, labels, sources = (_as_text(name, table, column) for column in (columns.text, columns.label, columns.source))
     for row, text in enumerate(texts, start=1):
         check_length(name, row, text or "")
-    return SourceRows(name, texts, labels, sources)
+    nothing: list[Any] = [None] * len(texts)
+    labels, sources, spans = (
+        nothing if column is None else found[column] for column in (columns.label, columns.source, columns.spans)
+    )
+    return SourceRows(name, split, texts, labels, sources, spans)
 
 
-def _from_file(file: Path, file_format: str, columns: ColumnsParams) -> pa.Table:
+def _from_file(
+    file: Path, name: str, file_format: str, header: list[str] | None, columns: ColumnsParams
+) -> dict[str, list[Any]]:
     if file_format == "parquet":
-        return _load_file("parquet", file, columns=check_parquet(file, columns))
+        return _as_text(name, _load_file("parquet", file, columns=check_parquet(file, columns)), columns)
     text = check_text(file)
-    if file_format == "jsonl":
-        check_jsonl(file, text, columns)
-        return _load_file("json", file)
-    if file_format == "text":
-        check_lines(file, text, columns)
-        return _load_file("text", file, encoding="utf-8-sig")
-    found = read_delimited(file, text, columns, "," if file_format == "csv" else "\t")
-    # every column as text: "NA" and "0" are what the file says, not what a parser makes of them
-    return pa.table({name: pa.array(values, pa.string()) for name, values in found.items()})
+    match file_format:
+        case "csv" | "tsv":
+            # every column as text: "NA" and "0" are what the file says, not what a parser makes of them
+            return read_delimited(file, text, columns, "," if file_format == "csv" else "\t", header)
+        case "jsonl":
+            return _as_text(name, _as_table(name, read_jsonl(file, text, columns)), columns)
+        case "text":
+            return read_lines(file, text, columns)
+    return read_tagged(file, text, columns, labelled=file_format == "slots")
 
 
 def _load_file(builder: str, file: Path, **options: Any) -> pa.Table:
@@ -103,9 +121,18 @@ def _load(builder: str, **options: Any) -> pa.Table:
     return datasets.load_dataset(builder, keep_in_memory=True, **options).data.table
 
 
-def _as_text(name: str, table: pa.Table, column: str | None) -> list[str | None]:
-    if column is None:
-        return [None] * table.num_rows
+def _as_table(name: str, found: dict[str, list[Any]]) -> pa.Table:
+    try:
+        return pa.table(found)
+    except (OverflowError, pa.ArrowInvalid) as error:
+        raise InputError(f"{name}: a number beyond 64 bits ({error}), expected text or smaller numbers") from None
+
+
+def _as_text(name: str, table: pa.Table, columns: ColumnsParams) -> dict[str, list[Any]]:
+    return {column: _column_as_text(name, table, column) for column in filter(None, columns.model_dump().values())}
+
+
+def _column_as_text(name: str, table: pa.Table, column: str) -> list[str | None]:
     try:
         values = table[column].cast(pa.string())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):

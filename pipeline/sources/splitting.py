@@ -8,19 +8,17 @@ near-duplicate of a held-out one; and a row whose near-duplicate arrives later w
 """
 
 import hashlib
-from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 
 from pipeline.files import InputError
 from pipeline.params import DatasetParams, SplitParams
-from pipeline.sources.canonical import Removed, Row
+from pipeline.sources.canonical import SPLITS, Removed, Row
 from pipeline.sources.characters import Characters, letters
 from pipeline.sources.containment import contained
 from pipeline.sources.similarity import NearDuplicates
 
-SPLITS = ("train", "dev", "test")
 _OUT, _TRAIN, _DEV, _TEST, _HELD_OUT_LIST = -1, 0, 1, 2, 3
 
 
@@ -29,6 +27,7 @@ def split_rows(
 ) -> dict[str, list[Row]]:
     """Return the rows of train, dev and test; what overlaps goes to `removed` with its reason.
 
+    Rows that the source itself gives to dev or test are there whatever their hash.
     Rows of an unlabelled dataset leave whatever their split when they overlap with a text of the `held_out` list: all
     of it is raw corpus. Of a labelled one the training rows leave. Dev rows that overlap with test leave, training rows
     that overlap with dev or test leave.
@@ -36,14 +35,16 @@ def split_rows(
     texts = [row.text for row in rows] + list(held_out)
     overlap = _Overlap(texts, dataset)
     split = np.full(len(texts), _HELD_OUT_LIST)
-    split[: len(rows)] = [_split_of(key, dataset.split) for key in overlap.keys[: len(rows)]]
+    split[: len(rows)] = [_split_of(row, key, dataset.split) for row, key in zip(rows, overlap.keys, strict=False)]
     ids = np.array([row.id for row in rows] + [""] * len(held_out))
 
     def leave(reason: str, leaving: np.ndarray) -> None:
         removed.add(reason, ids[leaving].tolist())
         split[leaving] = _OUT
 
-    leave("conflicting labels", overlap.conflicts([row.label for row in rows]))
+    for given in SPLITS:  # the label of a training row is no reason for a given test row to leave
+        labels = [row.label if row.given_split == given else None for row in rows]
+        leave("conflicting labels", overlap.conflicts(labels))
     overlapping_splits = [([_DEV], [_TEST]), ([_TRAIN], [_DEV, _TEST, _HELD_OUT_LIST])]
     if dataset.labels is None:
         overlapping_splits.insert(0, ([_DEV, _TEST], [_HELD_OUT_LIST]))
@@ -91,7 +92,9 @@ def _key(characters: Characters, i: int, text: str) -> bytes:
     return hashlib.sha256(codes.astype("<u4").tobytes() if len(codes) else text.encode("utf-32-le")).digest()
 
 
-def _split_of(key: bytes, shares: SplitParams) -> int:
+def _split_of(row: Row, key: bytes, shares: SplitParams) -> int:
+    if row.given_split != "train":
+        return SPLITS.index(row.given_split)
     # not the row's id: max_rows takes the smallest ids, which would all be of one split
     place = int.from_bytes(key[:8], "big") / 2**64
     if place < shares.test:
@@ -100,16 +103,18 @@ def _split_of(key: bytes, shares: SplitParams) -> int:
 
 
 def check_splits(name: str, splits: dict[str, list[Row]], dataset: DatasetParams) -> None:
-    """Raise InputError where a split that should have rows has none, or none of a class."""
+    """Raise InputError where a split that should have rows has none, or one made by its share has none of a class."""
     shares = {"train": 1.0, "dev": dataset.split.dev, "test": dataset.split.test}
     total = sum(len(rows) for rows in splits.values())
-    classes = sorted(set((dataset.labels or {"": ""}).values()))
-    for split in SPLITS:
-        counts = Counter(row.label or "" for row in splits[split])
-        for label in classes if shares[split] else []:
-            if not counts[label]:
-                what = f"no row of class {label!r}" if label else "no row"
-                raise InputError(
-                    f"{name}: {total} rows are too few to split: {split} has {what}, expected at least one; "
-                    f"give more rows or a larger share (split.{split if split != 'train' else 'dev and split.test'})"
-                )
+    for split, rows in splits.items():
+        found = {row.label for row in rows}
+        lacking = [f"no row of class {label!r}" for label in dataset.row_labels if label not in found]
+        if shares[split] and (lacking or not rows):
+            what = lacking[0] if lacking else "no row"
+            share = split if split != "train" else "dev and split.test"
+            raise InputError(
+                f"{name}: {total} rows are too few to split: {split} has {what}, expected at least one; "
+                f"give more rows or a larger share (split.{share})"
+            )
+        if split in dataset.given_splits and not rows:
+            raise InputError(f"{name}: no row of {split} is left, expected some (source.files.{split})")

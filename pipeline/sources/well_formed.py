@@ -6,9 +6,11 @@ named by its line or row. Rows are counted from 1 and do not count the header.
 
 import codecs
 import csv
+import gzip
 import io
 import json
 import re
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,18 +23,22 @@ if TYPE_CHECKING:
 
 # Limits of a source file, stated in docs/trust.md. Nothing that is text comes near them, and what keeps them is read
 # within some ten times MAX_BYTES of memory.
-MAX_BYTES = 512 * 2**20  # of a file, or of what the text columns of a Parquet file expand to
+MAX_BYTES = 512 * 2**20  # of a file, or of what a gzipped one or the text columns of a Parquet file expand to
 MAX_LINES = 10_000_000  # or rows
 MAX_CHARACTERS = 1_000_000  # of a cell, or of a line of JSON
 MAX_COLUMNS = 1_000  # or different keys of a JSON lines file, those of objects inside objects counted
 MAX_DEPTH = 32  # of objects and lists inside each other in a line of JSON
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_CHUNK = 2**20
 
 
 def check_text(path: Path) -> str:
-    """Return the file's text; raise InputError where it is empty, too large, not UTF-8, or holds a NUL byte."""
+    """Return the file's text, expanded where its name ends in `.gz`.
+
+    Raises InputError where it is empty, too large, not UTF-8, or holds a NUL byte; lines and offsets are the text's.
+    """
     check_limit(path, path.stat().st_size, "bytes", MAX_BYTES)
-    data = path.read_bytes()
+    data = _expanded(path) if path.suffix == ".gz" else path.read_bytes()
     if not data.removeprefix(codecs.BOM_UTF8).strip():
         raise InputError(f"{path}: empty file, expected rows")
     check_limit(path, max(data.count(b"\n"), data.count(b"\r")), "lines", MAX_LINES)
@@ -47,6 +53,19 @@ def check_text(path: Path) -> str:
         raise InputError(
             f"{path}: line {_line(data, offset)}: byte 0x{data[offset]:02x} at offset {offset} is not UTF-8"
         ) from None
+
+
+def _expanded(path: Path) -> bytes:
+    try:
+        with gzip.open(path) as file:
+            length = 0
+            while chunk := file.read(_CHUNK):  # counted before it is kept: a few kilobytes may expand to gigabytes
+                length += len(chunk)
+                check_limit(path, length, "bytes uncompressed", MAX_BYTES)
+            file.seek(0)
+            return file.read()
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: not a gzip file ({error})") from None
 
 
 def check_limit(path: Path, found: int, what: str, most: int) -> None:
@@ -75,9 +94,12 @@ def check_columns(name: str | Path, found: list[str], columns: ColumnsParams) ->
             raise InputError(f"{name}: column {column!r} (columns.{key}) is {problem}, found the columns {found}")
 
 
-def read_delimited(path: Path, text: str, columns: ColumnsParams, delimiter: str) -> dict[str, list[str]]:
+def read_delimited(
+    path: Path, text: str, columns: ColumnsParams, delimiter: str, header: list[str] | None = None
+) -> dict[str, list[str]]:
     """Return the named columns of a CSV or TSV file; raise InputError where a row's quotes or fields are wrong.
 
+    `header` names the columns of a file that has no line for it.
     CSV quotes as RFC 4180 says; in TSV a quote is a character like any other, as text/tab-separated-values says. What
     was checked is what is returned: another parser may see other fields, pandas' after a lone carriage return.
     """
@@ -85,7 +107,7 @@ def read_delimited(path: Path, text: str, columns: ColumnsParams, delimiter: str
     previous_limit = csv.field_size_limit(MAX_CHARACTERS)
     try:
         rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting, strict=True)
-        return _checked_columns(path, _rows_with_lines(path, rows), columns)
+        return _checked_columns(path, _rows_with_lines(path, rows), columns, header)
     finally:
         csv.field_size_limit(previous_limit)
 
@@ -107,8 +129,10 @@ def _rows_with_lines(path: Path, rows: "_csv.Reader") -> Iterator[tuple[int, lis
             yield line, fields
 
 
-def _checked_columns(path: Path, rows: Iterator[tuple[int, list[str]]], columns: ColumnsParams) -> dict[str, list[str]]:
-    _, header = next(rows, (1, []))
+def _checked_columns(
+    path: Path, rows: Iterator[tuple[int, list[str]]], columns: ColumnsParams, header: list[str] | None
+) -> dict[str, list[str]]:
+    header = header or next(rows, (1, []))[1]
     check_limit(path, len(header), "columns", MAX_COLUMNS)
     check_columns(path, header, columns)
     found: dict[str, list[str]] = {name: [] for name in columns.model_dump().values() if name is not None}
@@ -127,8 +151,13 @@ def _checked_columns(path: Path, rows: Iterator[tuple[int, list[str]]], columns:
     return found
 
 
-def check_jsonl(path: Path, text: str, columns: ColumnsParams) -> None:
-    """Check that each line is a JSON object with the named columns, of few keys, and that a column keeps one type."""
+def read_jsonl(path: Path, text: str, columns: ColumnsParams) -> dict[str, list[Any]]:
+    """Return the named columns of a JSON lines file.
+
+    Raises InputError where a line is no JSON object with these columns, of few keys, or a column has several types.
+    """
+    names = list(dict.fromkeys(filter(None, columns.model_dump().values())))
+    found: dict[str, list[Any]] = {name: [] for name in names}
     types: dict[str, type] = {}
     keys: set[tuple[str, ...]] = set()
     row = 0
@@ -137,24 +166,29 @@ def check_jsonl(path: Path, text: str, columns: ColumnsParams) -> None:
             continue
         row += 1
         check_length(path, row, line)
-        try:
-            value = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise InputError(f"{path}: row {row} (line {number}): not JSON ({error.msg})") from None
-        except (RecursionError, ValueError):
-            reason = "brackets nested too deep or a number of thousands of digits"
-            raise InputError(f"{path}: row {row} (line {number}): {reason}") from None
-        if not isinstance(value, dict):
-            raise InputError(f"{path}: row {row} (line {number}): {type(value).__name__}, expected a JSON object")
+        value = _json_object(f"{path}: row {row} (line {number})", line)
         _check_shape(f"{path}: row {row}", value, keys)
         check_columns(f"{path}: row {row}", list(value), columns)
-        for column in filter(None, columns.model_dump().values()):
-            _check_type(f"{path}: row {row}: {column!r}", value[column], types, column, column == columns.text)
+        for name in names:
+            _check_type(f"{path}: row {row}: {name!r}", value[name], types, name, name == columns.text)
+            found[name].append(value[name])
+    return found
+
+
+def _json_object(place: str, line: str) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{place}: not JSON ({error.msg})") from None
+    except (RecursionError, ValueError):
+        raise InputError(f"{place}: brackets nested too deep or a number of thousands of digits") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{place}: {type(value).__name__}, expected a JSON object")
+    return value
 
 
 def _check_shape(place: str, value: Any, keys: set[tuple[str, ...]]) -> None:
-    """Add the paths of the keys of `value` to those of the rows before; they become columns, and of a table's columns
-    each takes room in every row."""
+    """Add the paths of the keys of `value` to those of the rows before, which are few where rows are of one kind."""
     inside: list[tuple[Any, tuple[str, ...], int]] = [(value, (), 1)]
     while inside:
         item, path, depth = inside.pop()
@@ -184,11 +218,17 @@ def _check_type(place: str, value: object, types: dict[str, type], column: str, 
         raise InputError(f"{place} holds half of a surrogate pair, expected Unicode text")
 
 
-def check_lines(path: Path, text: str, columns: ColumnsParams) -> None:
-    """Check plain text, one row a line: its only column is called `text`."""
-    check_columns(path, ["text"], columns)
-    for row, line in enumerate(text.split("\n"), start=1):
-        check_length(path, row, line)
+def read_lines(path: Path, text: str, columns: ColumnsParams) -> dict[str, list[str]]:
+    """Return plain text, one row a line, as the columns `text` and `file`, which is the name of the file."""
+    check_columns(path, ["text", "file"], columns)
+    lines = [line for _, line in numbered_lines(text)]
+    return {"text": lines, "file": [path.name] * len(lines)}
+
+
+def numbered_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Yield each line and its number, counted from 1; lines end as on any system: LF, CR LF or CR."""
+    for number, line in enumerate(io.StringIO(text, newline=None), start=1):
+        yield number, line.removesuffix("\n")
 
 
 def check_length(name: str | Path, row: int, text: str) -> None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import torch
 
     from pipeline.distillation.teacher_cache import TeacherOutputs
+    from pipeline.tasks.labelling import LabellingTask
 
 TEACHER_CACHE = Path(".stillhouse/teacher_cache")
 SPLITS = ("train", "dev", "transfer")
@@ -34,10 +35,10 @@ def run(
     import numpy as np
     from transformers import AutoConfig
 
+    from pipeline.architectures.model_folder import publish_model
     from pipeline.distillation.course import Course
     from pipeline.distillation.student import check_shapes
     from pipeline.tasks import TASKS
-    from pipeline.tasks.model_folder import publish_model
     from pipeline.tokenization.folder import load_tokenizer, special_ids
     from pipeline.tokenization.ragged import TokenRows
     from pipeline.training import runtime
@@ -60,7 +61,7 @@ def run(
     key = {"params": chosen, "runtime": params.runtime.model_dump(), "labels": section.labels}
     key["inputs"] = [content_hash(folder) for folder in inputs]
     with work_folder(f"distill-{task}", key) as work, tracking.stage_run(f"distill@{task}", chosen, work) as stage:
-        outputs = _teacher_outputs(section, teacher, teacher_tokens, dtype)
+        outputs = _teacher_outputs(section, head, teacher, teacher_tokens, dtype)
         with replacing(soft_labels) as draft:
             draft.mkdir()
             for split, said in outputs.items():
@@ -75,10 +76,8 @@ def run(
 
 
 def _teacher_outputs(
-    section: TaskParams, teacher: Path, tokens: Path, dtype: "torch.dtype"
+    section: TaskParams, head: "LabellingTask", teacher: Path, tokens: Path, dtype: "torch.dtype"
 ) -> "dict[str, TeacherOutputs]":
-    from transformers import AutoModelForSequenceClassification
-
     from pipeline.architectures.attention import attention_implementation
     from pipeline.distillation.lessons import teacher_layers
     from pipeline.distillation.teacher_cache import cached_outputs
@@ -86,9 +85,7 @@ def _teacher_outputs(
 
     return cached_outputs(
         {split: TokenRows.load(tokens / split) for split in SPLITS},
-        lambda: AutoModelForSequenceClassification.from_pretrained(
-            teacher, attn_implementation=attention_implementation(), local_files_only=True
-        ),
+        lambda: head.load(teacher, attn_implementation=attention_implementation()),
         folder=TEACHER_CACHE,
         inputs={"teacher": content_hash(teacher)} | {split: content_hash(tokens / split) for split in SPLITS},
         layers=teacher_layers(section.distill),

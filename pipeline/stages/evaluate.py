@@ -1,9 +1,19 @@
 """Teacher, student and baselines on the test split: the only stage that reads it, once per candidate."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pipeline.params import Params
+from pipeline.params import Params, TaskParams
 from pipeline.stages.command import main
+
+if TYPE_CHECKING:
+    import torch
+
+    from pipeline.evaluation.contenders import Lessons
+    from pipeline.evaluation.outcome import Answered
+    from pipeline.tokenization.ragged import TokenRows
+
+SPLITS = ("train", "dev", "test")
 
 
 def run(
@@ -24,53 +34,77 @@ def run(
     reliability: Path,
 ) -> None:
     """Measure the student of a task beside its teacher and the baselines."""
-    import numpy as np
-    from threadpoolctl import threadpool_limits
-
     from pipeline.evaluation import outcome
-    from pipeline.evaluation.contenders import baseline_predictions, network_logits
-    from pipeline.evaluation.table import read_labelled_texts, read_texts
     from pipeline.files import write_json
-    from pipeline.tokenization.ragged import TokenRows, open_array
+    from pipeline.params.tasks import METRICS
+    from pipeline.tokenization.ragged import TokenRows
     from pipeline.training import runtime
 
-    labels, dtype = params.tasks[task].labels, runtime.prepare(params.runtime)
-    splits = {split: read_labelled_texts(rows / f"{split}.parquet", labels) for split in ("train", "dev", "test")}
-    teacher_rows = {split: TokenRows.load(tokens / "teacher" / split) for split in splits}
-    student_test = TokenRows.load(tokens / "student" / "test")
-    test = splits["test"]
-
-    logits = network_logits(
-        {
-            "teacher": (teacher, teacher_rows["test"]),
-            "student": (student, student_test),
-            "undistilled_student": (undistilled, student_test),
-        }
-    )
-    with threadpool_limits(params.runtime.threads):  # scikit-learn's sums depend on them as torch's do
-        baselines = baseline_predictions(
-            splits,
-            tokens=teacher_rows,
-            pretrained=pretrained,
-            transfer=read_texts(transfer),
-            teacher_logits=np.concatenate([open_array(soft_labels / f"{name}.npy") for name in ("train", "transfer")]),
-            dtype=dtype,
-        )
-
+    section, dtype = params.tasks[task], runtime.prepare(params.runtime)
+    lessons = _lessons(section, rows, tokens, pretrained, transfer, soft_labels, dtype)
+    student_rows = TokenRows.load(tokens / "student" / "test")
+    networks = {
+        "teacher": (teacher, lessons.tokens["test"]),
+        "student": (student, student_rows),
+        "undistilled_student": (undistilled, student_rows),
+    }
+    answered = _answered(section, lessons, networks, params.runtime.threads)
     found = outcome.evaluation_outcome(
         task,
-        test,
-        logits,
-        baselines,
-        labels=labels,
+        answered,
+        METRICS[section.type],
         folders={"teacher": teacher, "student": student},
-        settings=params.tasks[task].evaluate,
+        settings=section.evaluate,
         seed=params.runtime.seed,
     )
-    outcome.write_predictions(predictions, test, logits, baselines, labels)
-    outcome.write_confusion(confusion, test, logits["student"], labels)
+    outcome.write_predictions(predictions, answered)
+    outcome.write_confusion(confusion, answered)
     outcome.write_reliability(reliability, found["reliability"])
     write_json(out, found)
+
+
+def _lessons(
+    section: TaskParams,
+    rows: Path,
+    tokens: Path,
+    pretrained: Path,
+    transfer: Path,
+    soft_labels: Path,
+    dtype: "torch.dtype",
+) -> "Lessons":
+    """Return what baselines learn from: the labelled rows, the teacher's tokens of them, what the teacher says."""
+    import numpy as np
+
+    from pipeline.evaluation.contenders import Lessons
+    from pipeline.evaluation.table import read_labelled_texts, read_texts
+    from pipeline.tokenization.ragged import TokenRows, open_array
+
+    return Lessons(
+        section.labels,
+        {split: read_labelled_texts(rows / f"{split}.parquet", section.type, section.labels) for split in SPLITS},
+        {split: TokenRows.load(tokens / "teacher" / split) for split in (*SPLITS, "transfer")},
+        read_texts(transfer),
+        np.concatenate([open_array(soft_labels / f"{name}.npy") for name in ("train", "transfer")]),
+        pretrained,
+        dtype,
+    )
+
+
+def _answered(
+    section: TaskParams, lessons: "Lessons", networks: "dict[str, tuple[Path, TokenRows]]", threads: int
+) -> "Answered":
+    """Ask the networks, each with the test rows in its tokens, and the baselines."""
+    from threadpoolctl import threadpool_limits
+
+    from pipeline.evaluation import contenders, outcome
+    from pipeline.tasks import TASKS
+
+    head, test, (_, tokens) = TASKS[section.type](section.labels), lessons.splits["test"], networks["student"]
+    logits = contenders.network_logits(head, networks)
+    answers = {name: head.answers(said, tokens.targets, test.texts) for name, said in logits.items()}
+    with threadpool_limits(threads):  # scikit-learn's sums depend on them as torch's do
+        answers |= contenders.baseline_answers(section.type, lessons)
+    return outcome.Answered(test, section.labels, head.classes, tokens.labels, logits, answers)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,9 @@ from pipeline.stages.command import main
 
 def run(params: Params, *, task: str, pretrained: Path, train: Path, dev: Path, out: Path, history: Path) -> None:
     """Fine-tune the language model in `pretrained` for a task and keep the state that is best on dev."""
+    from pipeline.architectures.model_folder import publish_model
     from pipeline.files import content_hash, write_json
     from pipeline.tasks import TASKS
-    from pipeline.tasks.model_folder import publish_model
     from pipeline.tokenization.ragged import TokenRows
     from pipeline.tracking import OUTPUT_HASH, stage_run
     from pipeline.training import runtime, trainer

@@ -5,7 +5,7 @@ from typing import Any
 
 from pipeline.files import InputError, replacing, write_json
 from pipeline.params import Params
-from pipeline.sources.canonical import Removed, Row, canonical_rows, write_rows
+from pipeline.sources.canonical import Removed, Row, canonical_rows, name_of, write_rows
 from pipeline.sources.held_out import read_held_out, write_held_out
 from pipeline.sources.reading import read_source
 from pipeline.sources.splitting import check_splits, split_rows
@@ -29,13 +29,13 @@ def run(params: Params, *, dataset: str, path: Path, held_out: Path, out: Path, 
     removed = Removed()
     rows = canonical_rows(raw, dataset, section, removed)
     splits = split_rows(rows, list(held_out_texts.values()), section, removed)
-    check_splits(raw.name, splits, section)
+    check_splits(name_of(raw), splits, section)
 
     with replacing(out) as draft:
         draft.mkdir()
         for name, members in splits.items():
             write_rows(draft / f"{name}.parquet", members)
-        write_json(draft / "report.json", _report(len(raw.texts), splits, removed))
+        write_json(draft / "report.json", _report(sum(len(part.texts) for part in raw), splits, removed))
     write_held_out(held_out_out, held_out_texts, splits["dev"] + splits["test"])
 
 

@@ -1,19 +1,19 @@
 """The language model: from random weights, continued from `init_from`, or adopted as it is when max_tokens is 0."""
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import tracking
-from pipeline.files import InputError, content_hash, replacing, write_json
+from pipeline.files import InputError, content_hash, write_json
 from pipeline.params import Params
+from pipeline.params.families import OBJECTIVES as FITTING
 from pipeline.stages.command import main
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-    from pipeline.objectives.masking import Masking
+    from pipeline.objectives.vocabulary import Vocabulary
 
 DEV_SEQUENCES = 128  # read before, during and after training: enough to see the curve, seconds to compute
 
@@ -23,6 +23,7 @@ def run(params: Params, *, tokens: Path, tokenizer: Path, init_from: Path, out: 
     import numpy as np
 
     from pipeline.architectures.initial_weights import resolve
+    from pipeline.architectures.model_folder import publish_model
     from pipeline.objectives import OBJECTIVES
     from pipeline.training import runtime
     from pipeline.training.checkpoints import work_folder
@@ -31,9 +32,8 @@ def run(params: Params, *, tokens: Path, tokenizer: Path, init_from: Path, out: 
 
     settings, training, seed = params.pretrain, params.pretrain.training, params.runtime.seed
     dtype = runtime.prepare(params.runtime)
-    weights = resolve(params.init_from, init_from)
-    masking, pad_token_id = _masking(params, tokenizer)
-    objective = OBJECTIVES[settings.objective]()(masking)
+    weights, vocabulary = resolve(params.init_from, init_from), _vocabulary(tokenizer)
+    objective = OBJECTIVES[settings.objective]().from_params(settings, vocabulary)
     train_arrays, dev_arrays = (_arrays(tokens, objective.arrays, prefix) for prefix in ("", "dev_"))
     rows, dev_rows = objective.rows(**train_arrays), objective.rows(**dev_arrays)
     lengths = np.full(len(rows), train_arrays["input_ids"].shape[1])
@@ -50,9 +50,9 @@ def run(params: Params, *, tokens: Path, tokenizer: Path, init_from: Path, out: 
     inputs = {"tokens": tokens, "tokenizer": tokenizer} | ({"weights": weights} if weights else {})
     key = {"params": chosen, "inputs": {name: content_hash(path) for name, path in inputs.items()}}
     with work_folder("pretrain", key) as work, tracking.stage_run("pretrain", chosen, work) as stage:
-        model = _model(params, weights, len(masking.special), pad_token_id, int(lengths[0]))
+        model = _model(params, weights, vocabulary, int(lengths[0]))
         if settings.embeddings == "cooccurrence":
-            _start_embeddings(model, params, train_arrays["input_ids"], np.flatnonzero(masking.special))
+            _start_embeddings(model, params, train_arrays["input_ids"], np.flatnonzero(vocabulary.special))
         records = []
         if steps:
             module = objective.loss(model).to(runtime.device())
@@ -74,28 +74,17 @@ def run(params: Params, *, tokens: Path, tokenizer: Path, init_from: Path, out: 
             print(f"pretrain  dev loss {records[0]['loss']:.3f} before, {records[-1]['loss']:.3f} after", flush=True)
         else:  # no dev loss either: the masked-LM head of adopted weights may be a new one, which tells nothing
             print("pretrain  the weights as they are", flush=True)
-        _publish(model, tokenizer, out)
+        publish_model(model, tokenizer, out)
         write_json(history, records)
         stage.tags[tracking.OUTPUT_HASH] = content_hash(out)
 
 
-def _masking(params: Params, folder: Path) -> "tuple[Masking, int]":
-    import numpy as np
-
-    from pipeline.objectives.masking import Masking, continuing_ids
+def _vocabulary(folder: Path) -> "Vocabulary":
+    from pipeline.objectives.vocabulary import Vocabulary
     from pipeline.tokenization.folder import load_tokenizer, special_ids
 
     tokenizer, special_tokens = load_tokenizer(folder)
-    ids, size = special_ids(tokenizer, special_tokens), tokenizer.get_vocab_size()
-    special = np.zeros(size, dtype=bool)
-    special[list(ids.values())] = True
-    masking = Masking(
-        mask_token_id=ids["mask_token_id"],
-        share=params.pretrain.mask_share,
-        special=special,
-        continues=continuing_ids(folder, size) if params.pretrain.whole_word_mask else None,
-    )
-    return masking, ids["pad_token_id"]
+    return Vocabulary(folder, tokenizer.get_vocab_size(), special_ids(tokenizer, special_tokens))
 
 
 def _arrays(tokens: Path, names: tuple[str, ...], prefix: str) -> dict[str, Any]:
@@ -107,27 +96,45 @@ def _arrays(tokens: Path, names: tuple[str, ...], prefix: str) -> dict[str, Any]
     return arrays
 
 
-def _model(
-    params: Params, weights: Path | None, vocabulary_size: int, pad_token_id: int, length: int
-) -> "PreTrainedModel":
+def _model(params: Params, weights: Path | None, vocabulary: "Vocabulary", length: int) -> "PreTrainedModel":
     from pipeline.architectures import ARCHITECTURES
+    from pipeline.architectures.limits import longest_row
 
-    shape, head = params.pretrain.architecture, params.pretrain.objective
+    shape, head, ids = params.pretrain.architecture, params.pretrain.objective, vocabulary.ids
+    model: PreTrainedModel
     if shape is not None:
-        family = ARCHITECTURES[shape.family]()
-        model = family.build(shape, head=head, vocabulary_size=vocabulary_size, pad_token_id=pad_token_id)
+        model = ARCHITECTURES[shape.family]().build(
+            shape,
+            head=head,
+            vocabulary_size=vocabulary.size,
+            pad_token_id=ids["pad_token_id"],
+            eos_token_id=ids["sep_token_id"],
+        )
     else:
         assert weights is not None  # pipeline.params refuses random weights without an architecture
-        model = ARCHITECTURES["bert"]().load(weights, head=head)
-    if model.config.vocab_size < vocabulary_size:
+        model = _loaded(weights, head, ids["pad_token_id"])
+    if model.config.vocab_size < vocabulary.size:
         raise InputError(
-            f"init_from: {model.config.vocab_size} word embeddings, expected the {vocabulary_size} of its tokenizer"
+            f"init_from: {model.config.vocab_size} word embeddings, expected the {vocabulary.size} of its tokenizer"
         )
-    if model.config.max_position_embeddings < length:
+    limit = longest_row(model.config.to_dict())
+    if limit is not None and limit < length:
+        raise InputError(f"corpus.sequence_length: must be <= {limit}, the positions of the model, got {length}")
+    return model
+
+
+def _loaded(weights: Path, head: str, pad_token_id: int) -> "PreTrainedModel":
+    from pipeline.architectures import ARCHITECTURES, family_of
+
+    family = family_of(weights)
+    if head not in FITTING[family]:
         raise InputError(
-            f"corpus.sequence_length: must be <= {model.config.max_position_embeddings}, the positions of the model, "
-            f"got {length}"
+            f"pretrain.objective: must be {' or '.join(FITTING[family])} for the {family} of init_from, got {head}"
         )
+    model: PreTrainedModel = ARCHITECTURES[family]().load(weights, head=head)
+    if model.config.pad_token_id is None:  # GPT-2 has none: the adopted tokenizer's may be one behind its vocabulary
+        model.config.pad_token_id = pad_token_id
+        model.resize_token_embeddings(max(model.config.vocab_size, pad_token_id + 1), mean_resizing=False)
     return model
 
 
@@ -146,13 +153,6 @@ def _start_embeddings(model: "PreTrainedModel", params: Params, input_ids: Any, 
     with torch.no_grad():
         words[torch.from_numpy(seen)] = torch.from_numpy(found[seen])
     print(f"pretrain  {seen.sum():,} of {size:,} word embeddings start from the corpus", flush=True)
-
-
-def _publish(model: "PreTrainedModel", tokenizer: Path, out: Path) -> None:
-    with replacing(out) as draft:
-        model.save_pretrained(draft)
-        for file in sorted(tokenizer.iterdir()):
-            shutil.copyfile(file, draft / file.name)
 
 
 if __name__ == "__main__":

@@ -29,20 +29,21 @@ def run(
     reports: Path,
 ) -> None:
     """Publish, gate, time and report the student of `task`."""
-    from pipeline.registry import lineage, model_card, promotions, publish, rivals
+    from pipeline.registry import gate, lineage, model_card, promotions, publish, rivals
 
     settings, figures = params.tasks[task], read_json(evaluation)
     paths = {"rows": rows, "corpus": corpus, "pretrained": pretrained, "teacher": teacher, "student": student}
     paths |= {"evaluation": evaluation, "predictions": predictions}
     links = lineage.hashes(paths)
     record = reports / task / "registered.json"
-    timings = _timings(params, record, links["student"], tokens, teacher, student)
+    timings = _timings(params, task, record, links["student"], tokens, {"teacher": teacher, "student": student})
     card = model_card.model_card(task, figures, dataset=settings.dataset, hashes=links, code=lineage.code_revision())
 
     with tracking.connected() as mlflow, promotions.promotions_of(mlflow, task) as moves:
         version = publish.find_version(mlflow, task, links["student"])
         if version is None:
-            decision = _decide(params, task, mlflow, predictions, rows, timings, student, figures)
+            comparison = rivals.side_by_side(mlflow, task, predictions, rows, settings.labels)
+            decision = gate.decide(settings.gate, comparison, _costs(student, timings, figures))
             decided, tags = promotions.decision_text(decision), lineage.tags(paths, links)
             run_id = publish.record_candidate(
                 mlflow,
@@ -71,10 +72,11 @@ def run(
 
 
 def _timings(
-    params: Params, record: Path, student_hash: str, tokens: Path, teacher: Path, student: Path
+    params: Params, task: str, record: Path, student_hash: str, tokens: Path, models: dict[str, Path]
 ) -> dict[str, Any]:
     """Measure teacher and student side by side, once per student, machine and thread count."""
     from pipeline.evaluation import efficiency
+    from pipeline.tasks import TASKS
     from pipeline.tokenization.ragged import TokenRows
 
     key = {"student_sha256": student_hash, "machine": efficiency.machine(), "threads": params.runtime.threads}
@@ -83,38 +85,20 @@ def _timings(
         if all(known.get(name) == value for name, value in key.items()):
             return dict(known)
     print("timing teacher and student", flush=True)
-    measured = efficiency.compare(
-        {
-            name: (folder, TokenRows.load(tokens / name / "test"))
-            for name, folder in (("teacher", teacher), ("student", student))
-        },
-        threads=params.runtime.threads,
-    )
-    return key | measured
+    head = TASKS[params.tasks[task].type](params.tasks[task].labels)
+    timed = {name: (head.load(folder), TokenRows.load(tokens / name / "test")) for name, folder in models.items()}
+    return key | efficiency.compare(timed, threads=params.runtime.threads)
 
 
-def _decide(
-    params: Params,
-    task: str,
-    mlflow: Any,
-    predictions: Path,
-    rows: Path,
-    timings: dict[str, Any],
-    student: Path,
-    figures: dict[str, Any],
-) -> Any:
-    """Hold the candidate against the champions so far, if there are any, on rows that none was trained on."""
-    from pipeline.evaluation.metrics import accuracy_gaps
-    from pipeline.registry import gate, rivals
+def _costs(student: Path, timings: dict[str, Any], figures: dict[str, Any]) -> Any:
+    """Return what the gate's limits are about."""
+    from pipeline.evaluation.metrics import slice_gaps
+    from pipeline.registry.gate import Costs
 
-    return gate.decide(
-        params.tasks[task].gate,
-        rivals.side_by_side(mlflow, task, predictions, rows, params.tasks[task].labels),
-        gate.Costs(
-            size=(student / "model.safetensors").stat().st_size,
-            latency=timings["student"]["latency_milliseconds"],
-            accuracy_gaps=accuracy_gaps(figures["slices"], "student"),
-        ),
+    return Costs(
+        size=(student / "model.safetensors").stat().st_size,
+        latency=timings["student"]["latency_milliseconds"],
+        gaps=slice_gaps(figures["slices"], "student"),
     )
 
 
@@ -146,11 +130,13 @@ def _as_registered(mlflow: Any, task: str, version: Any) -> dict[str, Any]:
 
 
 def _metrics(figures: dict[str, Any], timings: dict[str, Any]) -> dict[str, float]:
-    models = ("teacher", "student")
-    metrics = {f"{who}_{name}": float(figures[who][name]) for who in models for name in ("accuracy", "macro_f1")}
-    metrics |= {f"{name}_accuracy": float(value["accuracy"]) for name, value in figures["baselines"].items()}
+    from pipeline.evaluation.figures import FIGURES
+
+    models, metric = ("teacher", "student"), figures["metric"]
+    metrics = {f"{who}_{name}": float(figures[who][name]) for who in models for name in FIGURES if name in figures[who]}
+    metrics |= {f"{name}_{metric}": float(value[metric]) for name, value in figures["baselines"].items()}
     metrics |= {f"{who}_rows_per_second": float(timings[who]["rows_per_second"]) for who in models}
-    return metrics | {"relative_accuracy": float(figures["comparison"]["relative_accuracy"])}
+    return metrics | {"relative_score": float(figures["comparison"]["relative_score"])}
 
 
 def _register(

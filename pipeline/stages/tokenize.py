@@ -1,7 +1,8 @@
 """tokenize: rows and transfer sentences of a task as token ids, for the teacher and for the student."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -9,12 +10,13 @@ from tokenizers import Tokenizer
 from pipeline.files import InputError, replacing
 from pipeline.params import Params, TaskParams
 from pipeline.stages.command import main
-from pipeline.tokenization.encoding import encode_rows
+from pipeline.tokenization.encoding import encode_rows, encode_words
 from pipeline.tokenization.folder import load_tokenizer, read_max_length, save_tokenizer
-from pipeline.tokenization.ragged import UNLABELLED, TokenRows
-from pipeline.tokenization.table import read_labels, read_texts, text_batches, write_sentences
+from pipeline.tokenization.ragged import UNLABELLED, TokenRows, with_same_targets
+from pipeline.tokenization.table import read_labels, read_texts, read_word_labels, text_batches, write_sentences
 from pipeline.tokenization.transfer import recombine, select_sentences
 from pipeline.tokenization.vocabulary import cut_vocabulary
+from pipeline.words import words
 
 SPLITS = ("train", "dev", "test")
 
@@ -41,13 +43,16 @@ def run(
     teacher, special_tokens = load_tokenizer(tokenizer)
     texts = {split: read_texts(rows / f"{split}.parquet") for split in SPLITS}
     sentences = _transfer_sentences(task, params, corpus / "train.parquet", texts["train"])
-    labels = {split: read_labels(rows / f"{split}.parquet", section.labels) for split in SPLITS}
     texts["transfer"] = [text for _, text in sentences]
-    labels["transfer"] = np.full(len(sentences), UNLABELLED, dtype=np.int64)
+    read_answers, unlabelled, encode = ENCODING[section.type]
+    labels: dict[str, Any] = {split: read_answers(rows / f"{split}.parquet", section.labels) for split in SPLITS}
+    labels["transfer"] = unlabelled(texts["transfer"])
 
-    teacher_rows = _encoded(teacher, texts, labels, section.max_length)
+    teacher_rows = {split: encode(teacher, texts[split], labels[split], section.max_length) for split in texts}
     student, teacher_ids = _student(task, section, teacher, special_tokens, teacher_rows)
-    student_rows = _encoded(student, texts, labels, section.max_length)
+    student_rows = {split: encode(student, texts[split], labels[split], section.max_length) for split in texts}
+    for split in texts:
+        teacher_rows[split], student_rows[split] = with_same_targets(teacher_rows[split], student_rows[split])
 
     for name, sides in (("teacher", teacher_rows), ("student", student_rows)):
         for split, tokens in sides.items():
@@ -59,6 +64,21 @@ def run(
         np.save(draft / "teacher_ids.npy", teacher_ids, allow_pickle=False)
     counts = ", ".join(f"{len(tokens):,} {split}" for split, tokens in teacher_rows.items())
     print(f"tokenize@{task}  {counts} rows; {len(teacher_ids):,} pieces for the student", flush=True)
+
+
+def _unlabelled_rows(texts: list[str]) -> np.ndarray:
+    return np.full(len(texts), UNLABELLED, dtype=np.int64)
+
+
+def _unlabelled_words(texts: list[str]) -> list[list[int]]:
+    return [[UNLABELLED] * len(words(text)) for text in texts]
+
+
+# by the task's type: how a table's labels are read, what takes their place in the transfer set, what carries them
+ENCODING: dict[str, tuple[Callable[..., Any], Callable[[list[str]], Any], Callable[..., TokenRows]]] = {
+    "text_classification": (read_labels, _unlabelled_rows, encode_rows),
+    "token_classification": (read_word_labels, _unlabelled_words, encode_words),
+}
 
 
 def _transfer_sentences(task: str, params: Params, corpus: Path, rows: list[str]) -> list[tuple[str, str]]:
@@ -74,12 +94,6 @@ def _transfer_sentences(task: str, params: Params, corpus: Path, rows: list[str]
         )
     recombined = recombine(rows, wanted.recombined, wanted.min_words, wanted.max_words, params.runtime.seed)
     return sorted(set(sentences + recombined))
-
-
-def _encoded(
-    tokenizer: Tokenizer, texts: Mapping[str, list[str]], labels: Mapping[str, np.ndarray], max_length: int
-) -> dict[str, TokenRows]:
-    return {split: encode_rows(tokenizer, texts[split], labels[split], max_length) for split in texts}
 
 
 def _student(

@@ -9,7 +9,7 @@ from pipeline.params import Params
 from pipeline.stages.command import main
 from pipeline.tokenization.encoding import encode_documents
 from pipeline.tokenization.folder import load_tokenizer, read_max_length, special_ids
-from pipeline.tokenization.packing import pack_pairs, pack_stream
+from pipeline.tokenization.packing import pack_documents, pack_pairs, pack_stream
 from pipeline.tokenization.ragged import TokenRows
 from pipeline.tokenization.table import text_batches
 
@@ -45,23 +45,25 @@ def run(params: Params, *, corpus: Path, tokenizer: Path, out: Path) -> None:
 
 def _packed(params: Params, documents: TokenRows, ids: dict[str, int], table: Path) -> dict[str, np.ndarray]:
     length, cls, sep = params.corpus.sequence_length, ids["cls_token_id"], ids["sep_token_id"]
-    if params.pretrain.objective == "masked_lm":
+    if params.pretrain.objective == "masked_lm_next_sentence":
+        try:
+            pairs = pack_pairs(documents, length, cls, sep, params.runtime.seed)
+        except ValueError as error:
+            raise InputError(f"{table}: {error}, expected two or more for pairs of segments") from None
+        return {
+            "input_ids": pairs.input_ids,
+            "token_type_ids": pairs.token_type_ids,
+            "next_sentence_labels": pairs.labels,
+        }
+    if params.pretrain.objective == "causal_lm":
+        sequences = pack_documents(documents, length, sep)
+    else:
         sequences = pack_stream(documents, length, cls, sep)
-        if not len(sequences):
-            raise InputError(
-                f"{table}: {len(documents.ids)} tokens, expected enough for one sequence of "
-                f"corpus.sequence_length {length}"
-            )
-        return {"input_ids": sequences}
-    try:
-        pairs = pack_pairs(documents, length, cls, sep, params.runtime.seed)
-    except ValueError as error:
-        raise InputError(f"{table}: {error}, expected two or more for pairs of segments") from None
-    return {
-        "input_ids": pairs.input_ids,
-        "token_type_ids": pairs.token_type_ids,
-        "next_sentence_labels": pairs.labels,
-    }
+    if not len(sequences):
+        raise InputError(
+            f"{table}: {len(documents.ids)} tokens, expected enough for one sequence of corpus.sequence_length {length}"
+        )
+    return {"input_ids": sequences}
 
 
 if __name__ == "__main__":

@@ -28,13 +28,15 @@ def run(
     from pipeline.validation.measures import class_shares, measure, read_texts
     from pipeline.validation.partition import set_rows_aside
     from pipeline.validation.report import render_page, summarize
+    from pipeline.validation.spans import measure_spans
 
     if dataset not in params.datasets:
         raise InputError(f"--dataset {dataset}: expected one of {sorted(params.datasets)}")
     section = params.datasets[dataset]
-    checks, labels = section.validation, sorted(set((section.labels or {}).values()))
-    bounds = checks.model_dump() | {"labels": labels}
+    checks, labels, span_labels = section.validation, section.row_labels, section.span_labels
+    bounds = checks.model_dump() | {"labels": labels, "span_labels": span_labels}
     texts, measures = read_texts(rows), measure(rows, held_out)
+    spans = measure_spans(rows) if span_labels else None
     measures["near_duplicate"] = _near_duplicates(texts, held_out, section)
     sample = measures.assign(text=list(itertools.chain(*texts.values())))
     sample = sample.sort_values("id", kind="stable").head(SAMPLE_ROWS)  # ids are hashes: this is a fair one
@@ -45,6 +47,8 @@ def run(
         outcomes += run_suite("labels", measures, bounds, named_by=["split", "id"])
         outcomes += run_suite("classes", class_shares(measures, labels), bounds, named_by=["label"])
         outcomes += run_suite("label_noise", noise.table(), bounds, named_by=["of"])
+    if spans is not None:
+        outcomes += run_suite("spans", spans, bounds, named_by=["split", "id"])
     if drift:
         outcomes += run_suite("drift", distances(drift), bounds, named_by=["aspect"])
     reasons = rows_to_set_aside(outcomes, checks, rows)
@@ -54,7 +58,8 @@ def run(
 
     with replacing(out) as passed, replacing(quarantine) as aside:
         left = set_rows_aside(rows, reasons, passed, aside)
-        found = summarize(outcomes, measures, left, checks, noise, drift)
+        labelled = measures if spans is None else spans
+        found = summarize(outcomes, measures, labelled, left, checks, noise, drift)
         write_text(page, render_page(dataset, found, aside, noise, sample))
         write_json(summary, found)
 

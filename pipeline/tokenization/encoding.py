@@ -1,11 +1,13 @@
 """Text to token ids with `tokenizers`, a bounded piece of text at a time, on every thread the machine gives."""
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Sequence
 
 import numpy as np
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from pipeline.tokenization.ragged import UNLABELLED, TokenRows, smallest_dtype
+from pipeline.words import words
 
 BATCH_TEXTS = 1000
 
@@ -16,13 +18,50 @@ def encode_rows(tokenizer: Tokenizer, texts: list[str], labels: np.ndarray, max_
     tokenizer.enable_truncation(max_length)
     ids, offsets = _encode(tokenizer, batches, special_tokens=True)
     tokenizer.no_truncation()
-    return TokenRows(ids, offsets, labels)
+    return TokenRows.one_label_each(ids, offsets, labels)
 
 
 def encode_documents(tokenizer: Tokenizer, batches: Iterable[list[str]]) -> TokenRows:
     """Return each text's ids, whole and without special tokens."""
     ids, offsets = _encode(tokenizer, batches, special_tokens=False)
-    return TokenRows(ids, offsets, np.full(len(offsets) - 1, UNLABELLED, dtype=np.int64))
+    return TokenRows.one_label_each(ids, offsets, np.full(len(offsets) - 1, UNLABELLED, dtype=np.int64))
+
+
+def encode_words(tokenizer: Tokenizer, texts: list[str], labels: Sequence[Sequence[int]], max_length: int) -> TokenRows:
+    """Return each text as [CLS] … [SEP], cut to `max_length` tokens, with a label for each word there is room for.
+
+    labels: one for each word of each text, as `pipeline.words.words` finds them; a word's first token carries it.
+    """
+    tokenizer.enable_truncation(max_length)
+    ids: list[list[int]] = []
+    positions: list[list[int]] = []
+    for start in range(0, len(texts), BATCH_TEXTS):
+        batch = texts[start : start + BATCH_TEXTS]
+        for text, encoding in zip(batch, tokenizer.encode_batch(batch), strict=True):
+            ids.append(encoding.ids)
+            positions.append(_first_tokens(encoding, words(text)))
+    tokenizer.no_truncation()
+    kept = [list(row[: len(places)]) for row, places in zip(labels, positions, strict=True)]
+    plain = TokenRows.from_rows(ids, [UNLABELLED] * len(ids), smallest_dtype(tokenizer.get_vocab_size()))
+    targets = np.cumsum([0] + [len(row) for row in kept], dtype=np.int64)
+    flat_labels, flat_positions = (np.array([*itertools.chain(*rows)], dtype=np.int64) for rows in (kept, positions))
+    return TokenRows(plain.ids, plain.offsets, flat_labels, targets, flat_positions)
+
+
+def _first_tokens(encoding: Encoding, borders: list[tuple[int, int]]) -> list[int]:
+    """Return the position of the token that holds the first character of each word, up to the end of the row.
+
+    Where a tokenizer leaves a character out, the token before it stands for the word.
+    """
+    tokens = [(start, position) for position, (start, end) in enumerate(encoding.offsets) if end > start]
+    if not tokens:
+        return []
+    starts = np.array([start for start, _ in tokens])
+    end = max(end for _, end in encoding.offsets)
+    whole = not encoding.overflowing
+    holding = np.maximum(np.searchsorted(starts, [start for start, _ in borders], side="right") - 1, 0)
+    first = np.searchsorted(starts, starts[holding])  # of several that split one character
+    return [tokens[token][1] for token, (start, _) in zip(first.tolist(), borders, strict=True) if whole or start < end]
 
 
 def _encode(

@@ -16,10 +16,18 @@ def pack_stream(documents: TokenRows, sequence_length: int, cls: int, sep: int) 
     and each piece framed as [CLS] … [SEP]. What is left at the end of the stream, less than a sequence, is dropped.
     Source: Liu et al. 2019 (RoBERTa), section 4.2, FULL-SENTENCES.
     """
-    stream = np.insert(documents.ids, documents.offsets[1:], sep)
-    width = sequence_length - 2
-    body = stream[: len(stream) // width * width].reshape(-1, width)
+    body = pack_documents(documents, sequence_length - 2, sep)
     return np.pad(body, ((0, 0), (1, 1)), constant_values=((0, 0), (cls, sep)))
+
+
+def pack_documents(documents: TokenRows, sequence_length: int, sep: int) -> np.ndarray:
+    """Return sequences of the documents after one another, each ended by [SEP], shape (N, sequence_length).
+
+    They keep the ids' dtype. What is left at the end of the stream, less than a sequence, is dropped.
+    Source: Radford et al. 2018, section 4.1, which trains on contiguous sequences of 512 tokens.
+    """
+    stream = np.insert(documents.ids, documents.offsets[1:], sep)
+    return stream[: len(stream) // sequence_length * sequence_length].reshape(-1, sequence_length)
 
 
 @dataclass(frozen=True)

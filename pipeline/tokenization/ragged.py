@@ -1,7 +1,7 @@
-"""Rows of token ids of unequal length, as two flat arrays on disk: memory-mapped, no padding, numpy only."""
+"""Rows of token ids of unequal length, as flat arrays on disk: memory-mapped, no padding, numpy only."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,19 +18,23 @@ def smallest_dtype(vocabulary_size: int) -> np.dtype:
 
 @dataclass(frozen=True)
 class TokenRows:
-    """Token ids of N rows.
+    """Token ids of N rows, and the M labels that tokens of theirs carry.
 
     ids: every row's ids after one another, uint16 or uint32, shape (tokens,).
     offsets: row i is `ids[offsets[i]:offsets[i + 1]]`; int64, shape (N + 1,).
-    labels: index into the task's labels, UNLABELLED where there is none; int64, shape (N,).
+    labels: index into the task's classes, UNLABELLED where there is none; int64, shape (M,).
+    targets: row i has `labels[targets[i]:targets[i + 1]]`; int64, shape (N + 1,).
+    positions: the token of its row that carries each label, 0 ([CLS]) where it is the whole row's; int64, shape (M,).
     """
 
     ids: np.ndarray
     offsets: np.ndarray
     labels: np.ndarray
+    targets: np.ndarray
+    positions: np.ndarray
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.offsets) - 1
 
     def __getitem__(self, row: int) -> np.ndarray:
         if not -len(self) <= row < len(self):
@@ -47,6 +51,12 @@ class TokenRows:
         return np.diff(self.offsets)
 
     @classmethod
+    def one_label_each(cls, ids: np.ndarray, offsets: np.ndarray, labels: np.ndarray) -> "TokenRows":
+        """Return rows whose first token carries the label of the whole row; `labels` are int64 (N,)."""
+        targets = np.arange(len(labels) + 1, dtype=np.int64)
+        return cls(ids, offsets, labels, targets, np.zeros(len(labels), dtype=np.int64))
+
+    @classmethod
     def from_rows(
         cls, rows: Iterable[Sequence[int]], labels: Sequence[int] | np.ndarray, dtype: np.dtype
     ) -> "TokenRows":
@@ -57,24 +67,44 @@ class TokenRows:
         offsets = np.zeros(len(arrays) + 1, dtype=np.int64)
         np.cumsum([len(array) for array in arrays], out=offsets[1:])
         ids = np.concatenate(arrays) if arrays else np.zeros(0, dtype=dtype)
-        return cls(ids, offsets, np.asarray(labels, dtype=np.int64))
+        return cls.one_label_each(ids, offsets, np.asarray(labels, dtype=np.int64))
 
     def save(self, folder: Path) -> None:
-        """Write `ids.npy`, `offsets.npy` and `labels.npy` into `folder`, made where it is missing."""
+        """Write each array as NAME.npy into `folder`, made where it is missing."""
         folder.mkdir(parents=True, exist_ok=True)
-        for name in ("ids", "offsets", "labels"):
-            np.save(folder / f"{name}.npy", getattr(self, name), allow_pickle=False)
+        for field in fields(self):
+            np.save(folder / f"{field.name}.npy", getattr(self, field.name), allow_pickle=False)
 
     @classmethod
     def load(cls, folder: Path) -> "TokenRows":
         """Open what `save` wrote, memory-mapped and read-only; raise InputError where it is missing or does not fit."""
-        ids, offsets, labels = (open_array(folder / f"{name}.npy") for name in ("ids", "offsets", "labels"))
-        if len(offsets) != len(labels) + 1 or offsets[0] != 0 or offsets[-1] != len(ids):
+        found = cls(**{field.name: open_array(folder / f"{field.name}.npy") for field in fields(cls)})
+        rows = len(found.offsets) - 1
+        for name, ends, flat in (("offsets", found.offsets, found.ids), ("targets", found.targets, found.labels)):
+            if rows < 0 or len(ends) != rows + 1 or ends[0] != 0 or ends[-1] != len(flat):
+                raise InputError(
+                    f"{folder}: {len(ends)} {name} of {rows} rows and {len(flat)} values, "
+                    "expected one more than rows and the last one at the end of the values"
+                )
+        if len(found.positions) != len(found.labels):
             raise InputError(
-                f"{folder}: {len(ids)} ids, {len(offsets)} offsets and {len(labels)} labels, "
-                "expected one offset more than labels and the last one at the end of the ids"
+                f"{folder}: {len(found.labels)} labels and {len(found.positions)} positions, expected as many"
             )
-        return cls(ids, offsets, labels)
+        return found
+
+
+def with_same_targets(first: TokenRows, second: TokenRows) -> tuple[TokenRows, TokenRows]:
+    """Cut each row's labels to those that both have: the same rows in two tokenizers, one of which holds fewer."""
+    kept = np.minimum(np.diff(first.targets), np.diff(second.targets))
+    return _with_targets(first, kept), _with_targets(second, kept)
+
+
+def _with_targets(rows: TokenRows, kept: np.ndarray) -> TokenRows:
+    counts = np.diff(rows.targets)
+    within = np.arange(len(rows.labels)) - np.repeat(rows.targets[:-1], counts)
+    mask = within < np.repeat(kept, counts)
+    targets = np.concatenate([[0], np.cumsum(kept)]).astype(np.int64)
+    return replace(rows, labels=rows.labels[mask], targets=targets, positions=rows.positions[mask])
 
 
 def open_array(path: Path) -> np.ndarray:

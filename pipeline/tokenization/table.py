@@ -1,4 +1,4 @@
-"""Texts and labels of a canonical table (Parquet: id, text, label, source), read in bounded pieces."""
+"""Texts, labels and spans of a canonical table (Parquet), read in bounded pieces."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from pipeline.files import InputError, replacing
 from pipeline.tokenization.ragged import UNLABELLED
+from pipeline.words import tags_of, words
 
 BATCH_ROWS = 1000
 
@@ -36,6 +37,23 @@ def read_labels(path: Path, labels: list[str]) -> np.ndarray:
         if label not in indices:
             raise InputError(f"{path}: row {table.column('id')[row]}: label {label!r}, expected one of {labels}")
     return np.array([indices[label] for label in found], dtype=np.int64)
+
+
+def read_word_labels(path: Path, labels: list[str]) -> list[list[int]]:
+    """Return the tag of each word of each row, an index into `pipeline.words.tag_names(labels)`.
+
+    Raises InputError naming the first row without spans, or with a span whose label is none of `labels`.
+    """
+    tags = []
+    for row in _open(path).read(columns=["id", "text", "spans"]).to_pylist():
+        if row["spans"] is None:
+            raise InputError(f"{path}: row {row['id']}: no spans, expected a list (columns.spans of the dataset)")
+        spans = [(span["start"], span["end"], span["label"]) for span in row["spans"]]
+        try:
+            tags.append(tags_of(words(row["text"]), spans, labels))
+        except KeyError as error:
+            raise InputError(f"{path}: row {row['id']}: span label {error}, expected one of {labels}") from None
+    return tags
 
 
 def write_sentences(path: Path, sentences: list[tuple[str, str]]) -> None:

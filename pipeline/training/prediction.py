@@ -1,4 +1,4 @@
-"""What a trained model says: logits of rows in their order, the mean loss of a sample."""
+"""What a trained model says: logits of what rows are asked, in their order; the mean loss of a sample."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from pipeline.architectures.classifier import at_targets
 from pipeline.training import runtime
 from pipeline.training.batches import Collate, pad_rows
 from pipeline.training.progress import Progress
@@ -21,6 +22,12 @@ class Rows(Protocol):
     @property
     def lengths(self) -> np.ndarray: ...
 
+    @property
+    def targets(self) -> np.ndarray: ...
+
+    @property
+    def positions(self) -> np.ndarray: ...
+
 
 def predict_logits(
     model: torch.nn.Module,
@@ -31,11 +38,11 @@ def predict_logits(
     dtype: torch.dtype,
     name: str | None = None,
 ) -> np.ndarray:
-    """Return the model's logits, float32 of shape (rows, classes), in the order of `rows`.
+    """Return the model's logits, float32 of shape (targets, classes), those of each row's targets in order of `rows`.
 
-    `model` takes `input_ids` and `attention_mask` and returns an object with `logits`, as
-    AutoModelForSequenceClassification does; it is left in the mode (train or eval) it came in. Rows are sorted by
-    length first, so that batches carry next to no padding. With `name`, progress lines are printed.
+    `model` takes `input_ids` and `attention_mask` and returns an object with `logits`, for each row, as
+    AutoModelForSequenceClassification has them, or for each token; it is left in the mode (train or eval) it came in.
+    Rows are sorted by length first, so that batches carry next to no padding. With `name`, progress lines are printed.
     Raises ValueError when there are no rows.
     """
     if not len(rows):
@@ -47,11 +54,14 @@ def predict_logits(
     model.eval()
     with torch.inference_mode(), runtime.autocast(dtype):
         for start in range(0, len(order), batch_size):
-            batch = order[start : start + batch_size]
-            output = _forward(model, [rows[int(i)] for i in batch], pad_token_id, device)
+            batch = order[start : start + batch_size].tolist()
+            input_ids, attention_mask = pad_rows([rows[row] for row in batch], pad_token_id)
+            chosen, positions = targets_of(rows, batch, input_ids.shape[1])
+            output = model(input_ids=input_ids.to(device), attention_mask=attention_mask.to(device)).logits
+            said = at_targets(output, positions.to(device)).float().cpu().numpy()
             if logits is None:
-                logits = np.empty((len(rows), output.shape[1]), dtype=np.float32)
-            logits[batch] = output
+                logits = np.empty((int(rows.targets[-1]), said.shape[1]), dtype=np.float32)
+            logits[chosen] = said
             if progress.advance(len(batch)) and name:
                 progress.show(start + len(batch))
     model.train(was_training)
@@ -59,10 +69,15 @@ def predict_logits(
     return logits
 
 
-def _forward(model: torch.nn.Module, rows: Sequence[np.ndarray], pad_token_id: int, device: torch.device) -> np.ndarray:
-    input_ids, attention_mask = pad_rows(rows, pad_token_id)
-    output = model(input_ids=input_ids.to(device), attention_mask=attention_mask.to(device))
-    return output.logits.float().cpu().numpy()
+def targets_of(rows: Rows, batch: Sequence[int], length: int) -> tuple[np.ndarray, torch.Tensor]:
+    """Return which of all targets are those of the rows `batch`, and where their tokens are in the flattened batch.
+
+    Both are int64 (targets of the batch,); `length` is that of the padded batch.
+    """
+    own = [np.arange(rows.targets[row], rows.targets[row + 1]) for row in batch]
+    chosen = np.concatenate(own)
+    offsets = np.repeat(np.arange(len(batch)) * length, [len(places) for places in own])
+    return chosen, torch.from_numpy(rows.positions[chosen] + offsets)
 
 
 def mean_loss(

@@ -28,7 +28,7 @@ def rows_to_set_aside(outcomes: Sequence[Outcome], params: ValidationParams, row
     for outcome in of_rows:
         for failure in outcome.failures:
             checks[failure.name["id"]].append(outcome.check)
-    total = max(outcome.checked for outcome in outcomes)
+    total = max(outcome.checked for outcome in outcomes if outcome.scope == "row")
     if len(checks) > params.max_quarantined_share * total:
         worst = max(of_rows, key=lambda outcome: len(outcome.failures))
         raise InputError(

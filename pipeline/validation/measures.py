@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SPLITS = ("train", "dev", "test")
-COLUMNS = ("id", "text", "label", "source")
+COLUMNS = ("id", "text", "label", "spans", "source")
 BATCH_ROWS = 2048
 
 # U+FFFD, a byte order mark inside the text, control characters other than tab and line ends, and UTF-8 that was read

@@ -10,7 +10,16 @@ import pyarrow.parquet as pq
 from pipeline.files import InputError
 from pipeline.validation.measures import SPLITS, read_batches
 
-CANONICAL = pa.schema({"id": pa.string(), "text": pa.string(), "label": pa.string(), "source": pa.string()})
+SPAN = pa.struct([("start", pa.int32()), ("end", pa.int32()), ("label", pa.string())])
+CANONICAL = pa.schema(
+    {
+        "id": pa.string(),
+        "text": pa.string(),
+        "label": pa.string(),
+        "spans": pa.list_(pa.field("element", SPAN)),
+        "source": pa.string(),
+    }
+)
 
 
 def set_rows_aside(rows: Path, reasons: Mapping[str, str], out: Path, quarantine: Path) -> dict[str, int]:
@@ -26,8 +35,9 @@ def set_rows_aside(rows: Path, reasons: Mapping[str, str], out: Path, quarantine
         for split in SPLITS:
             with pq.ParquetWriter(out / f"{split}.parquet", CANONICAL, compression="zstd") as kept:
                 for batch in read_batches(rows / f"{split}.parquet"):
+                    batch = batch.cast(CANONICAL)
                     fallen = pc.is_in(batch["id"], value_set=identifiers)
-                    going_on = batch.cast(CANONICAL).filter(pc.invert(fallen))
+                    going_on = batch.filter(pc.invert(fallen))
                     left[split] += len(going_on)
                     kept.write_batch(going_on)
                     _write_with_reason(aside, batch.filter(fallen), reasons)

@@ -25,6 +25,7 @@ SHOWN_CHARACTERS = 200
 def summarize(
     outcomes: Sequence[Outcome],
     measures: "pd.DataFrame",
+    labelled: "pd.DataFrame",
     left: dict[str, int],
     params: ValidationParams,
     noise: LabelNoise | None,
@@ -32,6 +33,7 @@ def summarize(
 ) -> dict[str, Any]:
     """Return the summary of a validation that let the dataset through: equal input gives an equal value.
 
+    `labelled` holds what carries labels, the rows themselves or their spans: split, label.
     splits: for each its rows, rows left, label shares and quantiles of the length in characters. checks: for each the
     expectation, what was expected, rows checked, rows failing, the first of them, whether it held. label_noise: the
     share of labels that look wrong and the rows it rests on, null for a dataset without labels. drift: for each aspect
@@ -45,19 +47,20 @@ def summarize(
         "quarantined": aside,
         "quarantined_share": aside / rows,
         "max_quarantined_share": params.max_quarantined_share,
-        "splits": {split: _profile(measures[measures["split"] == split], left[split]) for split in SPLITS},
+        "splits": {split: _profile(split, measures, labelled, left[split]) for split in SPLITS},
         "checks": {outcome.check: _check(outcome) for outcome in outcomes},
         "label_noise": {"rows": noise.rows, "share": noise.share} if noise else None,
         "drift": {aspect: _rounded(found) for aspect, found in drift.items()},
     }
 
 
-def _profile(measures: "pd.DataFrame", left: int) -> dict[str, Any]:
-    characters = measures["characters"].dropna()
+def _profile(split: str, measures: "pd.DataFrame", labelled: "pd.DataFrame", left: int) -> dict[str, Any]:
+    rows = measures[measures["split"] == split]
+    characters = rows["characters"].dropna()
     lengths = characters.quantile(list(QUANTILES.values()), interpolation="lower") if len(characters) else ()
-    labels = measures["label"].value_counts(normalize=True).sort_index()
+    labels = labelled["label"][labelled["split"] == split].value_counts(normalize=True).sort_index()
     return {
-        "rows": len(measures),
+        "rows": len(rows),
         "rows_left": left,
         "label_shares": {str(label): float(share) for label, share in labels.items()},
         "characters": {name: int(value) for name, value in zip(QUANTILES, lengths, strict=False)},
@@ -116,7 +119,11 @@ def _first_rows(quarantine: Path) -> list[dict[str, str]]:
     with pq.ParquetFile(quarantine) as file:
         batch = next(file.iter_batches(batch_size=SHOWN_ROWS), None)
     rows = batch.to_pylist() if batch is not None else []
-    return [row | {"text": _cut(row["text"] or "")} for row in rows]
+    return [row | {"text": _cut(row["text"] or ""), "label": _labels(row)} for row in rows]
+
+
+def _labels(row: dict[str, Any]) -> str:
+    return row["label"] or ", ".join(span["label"] for span in row["spans"] or ())
 
 
 def _cut(text: str) -> str:

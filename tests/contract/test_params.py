@@ -19,8 +19,8 @@ def test_shipped_parameters_are_valid(path: Path) -> None:
     load_params(path)
 
 
-def changed(key: str, value: Any) -> dict[str, Any]:
-    values = copy.deepcopy(DEFAULT)
+def changed(key: str, value: Any, given: dict[str, Any] = DEFAULT) -> dict[str, Any]:
+    values = copy.deepcopy(given)
     *parents, last = key.split(".")
     section = values
     for parent in parents:
@@ -37,7 +37,14 @@ def changed(key: str, value: Any) -> dict[str, Any]:
         ("runtime.threads", "two", "runtime.threads: must be a valid integer, got 'two'"),
         ("runtime.seed", "17", "runtime.seed: must be a valid integer, got '17'"),
         ("runtime.sede", 1, "runtime.sede: unknown key"),
-        ("datasets.imdb.source.sha256", "abc", "datasets.imdb.source.sha256: "),
+        ("datasets.imdb.source.files", {"rows.csv": "abc"}, "datasets.imdb.source.files.rows.csv: "),
+        ("datasets.imdb.source.files", {}, "datasets.imdb.source.files: "),
+        (
+            "datasets.imdb.source.files",
+            {"../rows.csv": "0" * 64},
+            "must be a relative path without .., got",
+        ),
+        ("datasets.imdb.source.header", ["text"], "datasets.imdb.source.header: unknown key"),
         ("corpus.dataset", "wikipedia", "corpus.dataset: must be one of ['imdb', 'rotten_tomatoes'], got wikipedia"),
         ("tasks.sentiment.labels", ["good", "bad"], "tasks.sentiment.labels: must be the labels of datasets."),
         ("tasks.sentiment.student.architecture.attention_heads", 5, "attention_heads must divide hidden_size"),
@@ -53,6 +60,53 @@ def test_a_wrong_value_is_named_by_its_path(key: str, value: Any, expected: str)
     assert "\n" not in str(error.value)
 
 
+GIVEN = {"train": ["a.conll"], "dev": ["b.conll.gz"], "test": []}
+LOCAL = {"kind": "file", "format": "conll", "header": None, "files": GIVEN, "origin": "hub: owner/name (CC0)"}
+SPANS = {
+    "datasets.imdb.path": "data/raw/names",
+    "datasets.imdb.source": LOCAL,
+    "datasets.imdb.columns": {"text": "text", "label": None, "source": None, "spans": "spans"},
+    "datasets.imdb.only_sources": None,
+    "datasets.imdb.labels": {"per": "person"},
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, None),
+        ({"datasets.imdb.source.format": "slots"}, None),
+        ({"datasets.imdb.labels": None}, None),
+        ({"datasets.imdb.source.files": None}, None),
+        (
+            {"datasets.imdb.source.format": "csv"},
+            "columns.spans must be null but for the formats conll and slots, got ",
+        ),
+        (
+            {"datasets.imdb.columns.label": "label"},
+            "columns.label must be null where columns.spans is given, got label",
+        ),
+        ({"datasets.imdb.labels": {}}, "labels must name at least 1"),
+        ({"datasets.imdb.columns.spans": None}, "labels are given, but columns.label and columns.spans are null"),
+        ({"datasets.imdb.source.header": ["text"]}, "header must be null for format conll, got ['text']"),
+        ({"datasets.imdb.source.files.test": ["a.conll"]}, "each file must be given once, got a.conll 2 times"),
+        ({"datasets.imdb.source.files.train": []}, "datasets.imdb.source.files.train: "),
+        ({"datasets.imdb.source.files.dev": ["/b"]}, "datasets.imdb.source.files.dev.0: must be a relative path"),
+        ({"datasets.imdb.source.origin": ""}, "datasets.imdb.source.origin: "),
+    ],
+)
+def test_files_with_given_splits_and_spans(changes: dict[str, Any], expected: str | None) -> None:
+    values = DEFAULT
+    for key, value in (SPANS | changes).items():
+        values = changed(key, value, values)
+    if expected is None:
+        check_params(values, Path("params.yaml"))
+        return
+    with pytest.raises(InputError) as error:
+        check_params(values, Path("params.yaml"))
+    assert str(error.value).startswith("params.yaml: datasets.imdb") and expected in str(error.value)
+
+
 def test_a_missing_key_is_named() -> None:
     values = copy.deepcopy(DEFAULT)
     del values["tasks"]["sentiment"]["gate"]["margin"]
@@ -66,6 +120,90 @@ def test_a_student_wider_than_its_teacher_is_refused() -> None:
     expected = r"student\.architecture\.hidden_size: must be <= \d+, the teacher's, got 1024"
     with pytest.raises(InputError, match=expected):
         check_params(values, Path("params.yaml"))
+
+
+FROM_NOTHING = read_yaml(ROOT / "recipes" / "sentiment-from-scratch.yaml")
+GPT = {
+    "tokenizer.kind": "bpe",
+    "pretrain.architecture.family": "gpt",
+    "pretrain.objective": "causal_lm",
+    "pretrain.mask_share": None,
+    "pretrain.whole_word_mask": None,
+    "pretrain.across_documents": False,
+}
+ROBERTA = {"tokenizer.kind": "bpe", "pretrain.architecture.family": "roberta"}
+TAGGER = {
+    "tasks.sentiment.type": "token_classification",
+    "tasks.sentiment.gate.metric": "span_f1",
+    "tasks.sentiment.evaluate.slices": [],
+}
+
+
+def from_nothing(changes: dict[str, Any]) -> dict[str, Any]:
+    values = FROM_NOTHING
+    for key, value in changes.items():
+        values = changed(key, value, values)
+    return values
+
+
+@pytest.mark.parametrize("family", [ROBERTA, GPT], ids=["roberta", "gpt"])
+@pytest.mark.parametrize("student", ["bert", "roberta", "gpt"])
+def test_a_student_may_be_of_another_family(family: dict[str, Any], student: str) -> None:
+    changes = family | {"tasks.sentiment.student.architecture.family": student}
+    check_params(from_nothing(changes), Path("params.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (
+            GPT | {"pretrain.architecture.family": "bert"},
+            "pretrain.objective: must be masked_lm or masked_lm_next_sentence for family bert, got causal_lm",
+        ),
+        (
+            ROBERTA | {"pretrain.objective": "masked_lm_next_sentence"},
+            "pretrain.objective: must be masked_lm for family roberta, got masked_lm_next_sentence",
+        ),
+        (
+            {"pretrain.architecture.family": "gpt"},
+            "pretrain.objective: must be causal_lm for family gpt, got masked_lm",
+        ),
+        (GPT | {"tokenizer.kind": "wordpiece"}, "tokenizer.kind: must be bpe for family gpt, got wordpiece"),
+        (ROBERTA | {"tokenizer.kind": "wordpiece"}, "tokenizer.kind: must be bpe for family roberta, got wordpiece"),
+        (GPT | {"pretrain.mask_share": 0.15}, "pretrain.mask_share: must be null for causal_lm, got 0.15"),
+        (GPT | {"pretrain.whole_word_mask": False}, "pretrain.whole_word_mask: must be null for causal_lm, got False"),
+        (GPT | {"pretrain.across_documents": None}, "pretrain.across_documents: must be given for causal_lm, got null"),
+        ({"pretrain.mask_share": None}, "pretrain.mask_share: must be given for masked_lm, got null"),
+        ({"pretrain.whole_word_mask": None}, "pretrain.whole_word_mask: must be given for masked_lm, got null"),
+        ({"pretrain.across_documents": True}, "pretrain.across_documents: must be null for masked_lm, got True"),
+        (
+            ROBERTA | {"tasks.sentiment.student.vocabulary_size": 4000},
+            "tasks.sentiment.student.vocabulary_size: must be null (the teacher's tokens) when tokenizer.kind is bpe, "
+            "got 4000",
+        ),
+        (
+            TAGGER | {"tasks.sentiment.student.architecture.family": "gpt"},
+            "tasks.sentiment.student.architecture.family: must be bert or roberta for token_classification, got gpt",
+        ),
+        (
+            GPT | TAGGER,
+            "pretrain.architecture.family: must be bert or roberta for token_classification, got gpt",
+        ),
+        (
+            {
+                "tasks.sentiment.student.architecture.family": "gpt",
+                "tasks.sentiment.distill.losses.attentions": 0.5,
+                "tasks.sentiment.distill.layer_map": [[1, 1]],
+            },
+            "tasks.sentiment.distill.losses.attentions: must be 0 where tasks.sentiment.student.architecture.family is "
+            "gpt, which attends to earlier tokens only, got 0.5",
+        ),
+    ],
+)
+def test_what_a_family_cannot_be_is_named_by_its_path(changes: dict[str, Any], expected: str) -> None:
+    with pytest.raises(InputError) as error:
+        check_params(from_nothing(changes), Path("params.yaml"))
+    assert str(error.value) == f"params.yaml: {expected}"
 
 
 def test_numbers_are_read_as_dvc_writes_them(tmp_path: Path) -> None:

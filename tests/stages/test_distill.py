@@ -68,7 +68,7 @@ def write_tokens(teacher_ids: list[int]) -> None:
     for split, (count, seed) in SPLITS.items():
         rows = token_rows(count, seed)
         labels = np.full(count, -1) if split == "transfer" else rows.labels
-        TokenRows(rows.ids, rows.offsets, labels).save(Path("tokens/teacher") / split)
+        TokenRows.one_label_each(rows.ids, rows.offsets, labels).save(Path("tokens/teacher") / split)
         ids = [[teacher_ids.index(i) if i in teacher_ids else 1 for i in row.tolist()] for row in rows]
         TokenRows.from_rows(ids, labels, np.dtype(np.uint16)).save(Path("tokens/student") / split)
     model = models.WordPiece({VOCABULARY[i]: own for own, i in enumerate(teacher_ids)}, unk_token="[UNK]")

@@ -15,6 +15,7 @@ from pipeline.evaluation import efficiency
 from pipeline.files import InputError, content_hash, read_json
 from pipeline.params import Params, load_params
 from pipeline.stages import evaluate
+from pipeline.tasks import TASKS
 from pipeline.tokenization.ragged import TokenRows
 from tests.stages.tiny_project import NAMES, ROWS, build_project
 
@@ -71,6 +72,7 @@ def test_everything_is_written_and_agrees(run: Callable[[str], Path], project: P
     out = run("first")
     found, rows = read_json(out / "evaluation.json"), pq.read_table(out / "predictions.parquet").to_pydict()
     assert found["rows"] == len(rows["id"]) == ROWS["test"]
+    assert (found["metric"], found["classes"]) == ("accuracy", list(NAMES))
     assert set(found["baselines"]) == BASELINES
     assert rows["id"] == pq.read_table(project / "rows" / "test.parquet")["id"].to_pylist()
 
@@ -108,7 +110,9 @@ def test_sizes_and_times_of_a_model_folder(project: Path) -> None:
     assert found["parameters"] == sum(weights.numel() for weights in model.parameters())
     assert found["bytes"] == sum(path.stat().st_size for path in (project / "student").iterdir())
     tokens = TokenRows.load(project / "tokens" / "student" / "test")
-    timings = efficiency.compare({name: (project / name, tokens) for name in ("teacher", "student")}, threads=1)
+    head = TASKS["text_classification"](list(NAMES))
+    models = {name: (head.load(project / name), tokens) for name in ("teacher", "student")}
+    timings = efficiency.compare(models, threads=1)
     for figures in timings.values():
         assert figures["rows_per_second"] > 0
         assert figures["latency_milliseconds"] > 0

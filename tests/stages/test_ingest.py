@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -29,10 +30,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def values(**changes: object) -> dict[str, object]:
+def values(**changes: object) -> dict[str, Any]:
     """Return params.yaml with both datasets read from a local CSV file."""
     whole = YAML(typ="safe").load((ROOT / "params.yaml").read_text())
-    local = {"path": str(ROWS), "source": {"kind": "file", "format": "csv"}, "only_sources": None}
+    source = {"kind": "file", "format": "csv", "header": None, "files": None, "origin": None}
+    local = {"path": str(ROWS), "source": source, "only_sources": None}
     whole["datasets"]["rotten_tomatoes"] |= local | {"split": {"dev": 0.2, "test": 0.3}} | changes
     whole["datasets"]["imdb"] |= local
     return whole
@@ -80,8 +82,13 @@ def test_what_is_written_agrees_with_itself() -> None:
     assert report["removed"]["conflicting labels"]["rows"] == 2
     for split in tables.values():
         assert [(field.name, str(field.type)) for field in split.schema] == [
-            (name, "string") for name in ("id", "text", "label", "source")
+            ("id", "string"),
+            ("text", "string"),
+            ("label", "string"),
+            ("spans", "list<element: struct<start: int32, end: int32, label: string>>"),
+            ("source", "string"),
         ]
+        assert split["spans"].null_count == split.num_rows
         assert split["id"].to_pylist() == sorted(split["id"].to_pylist())
         assert set(split["label"].to_pylist()) == {"negative", "positive"}
     held_out = [json.loads(line) for line in Path("data/held_out/rotten_tomatoes.jsonl").read_text().splitlines()]
@@ -140,7 +147,11 @@ def test_only_sources_and_max_rows() -> None:
         ([("<br />", "0", "a"), ("", "1", "a")], {}, "no row has text in column 'text'"),
         (table(4), {}, "rows.csv: 4 rows are too few to split"),
         (table(), {"only_sources": ["elsewhere"]}, r"no text from the sources \['elsewhere'\], found .*'site0'"),
-        (table(), {"columns": {"text": "review", "label": "label", "source": None}}, "column 'review' .* is missing"),
+        (
+            table(),
+            {"columns": {"text": "review", "label": "label", "source": None, "spans": None}},
+            "column 'review' .* is missing",
+        ),
     ],
 )
 def test_rows_that_cannot_be_used(rows: list[tuple[str, str, str]], changes: dict[str, object], message: str) -> None:
@@ -150,6 +161,40 @@ def test_rows_that_cannot_be_used(rows: list[tuple[str, str, str]], changes: dic
     with pytest.raises(InputError, match=message):
         ingest(params(**changes))
     assert content_hash(Path("data/ingested/rotten_tomatoes")) == before, "what was good before is still there"
+
+
+def request(row: int) -> str:
+    """Return a block of the format `slots`: seven words, a thing of two of them and a place."""
+    chance = random.Random(row)
+    tags = ["O", "O", "B-thing", "I-thing", "O", "B-place", "O"]
+    lines = [f"{word} {tag}" for word, tag in zip(chance.choices(WORDS, k=7), tags, strict=True)]
+    return "\n".join([*lines, "find" if row % 2 else "buy"])
+
+
+@pytest.mark.parametrize("column", ["spans", "label"])
+def test_given_splits_with_spans_or_labels(column: str) -> None:
+    folder = Path("data/raw/requests")
+    folder.mkdir()
+    for name, first, last in (("train.txt", 0, 60), ("dev.txt", 60, 75), ("test.txt", 75, 90)):
+        (folder / name).write_text("\n\n".join(request(row) for row in range(first, last)))
+    source = {"kind": "file", "format": "slots", "header": None, "origin": None}
+    source |= {"files": {"train": ["train.txt"], "dev": ["dev.txt"], "test": ["test.txt"]}}
+    labels = {"spans": {"thing": "object", "place": "place"}, "label": {"find": "find", "buy": "buy"}}[column]
+    columns = {"text": "text", "label": None, "source": None, "spans": None} | {column: column}
+    whole = values()
+    whole["datasets"]["imdb"] |= {"path": str(folder), "source": source, "columns": columns, "labels": labels}
+    whole["datasets"]["imdb"]["split"] = {"dev": 0.0, "test": 0.0}
+    out = ingest(check_params(whole, Path("params.yaml")), dataset="imdb", path=folder)
+    report = read_json(out / "report.json")
+    assert (report["rows_read"], report["splits"]) == (90, {"train": 60, "dev": 15, "test": 15})
+    for split in ("train", "dev", "test"):
+        for row in pq.read_table(out / f"{split}.parquet").to_pylist():
+            words = row["text"].split()
+            marked = {row["text"][span["start"] : span["end"]]: span["label"] for span in row["spans"] or ()}
+            if column == "spans":
+                assert (row["label"], marked) == (None, {" ".join(words[2:4]): "object", words[5]: "place"})
+            else:
+                assert (row["label"] in labels, row["spans"]) == (True, None)
 
 
 def test_a_broken_held_out_list_is_named() -> None:

@@ -13,6 +13,12 @@ from pipeline.params import Params, load_params
 
 ROOT = Path(__file__).parents[2]
 WORDS = [f"w{i}" for i in range(90)] + [f"##p{i}" for i in range(5)]
+CAUSAL = {"objective": "causal_lm", "mask_share": None, "whole_word_mask": None}
+FAMILIES = {
+    "roberta": {},
+    "gpt": CAUSAL | {"across_documents": False},
+    "gpt across documents": CAUSAL | {"across_documents": True},
+}  # and what it takes to pretrain one
 SPECIAL = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
 
 
@@ -40,15 +46,16 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield tmp_path
 
 
-def _params(**changes: Any) -> Params:
+def _params(family: str = "bert", **changes: Any) -> Params:
     params = load_params(ROOT / "params.yaml").model_dump()
     training = params["pretrain"]["training"] | {"batch_size": 8, "learning_rate": 5e-3}
     shape = {
-        "family": "bert", "layers": 1, "hidden_size": 32, "attention_heads": 2, "intermediate_size": 64,
+        "family": family, "layers": 1, "hidden_size": 32, "attention_heads": 2, "intermediate_size": 64,
         "max_length": 32, "dropout": 0.1,
     }  # fmt: skip
     params["runtime"] |= {"threads": 1, "precision": "float32"}
-    params["tokenizer"] = {"kind": "wordpiece", "vocabulary_size": 100, "lowercase": True, "min_frequency": 1}
+    kind = "wordpiece" if family == "bert" else "bpe"
+    params["tokenizer"] = {"kind": kind, "vocabulary_size": 100, "lowercase": True, "min_frequency": 1}
     params["init_from"] = {"kind": "random", "path": "tokenizer"}
     params["pretrain"] |= {
         "architecture": shape,
@@ -57,6 +64,7 @@ def _params(**changes: Any) -> Params:
         "training": training,
     } | changes
     for task in params["tasks"].values():
+        task["student"] |= {"vocabulary_size": None}
         task["student"]["architecture"] |= {"hidden_size": 24}
     return Params.model_validate(params)
 
@@ -91,6 +99,44 @@ def test_the_loss_falls_and_the_same_seed_gives_the_same_bytes(project: Path) ->
     assert not list((project / ".stillhouse" / "checkpoints").glob("pretrain-*/"))
 
 
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_every_family_learns_and_the_same_seed_gives_the_same_bytes(project: Path, kind: str) -> None:
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    params = _params(kind.split()[0], embeddings="cooccurrence", max_tokens=5_000, **FAMILIES[kind])
+    history = _run(params, project)
+    assert history[-1]["loss"] < history[0]["loss"] - 1
+    _run(params, project, "again")
+    assert content_hash(project / "pretrained") == content_hash(project / "again")
+    config = read_json(project / "pretrained" / "config.json")
+    assert (config["pad_token_id"], config["eos_token_id"]) == (0, 3)
+    inputs = AutoTokenizer.from_pretrained(project / "pretrained")("w1 w2", return_tensors="pt")
+    assert set(inputs) == {"input_ids", "attention_mask"}
+    AutoModelForSequenceClassification.from_pretrained(project / "pretrained")(**inputs)
+
+
+@pytest.mark.parametrize("family", ["roberta", "gpt"])
+def test_what_is_learnt_from_context_and_learnt_on_is_more_than_how_often_a_token_stands(
+    project: Path, family: str
+) -> None:
+    tokens = project / "tokens"
+    for prefix, count, seed in (("", 300, 1), ("dev_", 20, 2)):  # most tokens of a sequence are the same one
+        generator = np.random.default_rng(seed)
+        ids = generator.integers(5, 15, size=(count, 32)).astype(np.uint16)
+        ids = np.where(generator.random(ids.shape) < 0.8, ids[:, :1], ids)
+        np.save(tokens / f"{prefix}input_ids.npy", ids)
+    shares = np.bincount(np.load(tokens / "dev_input_ids.npy").ravel(), minlength=15)[5:] / (20 * 32)
+    unigram = -float(np.sum(shares * np.log(shares)))  # no predictor that sees no context has a lower loss
+
+    changes = FAMILIES[family]
+    history = _run(_params(family, embeddings="cooccurrence", max_tokens=60_000, **changes), project, "first")
+    assert history[0]["loss"] > unigram > history[-1]["loss"] + 0.2
+    _adopt(project, "first", max_tokens=30_000, **changes)
+    went_on = read_json(project / "adopted.json")
+    assert went_on[0]["loss"] == pytest.approx(history[-1]["loss"], abs=0.01)
+    assert went_on[-1]["loss"] < unigram - 0.2
+
+
 def test_sentence_pairs_and_whole_words_train_too(project: Path) -> None:
     history = _run(_params(objective="masked_lm_next_sentence", whole_word_mask=True, max_tokens=1024), project)
     assert json.loads((project / "pretrained" / "config.json").read_text())["architectures"] == ["BertForPreTraining"]
@@ -110,20 +156,26 @@ def test_embeddings_start_from_the_corpus_where_it_shows_a_token(project: Path) 
     assert np.flatnonzero(changed).tolist() == list(range(5, 15))
 
 
-def test_no_tokens_adopt_the_weights_as_they_are(project: Path) -> None:
-    from safetensors.numpy import load_file
-
-    _run(_params(max_tokens=512), project, "first")
-    params = _params().model_dump()
-    params["init_from"] = {"kind": "folder", "path": "first"}
-    params["tokenizer"] = {"kind": "adopt", "vocabulary_size": None, "lowercase": None, "min_frequency": None}
-    params["pretrain"] |= {"architecture": None, "embeddings": None, "max_tokens": 0}
+def _adopt(project: Path, weights: str, tokenizer: str = "tokenizer", **changes: Any) -> None:
     from pipeline.stages.pretrain import run
 
+    params = _params().model_dump()
+    params["init_from"] = {"kind": "folder", "path": weights}
+    params["tokenizer"] = {"kind": "adopt", "vocabulary_size": None, "lowercase": None, "min_frequency": None}
+    params["pretrain"] |= {"architecture": None, "embeddings": None, "max_tokens": 0} | changes
     run(
-        Params.model_validate(params), tokens=project / "tokens", tokenizer=project / "tokenizer",
-        init_from=project / "first", out=project / "adopted", history=project / "adopted.json",
+        Params.model_validate(params), tokens=project / "tokens", tokenizer=project / tokenizer,
+        init_from=project / weights, out=project / "adopted", history=project / "adopted.json",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["bert", *FAMILIES])
+def test_no_tokens_adopt_the_weights_as_they_are(project: Path, kind: str) -> None:
+    from safetensors.numpy import load_file
+
+    changes = FAMILIES.get(kind, {})
+    _run(_params(kind.split()[0], max_tokens=512, **changes), project, "first")
+    _adopt(project, "first", **changes)
     assert read_json(project / "adopted.json") == []
     adopted, first = (load_file(project / name / "model.safetensors") for name in ("adopted", "first"))
     assert adopted.keys() == first.keys()
@@ -136,3 +188,44 @@ def test_sequences_longer_than_the_model_are_refused(project: Path) -> None:
     shorter = shape.model_dump() | {"max_length": 16}
     with pytest.raises(InputError, match=r"sequence_length: must be <= 16, the positions of the model, got 32"):
         _run(_params(architecture=shorter), project)
+
+
+def test_a_gpt2_without_padding_gets_a_token_for_it_and_learns_on(project: Path) -> None:
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(0)
+    words = 99  # the project's tokenizer has one more, which stands for the [PAD] that adoption adds
+    config = GPT2Config(
+        vocab_size=words, n_embd=32, n_layer=1, n_head=2, n_positions=64, bos_token_id=3, eos_token_id=3
+    )
+    published = GPT2LMHeadModel(config)
+    published.save_pretrained(project / "gpt2")
+    names = read_json(project / "tokenizer" / "tokenizer_config.json") | {"pad_token": "##p4"}
+    (project / "tokenizer" / "tokenizer_config.json").write_text(json.dumps(names))
+
+    _adopt(project, "gpt2", **FAMILIES["gpt"])
+    adopted = GPT2LMHeadModel.from_pretrained(project / "adopted")
+    assert (adopted.config.vocab_size, adopted.config.pad_token_id) == (100, 99)
+    assert torch.equal(adopted.transformer.wte.weight[:words], published.transformer.wte.weight)
+    assert adopted.lm_head.weight is adopted.transformer.wte.weight
+    _adopt(project, "gpt2", **FAMILIES["gpt"] | {"max_tokens": 10_000})
+    history = read_json(project / "adopted.json")
+    assert history[-1]["loss"] < history[0]["loss"] - 1
+
+
+def test_an_objective_that_the_weights_cannot_learn_is_refused(project: Path) -> None:
+    _run(_params("gpt", max_tokens=256, **FAMILIES["gpt"]), project, "first")
+    expected = r"^pretrain\.objective: must be causal_lm for the gpt of init_from, got masked_lm$"
+    with pytest.raises(InputError, match=expected):
+        _adopt(project, "first")
+
+
+def test_a_roberta_is_as_long_as_it_was_asked_to_be(project: Path) -> None:
+    _run(_params("roberta", max_tokens=256), project)
+    assert read_json(project / "pretrained" / "config.json")["max_position_embeddings"] == 33
+    shape = _params("roberta").pretrain.architecture
+    assert shape is not None
+    shorter = shape.model_dump() | {"max_length": 31}
+    with pytest.raises(InputError, match=r"sequence_length: must be <= 31, the positions of the model, got 32"):
+        _run(_params("roberta", architecture=shorter), project)

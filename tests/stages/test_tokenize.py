@@ -20,6 +20,7 @@ from tests.stages.tokenization_project import (
     run_tokenize,
     run_train_tokenizer,
     texts,
+    write_spans,
     write_table,
 )
 
@@ -45,6 +46,43 @@ def test_rows_and_transfer_sentences_for_teacher_and_student() -> None:
             assert [row.tolist() for row in rows] == [encoding.ids for encoding in tokenizer.encode_batch(wanted)]
             labels = [UNLABELLED] * 60 if split == "transfer" else [i % 2 for i in range(len(wanted))]
             assert rows.labels.tolist() == labels
+
+
+def test_words_carry_tags_and_both_sides_have_the_same_words() -> None:
+    settings = params(
+        tasks__sentiment__type="token_classification",
+        tasks__sentiment__evaluate__slices=[],
+        tasks__sentiment__gate__metric="span_f1",
+    )
+    run_train_tokenizer(settings)
+    for split in ("train", "dev", "test"):
+        found = texts(ROWS / f"{split}.parquet")
+        write_spans(ROWS / f"{split}.parquet", found, [[(0, text.index(" "), "positive")] for text in found])
+    out = run_tokenize(settings)
+    moved = 0
+    for split in ("train", "dev", "test", "transfer"):
+        teacher, student = (TokenRows.load(out / name / split) for name in ("teacher", "student"))
+        assert teacher.labels.tolist() == student.labels.tolist()
+        assert teacher.targets.tolist() == student.targets.tolist()
+        moved += int((teacher.positions != student.positions).sum())
+        firsts = student.labels[student.targets[:-1]].tolist()
+        assert set(firsts) == {UNLABELLED if split == "transfer" else 3}  # B-positive
+        for row in range(len(student)):
+            places = student.positions[student.targets[row] : student.targets[row + 1]]
+            assert (np.diff(places) > 0).all() and places[0] == 1 and places[-1] < len(student[row]) - 1
+    assert moved  # a smaller vocabulary has shorter pieces
+
+
+def test_a_span_of_another_label_is_named() -> None:
+    settings = params(
+        tasks__sentiment__type="token_classification",
+        tasks__sentiment__evaluate__slices=[],
+        tasks__sentiment__gate__metric="span_f1",
+    )
+    run_train_tokenizer(settings)
+    write_spans(ROWS / "train.parquet", ["Bafu codi."], [[(0, 4, "animal")]])
+    with pytest.raises(InputError, match=r"train\.parquet: row 0{16}: span label 'animal', expected one of"):
+        run_tokenize(settings)
 
 
 def test_the_students_vocabulary_maps_to_the_teachers() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.files import InputError, content_hash, read_json
+from pipeline.params import Params
 from pipeline.tokenization.folder import load_tokenizer
 from pipeline.tokenization.ragged import open_array
 from tests.stages.tokenization_project import (
@@ -52,6 +53,42 @@ def test_pairs_come_with_types_and_labels() -> None:
         )
         assert ids.shape == types.shape == (len(labels), 32)
         assert labels.sum() == len(labels) // 2
+
+
+def test_a_causal_corpus_is_full_sequences_without_a_frame() -> None:
+    settings = causal()
+    run_train_tokenizer(settings)
+    out = run_tokenize_corpus(settings)
+    tokenizer, _ = load_tokenizer(TOKENIZER)
+    meta = read_json(out / "meta.json")
+    for split, prefix in (("train", ""), ("dev", "dev_")):
+        sequences = open_array(out / f"{prefix}input_ids.npy")
+        assert sequences.shape == (meta[split]["sequences"], 32) and not (sequences == meta["cls_token_id"]).any()
+        documents = texts(CORPUS / f"{split}.parquet")
+        end = meta["sep_token_id"]
+        stream = [i for text in documents for i in [*tokenizer.encode(text, add_special_tokens=False).ids, end]]
+        body = sequences.ravel().tolist()
+        assert body == stream[: len(body)] and len(stream) - len(body) < 32
+    write_table(CORPUS / "dev.parquet", ["Bafu."], None)
+    with pytest.raises(InputError, match=r"dev\.parquet: \d+ tokens, expected enough for one sequence of corpus\.seq"):
+        run_tokenize_corpus(settings)
+
+
+def causal() -> Params:
+    """Return the parameters of a GPT over byte-level BPE."""
+    given = params()
+    shape = given.pretrain.architecture
+    assert shape is not None
+    return params(
+        tokenizer__kind="bpe",
+        tokenizer__vocabulary_size=300,
+        tasks__sentiment__student__vocabulary_size=None,
+        pretrain__architecture=shape.model_dump() | {"family": "gpt"},
+        pretrain__objective="causal_lm",
+        pretrain__mask_share=None,
+        pretrain__whole_word_mask=None,
+        pretrain__across_documents=False,
+    )
 
 
 def test_a_corpus_too_small_for_one_sequence_is_refused() -> None:

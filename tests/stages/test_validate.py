@@ -13,10 +13,10 @@ import pytest
 from pipeline.files import InputError, content_hash, read_json
 from pipeline.params import Params, ValidationParams, load_params
 from pipeline.stages.validate import run
+from pipeline.validation.partition import CANONICAL
 
 ROOT = Path(__file__).parents[2]
 DATASET = "rotten_tomatoes"
-SCHEMA = pa.schema([(name, pa.string()) for name in ("id", "text", "label", "source")])
 BOUNDS = {
     "policy": "quarantine",
     "max_quarantined_share": 0.1,
@@ -55,7 +55,7 @@ def ingested(tmp_path: Path) -> Path:
     folder.mkdir()
     splits = {"train": rows("train", 40, *PLANTED), "dev": rows("dev", 6), "test": rows("test", 8)}
     for name, table in splits.items():
-        pq.write_table(pa.Table.from_pylist(table, SCHEMA), folder / f"{name}.parquet")
+        pq.write_table(pa.Table.from_pylist(table, CANONICAL), folder / f"{name}.parquet")
     lines = [json.dumps({"id": row["id"], "text": row["text"]}) for row in splits["dev"] + splits["test"]]
     (tmp_path / "held_out.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return folder
@@ -65,11 +65,15 @@ def ingested(tmp_path: Path) -> Path:
 def params() -> Callable[..., Params]:
     """The project's parameters with other values for the validation of DATASET."""
 
-    def changed(**values: Any) -> Params:
+    def changed(spans: bool = False, **values: Any) -> Params:
         given = load_params(ROOT / "params.yaml")
         dataset = given.datasets[DATASET]
-        validation = ValidationParams.model_validate(BOUNDS | values)
-        dataset = dataset.model_copy(update={"validation": validation, "labels": {"0": "negative", "1": "positive"}})
+        changes: dict[str, Any] = {"validation": ValidationParams.model_validate(BOUNDS | values)}
+        changes["labels"] = {"0": "negative", "1": "positive"}
+        if spans:
+            changes["labels"] = {"num": "number", "word": "word"}
+            changes["columns"] = dataset.columns.model_copy(update={"label": None, "spans": "spans"})
+        dataset = dataset.model_copy(update=changes)
         return given.model_copy(update={"datasets": {DATASET: dataset}})
 
     return changed
@@ -93,7 +97,7 @@ def test_planted_rows_are_set_aside_with_their_reason_and_the_others_go_on(
 ) -> None:
     validate(params(), ingested, tmp_path / "a")
     aside = pq.read_table(tmp_path / "a/quarantined.parquet")
-    assert aside.schema.names == ["id", "text", "label", "source", "reason"]
+    assert aside.schema.names == ["id", "text", "label", "spans", "source", "reason"]
     assert sorted(aside["reason"].to_pylist()) == sorted(PLANTED.values())
     left = {name: pq.read_table(tmp_path / f"a/validated/{name}.parquet") for name in ("train", "dev", "test")}
     assert {name: len(table) for name, table in left.items()} == {"train": 40, "dev": 6, "test": 8}
@@ -114,6 +118,70 @@ def test_the_same_rows_give_the_same_bytes(params: Callable[..., Params], ingest
     assert content_hash(tmp_path / "a") == content_hash(tmp_path / "b")
 
 
+def with_spans(folder: Path, wrong: list[dict[str, Any]] | None = None) -> None:
+    """Give every row its word `row` as a span of its own, one row of test the spans in `wrong`."""
+    for split in ("train", "dev", "test"):
+        table = pq.read_table(folder / f"{split}.parquet").to_pylist()
+        for row in table:
+            start = row["text"].find("row")
+            good = [{"start": start, "end": start + 3, "label": "word"}] if start >= 0 else []
+            row |= {"label": None, "spans": good}
+        if split == "test" and wrong is not None:
+            table[0]["spans"] = wrong
+        pq.write_table(pa.Table.from_pylist(table, CANONICAL), folder / f"{split}.parquet")
+
+
+def test_spans_go_on_with_their_rows(params: Callable[..., Params], ingested: Path, tmp_path: Path) -> None:
+    with_spans(ingested)
+    validate(params(spans=True), ingested, tmp_path / "a")
+    for split in ("dev", "test"):
+        passed = pq.read_table(tmp_path / f"a/validated/{split}.parquet")
+        assert passed == pq.read_table(ingested / f"{split}.parquet") and passed.schema.equals(CANONICAL)
+    aside = {row["reason"]: row["spans"] for row in pq.read_table(tmp_path / "a/quarantined.parquet").to_pylist()}
+    assert aside["overlap"] == [{"start": 5, "end": 8, "label": "word"}] and aside["letters"] == []
+    summary = read_json(tmp_path / "a/summary.json")
+    assert (summary["rows"], summary["quarantined"], summary["label_noise"]) == (59, 5, None)
+    assert {split: found["label_shares"] for split, found in summary["splits"].items()} == {
+        split: {"word": 1.0} for split in ("train", "dev", "test")
+    }
+    assert {name for name in summary["checks"] if name.startswith(("label", "span"))} == {
+        "span_inside",
+        "span_apart",
+        "span_label",
+    }
+    assert summary["checks"]["span_inside"]["checked"] == 55, "one in each row that has the word"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "found"),
+    [
+        ([(0, 99, "word")], "check span_inside: expected every span to be a piece of its row's text, found 1 of 55 "),
+        ([(-1, 2, "word")], "check span_inside"),
+        ([(3, 3, "word")], "check span_inside"),
+        ([(2, 5, "word"), (4, 7, "word")], "check span_apart: .*, found 1 of 56 otherwise: test "),
+        ([(4, 7, "word"), (0, 2, "word")], "check span_apart"),
+        ([(0, 2, "num")], r"check span_label: expected labels of spans among \['number', 'word'\], found 1 of 55"),
+    ],
+)
+def test_a_wrong_span_stops_the_stage(
+    params: Callable[..., Params], ingested: Path, tmp_path: Path, wrong: list[tuple[int, int, str]], found: str
+) -> None:
+    with_spans(ingested, [dict(zip(("start", "end", "label"), span, strict=True)) for span in wrong])
+    with pytest.raises(InputError, match=found):
+        validate(params(spans=True), ingested, tmp_path / "a")
+
+
+def test_a_row_without_a_list_of_spans_stops_the_stage(
+    params: Callable[..., Params], ingested: Path, tmp_path: Path
+) -> None:
+    with_spans(ingested)
+    rows = pq.read_table(ingested / "dev.parquet").to_pylist()
+    rows[0]["spans"] = None
+    pq.write_table(pa.Table.from_pylist(rows, CANONICAL), ingested / "dev.parquet")
+    with pytest.raises(InputError, match=r"dev.parquet: check span_inside: .* found 1 of 55 otherwise: dev"):
+        validate(params(spans=True), ingested, tmp_path / "a")
+
+
 def test_what_stops_the_stage_is_named_and_leaves_what_was_there(
     params: Callable[..., Params], ingested: Path, tmp_path: Path
 ) -> None:
@@ -127,7 +195,7 @@ def test_what_stops_the_stage_is_named_and_leaves_what_was_there(
     with pytest.raises(InputError, match=r"check label_balance: .*50\.00% .*, found 1 of 2 otherwise: negative"):
         validate(params(min_label_share=0.5), ingested, into)
     with pytest.raises(InputError, match=r"train\.parquet: found no row that passes the checks"):
-        pq.write_table(SCHEMA.empty_table(), ingested / "train.parquet")
+        pq.write_table(CANONICAL.empty_table(), ingested / "train.parquet")
         validate(params(), ingested, into)
     assert content_hash(into) == before
 

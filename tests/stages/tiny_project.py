@@ -10,7 +10,7 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertForMaskedLM, BertForSequenceClassification, PreTrainedTokenizerFast
 
-from pipeline.tokenization.ragged import TokenRows
+from pipeline.tokenization.ragged import UNLABELLED, TokenRows
 
 ROWS = {"train": 60, "dev": 20, "test": 40}
 WORDS = {0: ["dull", "slow", "flat"], 1: ["warm", "bright", "sharp"]}
@@ -64,6 +64,7 @@ def build_project(root: Path) -> None:
             train_logits = np.where(np.eye(2)[labels] > 0, 2.0, -2.0).astype(np.float32)
     transfer = [sentence(random, row % 2) for row in range(30)]
     pq.write_table(pa.table({"id": [f"x{row}" for row in range(30)], "text": transfer}), root / "transfer.parquet")
+    save_tokens(root / "tokens" / "teacher" / "transfer", transfer, np.full(30, UNLABELLED))
     soft = root / "soft"
     soft.mkdir()
     np.save(soft / "train.npy", train_logits)

@@ -38,6 +38,16 @@ def write_table(path: Path, texts: list[str], labels: list[str] | None) -> None:
     pq.write_table(pa.table({name: pa.array(column, pa.string()) for name, column in columns.items()}), path)
 
 
+def write_spans(path: Path, texts: list[str], spans: list[list[tuple[int, int, str]]]) -> None:
+    """Write a table whose rows have labelled spans (start, end, label) and no label of their own."""
+    kind = pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32()), ("label", pa.string())]))
+    named = [[dict(zip(("start", "end", "label"), span, strict=True)) for span in row] for row in spans]
+    columns = {"id": pa.array([f"{i:016x}" for i in range(len(texts))]), "text": pa.array(texts)}
+    columns |= {"label": pa.nulls(len(texts), pa.string()), "spans": pa.array(named, kind)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(columns | {"source": pa.array(["s"] * len(texts))}), path)
+
+
 def params(**changes: Any) -> Params:
     """Return params.yaml with random weights and a small WordPiece; changes are by dotted path, dots as `__`."""
     values = YAML(typ="safe").load((ROOT / "params.yaml").read_text())

@@ -68,8 +68,9 @@ def make(root: Path) -> None:
     raw.parent.mkdir(parents=True)
     raw.write_text("text\na film\n", encoding="utf-8")
     (root / "constraints.txt").write_text("tiny-reviews==1.0\n", encoding="utf-8")
-    source = {"kind": "package", "package": "tiny-reviews", "file": "tiny_reviews/rows.csv"}
-    source["sha256"] = sha256_of_file(root / "site" / source["file"])
+    rows = "tiny_reviews/rows.csv"
+    files = {rows: sha256_of_file(root / "site" / rows)}
+    source = {"kind": "package", "package": "tiny-reviews", "files": files}
     project = {
         "datasets": {"reviews": {"source": source}, "imdb": {"source": {"kind": "file"}}},
         "runtime": {"seed": 1},

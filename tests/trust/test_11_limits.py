@@ -1,5 +1,6 @@
 """Point 11: bombs are refused by a stated limit, in seconds and without the memory they ask for."""
 
+import gzip
 import json
 import time
 from collections.abc import Callable
@@ -18,8 +19,20 @@ from pipeline.sources.well_formed import MAX_BYTES, MAX_CHARACTERS, MAX_COLUMNS,
 from pipeline.tokenization.transfer import split_sentences
 from tests.trust.fuzzing import peak
 
-COLUMNS = ColumnsParams(text="text", label="label", source=None)
+COLUMNS = ColumnsParams(text="text", label="label", source=None, spans=None)
+RAW = ColumnsParams(text="text", label=None, source=None, spans=None)
 MEGABYTE = "x" * 1_000_000
+
+
+def local(file_format: str) -> LocalSource:
+    return LocalSource.model_validate(
+        {"kind": "file", "format": file_format, "header": None, "files": None, "origin": None}
+    )
+
+
+def texts_of(file_format: str) -> list[str | None]:
+    (rows,) = read_source(local(file_format), Path(f"rows.{file_format}"), COLUMNS)
+    return rows.texts
 
 
 def sparse(path: Path) -> None:
@@ -31,12 +44,29 @@ def many_lines(path: Path) -> None:
     path.write_bytes(b"text,label\n" + b"a,0\n" * (MAX_LINES + 1))
 
 
+def gzipped(line: bytes) -> Callable[[Path], None]:
+    """600 MB of one line in half a percent of that."""
+
+    def make(path: Path) -> None:
+        megabyte = line * (1_000_000 // len(line))
+        with gzip.open(path, "wb", compresslevel=1) as file:
+            for _ in range(600):
+                file.write(megabyte)
+
+    return make
+
+
 def many_columns(path: Path) -> None:
     path.write_text(",".join(f"c{i}" for i in range(MAX_COLUMNS)) + ",text,label\n")
 
 
 def one_long_cell(path: Path) -> None:
     path.write_text(f'text,label\n"{"x" * (MAX_CHARACTERS + 1)}",0\n')
+
+
+def one_endless_row(path: Path) -> None:
+    """No empty line ends it."""
+    path.write_bytes(b"a O\n" * 2_000_000)
 
 
 def endless_row(path: Path) -> None:
@@ -92,6 +122,10 @@ def lists(path: Path) -> None:
         ("csv", sparse, rf"1,000,000,000,000 bytes, expected at most {MAX_BYTES:,}"),
         ("text", sparse, rf"1,000,000,000,000 bytes, expected at most {MAX_BYTES:,}"),
         ("csv", many_lines, rf"{MAX_LINES + 2:,} lines, expected at most {MAX_LINES:,}"),
+        ("text.gz", gzipped(b"a row of words\n"), rf"[\d,]+ bytes uncompressed, expected at most {MAX_BYTES:,}"),
+        ("conll.gz", gzipped(b"a O\n"), rf"[\d,]+ bytes uncompressed, expected at most {MAX_BYTES:,}"),
+        ("conll", one_endless_row, rf"row that starts on line 1: more than {MAX_CHARACTERS:,} characters"),
+        ("slots", one_endless_row, rf"row that starts on line 1: more than {MAX_CHARACTERS:,} characters"),
         ("csv", many_columns, rf"{MAX_COLUMNS + 2:,} columns, expected at most {MAX_COLUMNS:,}"),
         ("csv", one_long_cell, rf"row that starts on line 2: a field of more than {MAX_CHARACTERS:,} characters"),
         ("csv", endless_row, r"row 1 \(line 2\) has 5000001 fields, expected 2"),
@@ -112,10 +146,10 @@ def test_a_bomb_is_refused_by_its_limit(
     monkeypatch.chdir(tmp_path)
     path = Path(f"rows.{file_format}")
     make(path)
-    columns = COLUMNS if file_format != "text" else ColumnsParams(text="text", label=None, source=None)
+    columns = COLUMNS if file_format in ("csv", "jsonl", "parquet") else RAW
     before, started = peak(), time.monotonic()
     with pytest.raises(InputError, match=f"^{path}: {refusal}"):
-        read_source(LocalSource(kind="file", format=file_format), path, columns)
+        read_source(local(file_format.removesuffix(".gz")), path, columns)
     assert time.monotonic() - started < 20
     assert peak() - before < 400
 
@@ -123,9 +157,9 @@ def test_a_bomb_is_refused_by_its_limit(
 def test_what_is_just_within_the_limits_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     nested(MAX_DEPTH - 1)(Path("rows.jsonl"))
-    assert read_source(LocalSource(kind="file", format="jsonl"), Path("rows.jsonl"), COLUMNS).texts == ["a"]
+    assert texts_of("jsonl") == ["a"]
     Path("rows.csv").write_text("text,label" + "," * (MAX_COLUMNS - 2) + f"\n{MEGABYTE},0" + "," * (MAX_COLUMNS - 2))
-    assert read_source(LocalSource(kind="file", format="csv"), Path("rows.csv"), COLUMNS).texts == [MEGABYTE]
+    assert texts_of("csv") == [MEGABYTE]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from pipeline.evaluation import page, report
+from pipeline.evaluation.table import as_column
 from pipeline.files import read_json, write_json
 from pipeline.params import load_params
 from pipeline.registry.model_card import model_card
@@ -64,7 +65,7 @@ def with_signs(reports: Path, sign: str) -> Path:
     write_reports(reports, naive_bayes=0.78)
     folder = reports / "sentiment"
     evaluation = read_json(folder / "evaluation.json")
-    evaluation["labels"] = ["negative", sign]
+    evaluation["labels"] = evaluation["classes"] = ["negative", sign]
     evaluation["slices"][0] |= {"slice": sign, "value": sign}
     write_json(folder / "evaluation.json", evaluation)
     record = read_json(folder / "registered.json")
@@ -82,6 +83,18 @@ def test_the_page_of_a_run_shows_what_it_quotes_as_text(tmp_path: Path) -> None:
     for name, sign in (("hostile", HOSTILE), ("harmless", "harmless")):
         reports = with_signs(tmp_path / name, sign)
         pages.append(page.index_page(reports, params, report.summary(reports, ["sentiment"])))
+    assert_shown_as_text(*pages)
+
+
+def test_the_page_of_a_run_shows_spans_as_text(tmp_path: Path) -> None:
+    params, pages = load_params(ROOT / "params.yaml"), []
+    for name, sign in (("hostile", HOSTILE), ("harmless", "harmless")):
+        write_reports(tmp_path / name, naive_bayes=0.78, figures=("span_f1",))
+        span = [(0, len(sign), sign)]
+        answers = {"label": [span, [], span], "student": [[], span, span], "teacher": [span, span, []]}
+        columns = {"id": ["a", "b", "c"], "text": [sign] * 3} | {key: as_column(rows) for key, rows in answers.items()}
+        pq.write_table(pa.table(columns), tmp_path / name / "sentiment" / "predictions.parquet")
+        pages.append(page.index_page(tmp_path / name, params, report.summary(tmp_path / name, ["sentiment"])))
     assert_shown_as_text(*pages)
 
 

@@ -11,39 +11,46 @@ from hypothesis import strategies as st
 from pipeline import tracking
 from pipeline.files import InputError
 from pipeline.registry import champion, publish
-from tests.stages.tiny_project import build_project
+from tests.tiny_students import LABELS, PIECES, save_label_student, save_span_student
 from tests.trust.fuzzing import VALUES, fuzz, mutated, one_line
 
+STUDENTS = {"sentiment": save_label_student, "slots": save_span_student}
 JSON, CSV, PARQUET = "application/json", "text/csv", "application/vnd.apache.parquet"
 
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """MLflow with a tiny student as champion of the task `sentiment`."""
+    """MLflow with a tiny student as champion of each task: one labels texts, one finds spans."""
     root = tmp_path_factory.mktemp("registry")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/mlflow.db")
-        build_project(root)
         mlflow = tracking.connect()
         with mlflow.start_run() as run:
             mlflow.log_text("a run without a file has no folder", "note.txt")
-        publish.register_version(
-            mlflow,
-            "sentiment",
-            run_id=run.info.run_id,
-            student=root / "student",
-            examples=["warm film", "dull plot"],
-            description="tiny",
-            tags={},
-        )
-        mlflow.MlflowClient().set_registered_model_alias("sentiment", "champion", "1")
+        for task, save_student in STUDENTS.items():
+            save_student(root / task)
+            publish.register_version(
+                mlflow,
+                task,
+                run_id=run.info.run_id,
+                student=root / task,
+                examples=["play madonna", "in new york"],
+                description="tiny",
+                tags={},
+            )
+            mlflow.MlflowClient().set_registered_model_alias(task, "champion", "1")
         yield mlflow
 
 
+@pytest.fixture(scope="module", params=STUDENTS)
+def task(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def model(registry: ModuleType) -> Any:
-    return registry.pyfunc.load_model("models:/sentiment@champion")
+def model(registry: ModuleType, task: str) -> Any:
+    return registry.pyfunc.load_model(f"models:/{task}@champion")
 
 
 @pytest.fixture
@@ -54,46 +61,62 @@ def quick_predict(registry: ModuleType, model: Any, monkeypatch: pytest.MonkeyPa
 
 
 CHARACTERS = st.characters(exclude_categories=()) | st.sampled_from("\ud800\udfff\x00\ufeff\u202e\u0301<>&")
-TEXTS = st.lists(st.text(CHARACTERS, max_size=60), max_size=4)
+SENTENCES = st.lists(st.sampled_from(sorted(PIECES)) | st.text(CHARACTERS, max_size=3), max_size=12).map(" ".join)
+TEXTS = st.lists(st.text(CHARACTERS, max_size=60) | SENTENCES, max_size=4)
 
 
-def answering(texts: list[str]) -> None:
-    try:
-        answers = champion.predict("sentiment", texts)
-    except InputError as error:
-        assert re_named(one_line(error))
-        assert any(not text.strip() or any("\ud800" <= sign <= "\udfff" for sign in text) for text in texts)
-        return
-    assert [answer["text"] for answer in answers] == texts
-    for answer in answers:
-        assert answer["label"] in ("negative", "positive") and 0.5 <= answer["score"] <= 1
-        line = json.dumps(answer, ensure_ascii=False)  # as the command prints it
-        assert line.encode() and json.loads(line) == answer and "\n" not in line
+def answering(task: str) -> Any:
+    def attempt(texts: list[str]) -> None:
+        try:
+            answers = champion.predict(task, texts)
+        except InputError as error:
+            assert one_line(error).startswith(f"models:/{task}@champion: row ")
+            assert any(not text.strip() or any("\ud800" <= sign <= "\udfff" for sign in text) for text in texts)
+            return
+        assert [answer["text"] for answer in answers] == texts
+        for answer in answers:
+            fits = is_labelled(answer) if task == "sentiment" else has_spans(answer)
+            assert fits, answer
+            line = json.dumps(answer, ensure_ascii=False)  # as the command prints it
+            assert line.encode() and json.loads(line) == answer and "\n" not in line
+
+    return attempt
 
 
-def re_named(line: str) -> bool:
-    return line.startswith("models:/sentiment@champion: row ")
+def is_labelled(answer: dict[str, Any]) -> bool:
+    return answer["label"] in ("negative", "positive") and 0.5 <= answer["score"] <= 1
 
 
-def test_any_text_is_answered_or_refused(quick_predict: None) -> None:
-    fuzz(TEXTS, answering, 150)
+def has_spans(answer: dict[str, Any]) -> bool:
+    """Whether an answer's spans lie in its text one after another, each with a label of the task."""
+    borders = [place for span in answer["spans"] for place in (span["start"], span["end"])]
+    return borders == sorted(borders) and all(
+        span["label"] in LABELS
+        and 0 < span["score"] <= 1
+        and span["text"] == answer["text"][span["start"] : span["end"]] != ""
+        for span in answer["spans"]
+    )
+
+
+def test_any_text_is_answered_or_refused(quick_predict: None, task: str) -> None:
+    fuzz(TEXTS, answering(task), 150)
 
 
 @pytest.mark.slow
-def test_a_thousand_lists_of_texts_are_answered_or_refused(quick_predict: None) -> None:
-    fuzz(TEXTS, answering, 1000)
+def test_a_thousand_lists_of_texts_are_answered_or_refused(quick_predict: None, task: str) -> None:
+    fuzz(TEXTS, answering(task), 1000)
 
 
 @pytest.mark.parametrize(
-    "text", ["x" * 1_000_000, "x " * 500_000, "\U0001f600" * 1_000_000, "\u0301" * 1_000_000, "\0"]
+    "text", ["x" * 1_000_000, "x " * 500_000, "\U0001f600" * 1_000_000, "\u0301" * 1_000_000, "\0", "new " * 250_000]
 )
-def test_a_megabyte_is_answered(quick_predict: None, text: str) -> None:
-    answering([text])
+def test_a_megabyte_is_answered(quick_predict: None, task: str, text: str) -> None:
+    answering(task)([text])
 
 
-def test_more_than_a_megabyte_is_refused(quick_predict: None) -> None:
+def test_more_than_a_megabyte_is_refused(quick_predict: None, task: str) -> None:
     with pytest.raises(InputError, match="row 1: text has 1,000,001 characters, expected at most 1,000,000"):
-        champion.predict("sentiment", ["a", "x" * 1_000_001])
+        champion.predict(task, ["a", "x" * 1_000_001])
 
 
 def test_the_model_itself_takes_a_table_of_one_column(model: Any, registry: ModuleType) -> None:
@@ -130,17 +153,17 @@ def post(server: Any, body: bytes, kind: str = JSON) -> Any:
 
 KEYS = ("inputs", "instances", "dataframe_split", "dataframe_records")
 REQUESTS = [
-    b'{"inputs": ["warm film", "dull plot"]}',
-    b'{"instances": [{"text": "warm film"}, {"text": "dull plot"}]}',
-    b'{"dataframe_split": {"columns": ["text"], "data": [["warm film"], ["dull plot"]]}}',
-    b'{"dataframe_records": [{"text": "warm film"}, {"text": "dull plot"}]}',
+    b'{"inputs": ["new york", "dull plot"]}',
+    b'{"instances": [{"text": "new york"}, {"text": "dull plot"}]}',
+    b'{"dataframe_split": {"columns": ["text"], "data": [["new york"], ["dull plot"]]}}',
+    b'{"dataframe_records": [{"text": "new york"}, {"text": "dull plot"}]}',
 ]
 SIGNS = (
     "{", "}", "[", "]", ":", ",", '"', '""', "\\", "\\ud800", "\\u0000", "null", "true", "NaN", "-1", "1e999",
     '"text"', "电",
 )  # fmt: skip
 PIECES = [sign.encode() for sign in SIGNS] + [b"\xff", b"\x00", b"[" * 900]
-TABLES = [b"text\nwarm film\ndull plot\n", b'text\n"warm, film"\n']
+TABLES = [b"text\nnew york\ndull plot\n", b'text\n"new, york"\n']
 BODIES = (
     st.tuples(mutated(REQUESTS, PIECES), st.just(JSON))
     | st.tuples(

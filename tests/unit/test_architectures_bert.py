@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import BertModel
 
-from pipeline.architectures import ARCHITECTURES, bert
+from pipeline.architectures import bert
 from pipeline.files import InputError, write_json
 from pipeline.params import ArchitectureParams
 
@@ -62,8 +62,3 @@ def test_another_family_and_a_part_of_an_encoder_are_refused(tmp_path: Path) -> 
     encoder.save_pretrained(tmp_path, state_dict=weights)
     with pytest.raises(InputError, match=r"no fitting weights for bert\.encoder\.layer\.0\.output"):
         bert.load(tmp_path, head="masked_lm")
-
-
-def test_every_architecture_of_params_has_a_module() -> None:
-    assert set(ARCHITECTURES) == {"bert"}
-    assert ARCHITECTURES["bert"]() is bert

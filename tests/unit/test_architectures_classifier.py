@@ -1,17 +1,18 @@
-"""A classifier's logits from its last layer at [CLS] alone, against transformers' own forward pass."""
+"""Logits at the tokens that carry a label, against transformers' own forward pass."""
 
 import pytest
 import torch
 
 from pipeline.architectures import bert
-from pipeline.architectures.classifier import class_logits
+from pipeline.architectures.classifier import target_logits
 from pipeline.params import ArchitectureParams
 
 IDS = torch.tensor([[2, 7, 9, 11, 3], [2, 8, 3, 0, 0], [2, 3, 0, 0, 0]])
 MASK = (IDS != 0).long()
+FIRST = torch.tensor([0, 5, 10])
 
 
-def classifier(layers: int, dropout: float = 0.0) -> bert.PreTrainedModel:
+def classifier(layers: int, dropout: float = 0.0, head: str = "text_classification") -> bert.PreTrainedModel:
     shape = ArchitectureParams(
         family="bert",
         layers=layers,
@@ -22,7 +23,7 @@ def classifier(layers: int, dropout: float = 0.0) -> bert.PreTrainedModel:
         dropout=dropout,
     )
     torch.manual_seed(3)
-    model = bert.build(shape, head="text_classification", vocabulary_size=20, pad_token_id=0, num_labels=3)
+    model = bert.build(shape, head=head, vocabulary_size=20, pad_token_id=0, num_labels=3)
     for parameter in model.parameters():  # as drawn they are so small that a wrong mask would hardly show
         torch.nn.init.normal_(parameter, std=0.4)
     return model
@@ -35,7 +36,7 @@ def test_logits_and_gradients_are_those_of_the_whole_forward_pass(layers: int) -
     plain.square().sum().backward()
     expected = {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
     model.zero_grad()
-    found = class_logits(model, IDS, MASK)
+    found = target_logits(model, IDS, MASK, FIRST)
     found.square().sum().backward()
     torch.testing.assert_close(found, plain)
     for name, parameter in model.named_parameters():
@@ -44,16 +45,16 @@ def test_logits_and_gradients_are_those_of_the_whole_forward_pass(layers: int) -
 
 def test_padding_does_not_reach_the_logits() -> None:
     model = classifier(2)
-    alone = class_logits(model, IDS[1:2, :3], MASK[1:2, :3])
-    torch.testing.assert_close(class_logits(model, IDS, MASK)[1:2], alone)
+    alone = target_logits(model, IDS[1:2, :3], MASK[1:2, :3], FIRST[:1])
+    torch.testing.assert_close(target_logits(model, IDS, MASK, FIRST)[1:2], alone)
 
 
 def test_in_bfloat16_the_logits_are_near() -> None:
     model = classifier(2)
     with torch.autocast("cpu", torch.bfloat16):
-        found, plain = class_logits(model, IDS, MASK), model(input_ids=IDS, attention_mask=MASK).logits
+        found, plain = target_logits(model, IDS, MASK, FIRST), model(input_ids=IDS, attention_mask=MASK).logits
     torch.testing.assert_close(found, plain, rtol=0.05, atol=0.05)
-    found = class_logits(model.to(torch.bfloat16), IDS, MASK)
+    found = target_logits(model.to(torch.bfloat16), IDS, MASK, FIRST)
     assert found.dtype == torch.bfloat16
     torch.testing.assert_close(found, plain, rtol=0.05, atol=0.1)
 
@@ -61,6 +62,13 @@ def test_in_bfloat16_the_logits_are_near() -> None:
 def test_dropout_acts_in_training_only() -> None:
     model = classifier(2, dropout=0.5)
     model.train()
-    assert not torch.equal(class_logits(model, IDS, MASK), class_logits(model, IDS, MASK))
+    assert not torch.equal(target_logits(model, IDS, MASK, FIRST), target_logits(model, IDS, MASK, FIRST))
     model.eval()
-    assert torch.equal(class_logits(model, IDS, MASK), class_logits(model, IDS, MASK))
+    assert torch.equal(target_logits(model, IDS, MASK, FIRST), target_logits(model, IDS, MASK, FIRST))
+
+
+def test_a_token_has_the_logits_that_the_whole_forward_pass_gives_it() -> None:
+    model, positions = classifier(2, head="token_classification"), torch.tensor([1, 3, 6, 10])
+    plain = model(input_ids=IDS, attention_mask=MASK).logits
+    found = target_logits(model, IDS, MASK, positions)
+    torch.testing.assert_close(found, torch.stack([plain[0, 1], plain[0, 3], plain[1, 1], plain[2, 0]]))

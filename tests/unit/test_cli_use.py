@@ -17,7 +17,9 @@ from pipeline.files import InputError
 from pipeline.params import load_params
 
 PROJECT = Path(__file__).parents[2]
-RECIPE = PROJECT / "recipes/sentiment-from-scratch.yaml"
+RECIPES = PROJECT / "recipes"
+RECIPE = RECIPES / "sentiment-from-scratch.yaml"
+SNIPS = ("train.txt", "dev.txt", "test.txt")  # what recipes/snips-*.yaml and two-tasks.yaml read
 
 
 @pytest.fixture
@@ -40,13 +42,13 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_recipe_becomes_params_and_edits_are_not_lost(project: Path) -> None:
     params = project / "params.yaml"
-    use_recipe(RECIPE, force=True)
+    use_recipe(RECIPE, None, force=True)
     assert params.read_bytes() == RECIPE.read_bytes()
     with pytest.raises(InputError, match="not committed"):
-        use_recipe(RECIPE, force=False)
+        use_recipe(RECIPE, None, force=False)
     (project / "recipes").mkdir()
     shutil.copy(RECIPE, project / "recipes/scratch.yaml")
-    use_recipe(RECIPE, force=False)  # what stands in recipes/ is not lost
+    use_recipe(RECIPE, None, force=False)  # what stands in recipes/ is not lost
 
 
 def test_a_wrong_recipe_changes_nothing(project: Path) -> None:
@@ -54,8 +56,75 @@ def test_a_wrong_recipe_changes_nothing(project: Path) -> None:
     wrong = project / "wrong.yaml"
     wrong.write_text(RECIPE.read_text().replace("seed: 17", "seed: x"))
     with pytest.raises(InputError, match=r"wrong.yaml: runtime.seed"):
-        use_recipe(wrong, force=False)
+        use_recipe(wrong, None, force=False)
     assert (project / "params.yaml").read_bytes() == before
+
+
+def folder_with(folder: Path, *names: str) -> Path:
+    """Make a folder with files that hold their own names."""
+    folder.mkdir()
+    for name in names:
+        (folder / name).write_text(name)
+    return folder
+
+
+@pytest.mark.parametrize("recipe", ["snips-slots", "two-tasks"])
+def test_a_recipe_takes_its_files_from_a_folder(project: Path, tmp_path: Path, recipe: str) -> None:
+    data = folder_with(tmp_path / "download", *SNIPS, "README.md")
+    use_recipe(RECIPES / f"{recipe}.yaml", data, force=False)
+    there = project / "data/raw/snips-slu"
+    assert {file.name: file.read_text() for file in there.iterdir()} == {name: name for name in SNIPS}
+    assert (project / "data/raw/snips-slu.dvc").is_file()
+    assert (project / "params.yaml").read_bytes() == (RECIPES / f"{recipe}.yaml").read_bytes()
+
+
+@pytest.mark.parametrize("as_folder", [True, False])
+def test_a_recipe_of_one_file_takes_a_folder_or_the_file_by_any_name(
+    project: Path, tmp_path: Path, as_folder: bool
+) -> None:
+    data = folder_with(tmp_path / "download", "sms.tsv" if as_folder else "SMSSpamCollection")
+    use_recipe(RECIPES / "sms-spam.yaml", data if as_folder else data / "SMSSpamCollection", force=False)
+    assert (project / "data/raw/sms.tsv").is_file() and (project / "data/raw/sms.tsv.dvc").is_file()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "files", "chosen", "expected"),
+    [
+        ("snips-slots", ["train.txt"], "", "dev.txt, test.txt of data/raw/snips-slu, from .*StackPropagation-SLU"),
+        ("snips-slots", ["train.txt"], "train.txt", "one file, expected a folder with dev.txt, test.txt, train.txt"),
+        ("sms-spam", ["sms.tsv.gz"], "sms.tsv.gz", "gzipped only if data/raw/sms.tsv is"),
+        ("sms-spam", [], "nowhere", "sms.tsv of data/raw/sms.tsv, from archive.ics.uci.edu"),
+        ("chinese-sentiment", [], "", "expected none, as the recipe reads no file of data/raw/"),
+    ],
+)
+def test_what_the_data_of_a_recipe_lack_is_named_and_nothing_changes(
+    project: Path, tmp_path: Path, recipe: str, files: list[str], chosen: str, expected: str
+) -> None:
+    data = folder_with(tmp_path / "download", *files)
+    before = (project / "params.yaml").read_bytes()
+    with pytest.raises(InputError, match=expected) as error:
+        use_recipe(RECIPES / f"{recipe}.yaml", data / chosen, force=False)
+    assert "\n" not in str(error.value)
+    assert (project / "params.yaml").read_bytes() == before
+    assert not (project / "data").exists()
+
+
+def test_without_data_use_says_what_to_get_and_where(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    use_recipe(RECIPES / "wnut17.yaml", None, force=False)
+    first, second = capsys.readouterr().out.splitlines()
+    assert (project / "params.yaml").read_bytes() == (RECIPES / "wnut17.yaml").read_bytes()
+    assert first.endswith("it lacks data:")
+    assert "get emerging.dev.conll, emerging.test.annotated, wnut17train.conll" in second
+    assert "leondz/emerging_entities_17 on GitHub (CC BY 4.0)" in second and "wnut17.yaml --data FOLDER" in second
+
+    use_recipe(RECIPES / "chinese-sentiment.yaml", None, force=True)  # an installed package has its rows
+    assert capsys.readouterr().out.endswith("`make run` does the rest\n")
+
+
+def test_the_data_of_another_recipe_stay(project: Path, tmp_path: Path) -> None:
+    use_recipe(RECIPES / "snips-slots.yaml", folder_with(tmp_path / "requests", *SNIPS), force=False)
+    use_recipe(RECIPES / "sms-spam.yaml", folder_with(tmp_path / "messages", "sms.tsv"), force=True)
+    assert (project / "data/raw/snips-slu/train.txt").is_file() and (project / "data/raw/sms.tsv").is_file()
 
 
 def rows(count: int, labels: list[str]) -> list[dict[str, str]]:
@@ -97,7 +166,15 @@ def test_own_data_become_task_and_corpus(project: Path, tmp_path: Path, kind: st
     params = load_params(project / "params.yaml")
     dataset, task = params.datasets["shop-reviews"], params.tasks["shop-reviews"]
     assert (list(params.datasets), list(params.tasks)) == (["shop-reviews"], ["shop-reviews"])
-    assert dataset.path == f"data/raw/shop-reviews.{kind}" and dataset.source.format == kind
+    assert dataset.path == f"data/raw/shop-reviews.{kind}"
+    assert dataset.source.model_dump() == {
+        "kind": "file",
+        "format": kind,
+        "header": None,
+        "files": None,
+        "origin": None,
+    }
+    assert dataset.columns.model_dump() == {"text": "review", "label": "stars", "source": None, "spans": None}
     assert task.labels == ["bad", "good", "so-so"] and params.corpus.dataset == task.dataset == "shop-reviews"
     assert (project / dataset.path).read_bytes() == data.read_bytes()
     assert (project / f"{dataset.path}.dvc").is_file()
@@ -105,6 +182,17 @@ def test_own_data_become_task_and_corpus(project: Path, tmp_path: Path, kind: st
     assert "# part of the result: another number of threads" in (project / "params.yaml").read_text()
     git = subprocess.run(["git", "status", "--short"], capture_output=True, text=True, check=True).stdout
     assert f"shop-reviews.{kind}\n" not in git  # DVC keeps the rows, git their hash
+
+
+def test_own_data_after_a_recipe_for_spans_become_text_classification(project: Path, tmp_path: Path) -> None:
+    use_recipe(RECIPES / "snips-slots.yaml", None, force=False)
+    data = tmp_path / "reviews.csv"
+    write_delimited(data, rows(300, ["good", "bad"]), ",")
+    use_data(data, text="review", label="stars", name=None, force=True)
+    params = load_params(project / "params.yaml")
+    task = params.tasks["reviews"]
+    assert (task.type, task.gate.metric, task.labels) == ("text_classification", "accuracy", ["bad", "good"])
+    assert params.datasets["reviews"].span_labels == []
 
 
 @pytest.mark.parametrize(

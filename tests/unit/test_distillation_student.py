@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from ruamel.yaml import YAML
-from transformers import BertConfig, BertForSequenceClassification
+from transformers import BertConfig, BertForSequenceClassification, GPT2Config
 
 from pipeline.distillation.student import (
     build_student,
@@ -77,6 +77,24 @@ def test_reduced_embeddings_are_the_truncated_svd() -> None:
     signs = (expected * found).sum(dim=0).sign()
     torch.testing.assert_close(found, expected * signs * (0.05 / expected.std()), rtol=1e-3, atol=1e-5)
     assert torch.equal(found, reduced_embeddings(words, 4))
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "gpt"])
+def test_word_embeddings_are_found_in_every_family(family: str, tmp_path: Path) -> None:
+    teacher = build_student(
+        task(family=family).student, head="text_classification", vocabulary_size=30, pad_token_id=0, seed=3
+    )
+    teacher.save_pretrained(tmp_path)
+    words = teacher_word_embeddings(tmp_path)
+    assert torch.equal(words, teacher.get_input_embeddings().weight)
+    assert words.shape == (30, 8)
+
+
+def test_attention_of_a_decoder_is_not_compared() -> None:
+    teacher = GPT2Config(n_embd=16, n_layer=2, n_head=2)
+    check_shapes("sentiment", task(), teacher)
+    with pytest.raises(InputError, match=r"distill\.losses\.attentions: must be 0 where the teacher is a gpt"):
+        check_shapes("sentiment", task({"losses": losses(attentions=1.0), "layer_map": [[1, 1]]}), teacher)
 
 
 def test_start_embeddings_follows_the_teacher_ids(tmp_path: Path) -> None:

@@ -62,9 +62,9 @@ def test_what_is_cached_is_what_the_teacher_says(tmp_path: Path) -> None:
     for index, ids in enumerate(SPLITS["train"]):
         alone = torch.from_numpy(ids.astype(np.int64))[None]
         with torch.no_grad():
-            direct = layer_outputs(teacher, alone, torch.ones_like(alone), LAYERS)
+            direct = layer_outputs(teacher, alone, torch.ones_like(alone), torch.tensor([0]), LAYERS)
         row = found["train"][index]
-        np.testing.assert_allclose(row.logits, direct.logits[0], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(row.logits, direct.logits, rtol=1e-4, atol=1e-5)
         for layer in (0, 2):
             np.testing.assert_allclose(row.hidden_states[layer], direct.hidden_states[layer][0], rtol=2e-3, atol=2e-3)
         scores = direct.attentions[2][0].permute(1, 2, 0)
@@ -77,7 +77,9 @@ def test_attention_scores_are_what_the_softmax_sees() -> None:
     ids = torch.tensor([[2, 5, 7, 9]])
     with torch.no_grad():
         maps = model(input_ids=ids, output_attentions=True).attentions
-        scores = layer_outputs(model, ids, torch.ones_like(ids), Layers(attentions=(1, 2))).attentions
+        scores = layer_outputs(
+            model, ids, torch.ones_like(ids), torch.tensor([0]), Layers(attentions=(1, 2))
+        ).attentions
     for layer in (1, 2):
         torch.testing.assert_close(scores[layer].softmax(dim=-1), maps[layer - 1])
 

@@ -39,7 +39,7 @@ def test_the_distilled_one_follows_the_teacher_not_the_labels(
     train: LabelledTexts, dev: LabelledTexts, classes: int
 ) -> None:
     logits = np.full((len(train.texts), classes), -3.0, dtype=np.float32)
-    logits[np.arange(len(logits)), 1 - train.labels] = 3.0  # a teacher that turns the labels round
+    logits[np.arange(len(logits)), 1 - np.asarray(train.actual)] = 3.0  # a teacher that turns the labels round
     logits[0] = logits[0][::-1] if classes == 2 else [-3.0, -3.0, 3.0]
     turned = labelled(list(dev.texts), [0, 1])
     predicted = baselines.distilled_tfidf_logistic_regression(train.texts, logits, turned, TEST)

@@ -8,21 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.evaluation import metrics
-from pipeline.evaluation.table import read_labelled_texts
+from pipeline.evaluation.figures import FIGURES
+from pipeline.evaluation.table import SPANS, as_column, from_column, read_labelled_texts
 from pipeline.files import InputError
-
-
-def test_accuracy_and_macro_f1_by_hand() -> None:
-    labels, predicted = np.array([0, 0, 0, 1, 1, 2]), np.array([0, 0, 1, 1, 0, 0])
-    found = metrics.classification_metrics(labels, predicted, classes=3)
-    # class 0: tp 2, fp 2, fn 1 -> 4/7; class 1: tp 1, fp 1, fn 1 -> 1/2; class 2: never predicted -> 0
-    assert found["accuracy"] == pytest.approx(3 / 6)
-    assert found["macro_f1"] == pytest.approx((4 / 7 + 1 / 2 + 0) / 3)
-
-
-def test_a_class_that_nobody_names_counts_zero_and_does_not_warn() -> None:
-    found = metrics.classification_metrics(np.array([0, 0]), np.array([0, 0]), classes=2)
-    assert found == {"accuracy": 1.0, "macro_f1": 0.5}
 
 
 def test_reliability_and_calibration_error_by_hand() -> None:
@@ -53,13 +41,25 @@ def test_confusion_has_a_row_for_each_actual_class() -> None:
 
 
 def test_slices_cover_every_row_once_per_heading() -> None:
-    right = {"student": np.array([True, False, True, True]), "teacher": np.array([True, True, True, True])}
-    found = metrics.slice_metrics({"source": ["b", "a", "a", "b"], "label": ["x", "x", "x", "x"]}, right)
+    actual = np.array([0, 1, 1, 0])
+    answers = {"student": np.array([0, 0, 1, 0]), "teacher": actual}
+    counts = {model: FIGURES["accuracy"].counts(actual, said) for model, said in answers.items()}
+    found = metrics.slice_metrics("accuracy", {"source": ["b", "a", "a", "b"], "label": ["x", "x", "x", "x"]}, counts)
     assert found == [
         {"slice": "source", "value": "a", "rows": 2, "student": 0.5, "teacher": 1.0},
         {"slice": "source", "value": "b", "rows": 2, "student": 1.0, "teacher": 1.0},
         {"slice": "label", "value": "x", "rows": 4, "student": 0.75, "teacher": 1.0},
     ]
+    assert metrics.slice_gaps(found, "student") == {"source": 0.5, "label": 0.0}
+
+
+def test_slices_of_spans_have_the_f1_of_their_rows_together() -> None:
+    actual = [[(0, 3, "a"), (4, 6, "b")], [(0, 3, "a")], []]
+    answers = [[(0, 3, "a")], [(0, 2, "a"), (4, 6, "b")], []]
+    counts = {"student": FIGURES["span_f1"].counts(actual, answers)}
+    found = metrics.slice_metrics("span_f1", {"source": ["web", "web", "print"]}, counts)
+    assert [(record["value"], record["student"]) for record in found] == [("print", 1.0), ("web", pytest.approx(2 / 6))]
+    assert metrics.slice_gaps(found, "student") == {"source": pytest.approx(4 / 6)}
 
 
 def test_length_groups_are_thirds() -> None:
@@ -72,6 +72,19 @@ def test_rows_without_a_known_label_are_named(tmp_path: Path) -> None:
     table = pa.table({"id": ["r1"], "text": ["x"], "label": ["odd"], "source": ["s"]})
     pq.write_table(table, tmp_path / "test.parquet")
     with pytest.raises(InputError, match=r"test\.parquet: row r1: label 'odd', expected one of \['no', 'yes'\]"):
-        read_labelled_texts(tmp_path / "test.parquet", ["no", "yes"])
+        read_labelled_texts(tmp_path / "test.parquet", "text_classification", ["no", "yes"])
     with pytest.raises(InputError, match="no such file"):
-        read_labelled_texts(tmp_path / "absent.parquet", ["no", "yes"])
+        read_labelled_texts(tmp_path / "absent.parquet", "text_classification", ["no", "yes"])
+
+
+def test_rows_without_known_spans_are_named_and_columns_come_back(tmp_path: Path) -> None:
+    path, spans = tmp_path / "test.parquet", [[(0, 1, "no")], [], [(0, 1, "yes"), (2, 3, "no")]]
+    columns = {"id": ["r1", "r2", "r3"], "text": ["x", "y", "z z"], "source": ["s"] * 3}
+    pq.write_table(pa.table(columns | {"spans": as_column(spans)}), path)
+    assert read_labelled_texts(path, "token_classification", ["no", "yes"]).actual == spans
+    assert from_column(pq.read_table(path)["spans"]) == spans
+    with pytest.raises(InputError, match=r"row r1: span label 'no', expected one of \['yes'\]"):
+        read_labelled_texts(path, "token_classification", ["yes"])
+    pq.write_table(pa.table(columns | {"spans": pa.nulls(3, SPANS)}), path)
+    with pytest.raises(InputError, match="row r1: no spans, expected a list"):
+        read_labelled_texts(path, "token_classification", ["no", "yes"])

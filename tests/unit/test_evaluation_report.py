@@ -10,43 +10,42 @@ import pytest
 from rich.console import Console
 
 from pipeline.evaluation import charts, page, report
-from pipeline.files import InputError, write_json
+from pipeline.files import InputError, read_json, write_json
 from pipeline.params import Params, load_params
 
 ROOT = Path(__file__).parents[2]
 BASELINES = {"majority": 0.5, "naive_bayes": 0.78, "undistilled_student": 0.79}
 
 
-def network(accuracy: float, parameters: int) -> dict[str, Any]:
-    interval = [accuracy - 0.02, accuracy + 0.02]
-    return {
-        "accuracy": accuracy,
-        "macro_f1": accuracy,
-        "interval": interval,
+def network(figures: tuple[str, ...], value: float, parameters: int) -> dict[str, Any]:
+    return dict.fromkeys(figures, value) | {
+        "interval": [value - 0.02, value + 0.02],
         "calibration_error": 0.04,
         "parameters": parameters,
         "bytes": 4 * parameters,
     }
 
 
-def write_reports(reports: Path, naive_bayes: float) -> None:
+def write_reports(reports: Path, naive_bayes: float, figures: tuple[str, ...] = ("accuracy", "macro_f1")) -> None:
+    """Write what `evaluate` and `register` leave of a task whose models have these figures, the main one first."""
     paired = {"difference": 0.02, "interval": [0.0, 0.04], "lower_bound": 0.001, "p_value": 0.04}
     baselines = {
-        name: {"accuracy": value, "macro_f1": value, "interval": [value - 0.02, value + 0.02]}
+        name: dict.fromkeys(figures, value) | {"interval": [value - 0.02, value + 0.02]}
         for name, value in (BASELINES | {"naive_bayes": naive_bayes}).items()
     }
     evaluation = {
         "task": "sentiment",
-        "metric": "accuracy",
+        "metric": figures[0],
         "labels": ["negative", "positive"],
+        "classes": ["negative", "positive"],
         "rows": 3,
         "confidence": 0.95,
-        "teacher": network(0.86, 22_000_000),
-        "student": network(0.84, 4_000_000),
+        "teacher": network(figures, 0.86, 22_000_000),
+        "student": network(figures, 0.84, 4_000_000),
         "baselines": baselines,
         "comparison": {
-            "relative_accuracy": 0.977,
-            "relative_accuracy_interval": [0.96, 0.99],
+            "relative_score": 0.977,
+            "relative_score_interval": [0.96, 0.99],
             "recovered_share": 0.714,
             "recovered_share_interval": [0.5, 0.9],
             "agreement": 0.93,
@@ -113,6 +112,37 @@ def test_summary_has_the_documented_shape(reports: Path) -> None:
     assert set(found["registered"]) == {"name", "version", "aliases", "decision"}
     assert found["comparison"]["speed_up"] == 12.0
     assert found["comparison"]["times_smaller"] == 5.5
+
+
+def test_the_figure_of_the_task_is_named_everywhere(tmp_path: Path, params: Params) -> None:
+    write_reports(tmp_path, naive_bayes=0.78, figures=("span_f1",))
+    history = [{"step": step, "split": "dev", "loss": 1 / step, "span_f1": 0.8} for step in (1, 2)]
+    write_json(tmp_path / "sentiment" / "finetune.json", history)
+    summary = report.summary(tmp_path, ["sentiment"])
+    found = summary["tasks"]["sentiment"]
+    assert found["metric"] == "span_f1" and found["student"]["span_f1"] == 0.84
+    assert found["baselines"] == BASELINES
+    shown, page_text = printed(summary), page.index_page(tmp_path, params, summary)
+    for text in (shown, page_text):
+        assert "97.7% of the teacher&#39;s span F1" in text or "97.7% of the teacher's span F1" in text
+        assert "accuracy" not in text.lower().replace(">accuracy</text>", "")  # but on the axis of the calibration
+    for words in (
+        "Span F1, with intervals",
+        "Size, span F1 and speed",
+        "Teacher, span F1 on dev",
+        "span F1 on test, %",
+    ):
+        assert words in page_text
+
+
+def test_a_confusion_of_many_classes_shows_the_most_frequent(reports: Path, params: Params) -> None:
+    path = reports / "sentiment" / "evaluation.json"
+    classes, counts = [f"class-{index}." for index in range(25)], np.diag(np.arange(25, 0, -1))
+    counts[24, 0] = 100  # the last one is often named something else
+    write_json(path, read_json(path) | {"classes": classes, "confusion": counts.tolist()})
+    text = page.index_page(reports, params, report.summary(reports, ["sentiment"]))
+    assert "the 20 most frequent of 25 classes" in text
+    assert [name in text for name in classes] == [True] * 19 + [False] * 5 + [True]
 
 
 def test_a_broken_file_is_named(reports: Path) -> None:
@@ -199,7 +229,7 @@ def test_ids_of_two_charts_do_not_meet() -> None:
     assert first.startswith("<svg")
     assert not set(ids(first)) & set(ids(second))
     assert "#00000" not in first
-    assert "currentColor" in charts.accuracy_chart([charts.Measured("m", 0.8, (0.7, 0.9), charts.FIRST)], "a")
+    assert "currentColor" in charts.score_chart([charts.Measured("m", 0.8, (0.7, 0.9), charts.FIRST)], "accuracy", "a")
 
 
 def ids(svg: str) -> list[str]:

@@ -6,7 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.objectives.masking import Masking, continuing_ids
+from pipeline.objectives.vocabulary import Vocabulary
+from pipeline.params import load_params
 
+ROOT = Path(__file__).parents[2]
 VOCABULARY, MASK = 1000, 4
 SPECIAL = np.arange(VOCABULARY) < 5
 IDS = np.random.default_rng(1).integers(0, VOCABULARY, size=(400, 64)).astype(np.uint16)
@@ -61,3 +64,19 @@ def test_pieces_that_continue_a_word_are_read_from_the_tokenizer(tmp_path: Path)
     for model, expected in ((word_piece, [False, False, True]), (byte_level, [False, True, False])):
         (tmp_path / "tokenizer.json").write_text(json.dumps({"model": model}))
         assert continuing_ids(tmp_path, 3).tolist() == expected
+
+
+def test_the_section_of_params_and_the_tokenizer_make_the_masking(tmp_path: Path) -> None:
+    model = {
+        "type": "WordPiece",
+        "continuing_subword_prefix": "##",
+        "vocab": {"[PAD]": 0, "[MASK]": 1, "a": 2, "##b": 3},
+    }
+    (tmp_path / "tokenizer.json").write_text(json.dumps({"model": model}))
+    vocabulary = Vocabulary(tmp_path, 4, {"pad_token_id": 0, "mask_token_id": 1})
+    pretrain = load_params(ROOT / "params.yaml").pretrain.model_copy(update={"mask_share": 0.3})
+    masking = Masking.from_params(pretrain, vocabulary)
+    assert (masking.mask_token_id, masking.share, masking.continues) == (1, 0.3, None)
+    assert masking.special.tolist() == [True, True, False, False]
+    whole = Masking.from_params(pretrain.model_copy(update={"whole_word_mask": True}), vocabulary)
+    assert whole.continues is not None and whole.continues.tolist() == [False, False, False, True]

@@ -60,6 +60,28 @@ def test_statistics_decide(metric: str, candidate: int, champion: int, rule: str
     assert decision.evidence["test"]["rows"] == ROWS
 
 
+@pytest.mark.parametrize(
+    ("candidate", "champion", "rule", "alias"),
+    [
+        (1200, 1200, "not_worse", "champion"),
+        (1200, 1230, "not_worse", "challenger"),
+        (1240, 1200, "better", "champion"),
+        (1200, 1200, "better", "challenger"),
+        (1201, 1200, "better", "challenger"),
+    ],
+)
+def test_spans_decide(candidate: int, champion: int, rule: str, alias: str) -> None:
+    def spans(right: int) -> list[list[tuple[int, int, str]]]:
+        return [[(0, 3 if row < right else 2, "city")] for row in range(ROWS)]
+
+    comparison = Comparison(spans(ROWS), spans(candidate), {1: spans(champion)})
+    decision = decide(gate(rule=rule, metric="span_f1"), comparison, CHEAP)
+    assert decision.alias == alias
+    # one span a row is there and one is given, so F1 is the share that is right
+    assert decision.evidence["test"]["difference"] == pytest.approx((candidate - champion) / ROWS)
+    assert f"span_f1 {(candidate - champion) / ROWS:+.2%} on 1500 rows" in decision.reason
+
+
 def test_the_evidence_holds_mcnemar_and_a_paired_bootstrap_interval() -> None:
     paired = compared(1240, 1200).evidence["test"]["paired"]
     assert paired["p_value"] == pytest.approx(2 * 0.5**40)
@@ -91,11 +113,11 @@ def test_each_comparison_on_the_same_rows_asks_for_more() -> None:
 
 def test_limits_come_before_statistics() -> None:
     comparison = Comparison(np.zeros(ROWS, dtype=int), answers(1500), {1: answers(1)})
-    costs = Costs(size=101, latency=2.5, accuracy_gaps={"label": 0.125, "length": 0.3})
+    costs = Costs(size=101, latency=2.5, gaps={"label": 0.125, "length": 0.3})
     found = {
         "101 bytes, the gate allows 100": {"max_bytes": 100},
         "2.50 ms at batch 1, the gate allows 2.0": {"max_latency_milliseconds": 2.0},
-        "accuracy differs by 12.5% between values of label, the gate allows 10.0%": {
+        "quality differs by 12.5% between values of label, the gate allows 10.0%": {
             "max_accuracy_gaps": {"label": 0.1}
         },
     }

@@ -1,8 +1,11 @@
 """What cleaning undoes and what it leaves alone."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pipeline.sources.cleaning import clean_text
+from pipeline.sources.cleaning import clean_spans, clean_text
+from pipeline.sources.tagged import Span
 
 
 @pytest.mark.parametrize(
@@ -28,3 +31,56 @@ def test_clean_text(raw: str, cleaned: str) -> None:
 @pytest.mark.parametrize("text", ["one<br />two", "Tom &amp; Jerry", "dash \x96"])
 def test_cleaning_twice_changes_nothing_more(text: str) -> None:
     assert clean_text(clean_text(text)) == clean_text(text)
+
+
+@pytest.mark.parametrize(
+    ("marked", "cleaned"),
+    [
+        ("see [ Ann   Lee] now", "see [Ann Lee] now"),
+        ("<b>[Ann]</b>[Lee ]<br/>and [Tom&nbsp;&amp; Co]", "[Ann] [Lee] and [Tom & Co]"),
+        ("a [\u200b] b[ &nbsp; ]c", "a b c"),
+        ("Jos[e\u0301]!", "Jos[\u00e9]!"),
+        ("  [one]  ", "[one]"),
+        ("[one][two]", "[one][two]"),
+        ('[x] <a href="y z">[link]</a>.', "[x] [link] ."),
+        ("no span &lt;3", "no span <3"),
+    ],
+)
+def test_spans_stay_on_their_words(marked: str, cleaned: str) -> None:
+    text, spans = unmarked(marked)
+    found, moved = clean_spans(text, spans)
+    assert (found, moved) == (lambda expected: (expected[0], tuple(expected[1])))(unmarked(cleaned))
+
+
+def unmarked(marked: str) -> tuple[str, list[Span]]:
+    """Return the text without its brackets and what stood inside them."""
+    text, spans, start = "", [], 0
+    for sign in marked:
+        if sign == "[":
+            start = len(text)
+        elif sign == "]":
+            spans.append(Span(start, len(text), "x"))
+        else:
+            text += sign
+    return text, spans
+
+
+PIECES = st.lists(
+    st.sampled_from(["a", "B", " ", "\t", "&amp;", "<br>", "\u0301", "\u200b", "\x96", "&", ";", "<", "|", "漢"])
+)
+
+
+@given(st.lists(PIECES.map("".join), min_size=1, max_size=9))
+def test_spans_of_any_text_are_clean_pieces_of_the_clean_text(pieces: list[str]) -> None:
+    text, spans = "".join(pieces), []
+    for i in range(1, len(pieces), 2):
+        start = len("".join(pieces[:i]))
+        spans.append(Span(start, start + len(pieces[i]), str(i)))
+    cleaned, moved = clean_spans(text, spans)
+    assert cleaned == " ".join(cleaned.split()), "single spaces, none at the ends"
+    assert [(span.label, cleaned[span.start : span.end]) for span in moved] == [
+        (str(i), piece) for i in range(1, len(pieces), 2) if (piece := clean_text(pieces[i]))
+    ]
+    borders = [border for span in moved for border in (span.start, span.end)]
+    assert borders == sorted(borders), "in their order, none inside another"
+    assert clean_spans(text, []) == (clean_text(text), ())

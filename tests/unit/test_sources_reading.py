@@ -1,7 +1,9 @@
 """Every format gives the same rows, and every broken file is one line that says where."""
 
+import gzip
 import hashlib
 import json
+import resource
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,8 +13,10 @@ import pytest
 from pipeline.files import InputError
 from pipeline.params import ColumnsParams, HubSource, LocalSource, PackageSource
 from pipeline.sources.reading import SourceRows, read_source
+from pipeline.sources.well_formed import MAX_BYTES
 
-COLUMNS = ColumnsParams(text="text", label="label", source=None)
+COLUMNS = ColumnsParams(text="text", label="label", source=None, spans=None)
+RAW = ColumnsParams(text="text", label=None, source=None, spans=None)
 TEXTS = ["a plain text", 'he said "no", twice', "NA", "naïve 电影"]
 LABELS = ["0", "1", "0", "1"]
 
@@ -24,10 +28,18 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def read(content: bytes | str, file_format: str = "csv", columns: ColumnsParams = COLUMNS) -> SourceRows:
+def local(file_format: str, **changes: object) -> LocalSource:
+    values = {"kind": "file", "format": file_format, "header": None, "files": None, "origin": None}
+    return LocalSource.model_validate(values | changes)
+
+
+def read(
+    content: bytes | str, file_format: str = "csv", columns: ColumnsParams = COLUMNS, **changes: object
+) -> SourceRows:
     path = Path(f"data/raw/rows.{file_format}")
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return read_source(LocalSource(kind="file", format=file_format), path, columns)
+    (rows,) = read_source(local(file_format, **changes), path, columns)
+    return rows
 
 
 def parquet(columns: dict[str, list[object]]) -> bytes:
@@ -72,8 +84,105 @@ def test_formats_agree(file_format: str, content: bytes | str) -> None:
 
 
 def test_plain_text_is_one_row_a_line() -> None:
-    columns = ColumnsParams(text="text", label=None, source=None)
-    assert read('one\ntwo, "three"\r\n\nfour', "text", columns).texts == ["one", 'two, "three"', "", "four"]
+    rows = read('one\ntwo, "three"\r\n\nfour\x0b\u2028five\r', "text", COLUMNS.model_copy(update={"label": "file"}))
+    assert rows.texts == ["one", 'two, "three"', "", "four\x0b\u2028five"]
+    assert rows.labels == ["rows.text"] * 4, "the file's name may be the label"
+
+
+@pytest.mark.parametrize(
+    ("file_format", "content"),
+    [
+        ("csv", "text,label\nnaïve,0\n电影,1\n"),
+        ("tsv", "\ufefftext\tlabel\nnaïve\t0\n电影\t1\n"),
+        ("jsonl", '{"text": "naïve", "label": 0}\n{"text": "电影", "label": 1}\n'),
+        ("text", "naïve\n电影\n"),
+        ("conll", "naïve O\n\n电影 O\n"),
+        ("slots", "naïve O\n0\n\n电影 O\n1\n"),
+    ],
+)
+def test_every_text_format_may_be_gzipped(file_format: str, content: str) -> None:
+    path = Path(f"data/raw/rows.{file_format}.gz")
+    path.write_bytes(gzip.compress(content.encode()))
+    columns = RAW if file_format in ("text", "conll") else COLUMNS
+    (rows,) = read_source(local(file_format), path, columns)
+    assert rows.texts == ["naïve", "电影"]
+    assert rows.labels == (["0", "1"] if columns is COLUMNS else [None, None])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"text,label\na,0\n", "rows.csv.gz: not a gzip file"),
+        (gzip.compress(b"text,label\n" + b"a,0\n" * 1000)[:-20], "rows.csv.gz: not a gzip file"),
+        (gzip.compress(b"text,label\ncaf\xe9,0\n"), "rows.csv.gz: line 2: byte 0xe9 at offset 14 is not UTF-8"),
+        (gzip.compress(b"text,label\na,0,1\n"), r"rows.csv.gz: row 1 \(line 2\) has 3 fields, expected 2"),
+        (gzip.compress(b""), "rows.csv.gz: empty file"),
+    ],
+)
+def test_a_broken_gzip_file_is_named(content: bytes, message: str) -> None:
+    path = Path("data/raw/rows.csv.gz")
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        read_source(local("csv"), path, COLUMNS)
+
+
+def test_a_gzip_bomb_is_refused_while_it_expands() -> None:
+    path = Path("data/raw/rows.csv.gz")
+    chunk = b"a" * 2**24
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        for _ in range(2 * MAX_BYTES // len(chunk)):
+            file.write(chunk)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(InputError, match=rf"rows.csv.gz: \d.* bytes uncompressed, expected at most {MAX_BYTES:,}"):
+        read_source(local("csv"), path, COLUMNS)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024, "kilobytes"
+
+
+def test_columns_of_a_file_without_a_header_are_named_by_the_parameters() -> None:
+    content = 'spam\tWIN "now"\nham\tsee you\n'
+    rows = read(content, "tsv", header=["label", "text"])
+    assert (rows.texts, rows.labels) == (['WIN "now"', "see you"], ["spam", "ham"])
+    with pytest.raises(InputError, match=r"row 1 \(line 1\) has 2 fields, expected 3, as in the header"):
+        read(content, "tsv", header=["label", "text", "more"])
+    with pytest.raises(InputError, match=r"column 'text' .* is missing, found the columns \['label', 'body'\]"):
+        read(content, "tsv", header=["label", "body"])
+
+
+def test_files_of_a_folder_belong_to_the_splits_that_name_them() -> None:
+    folder = Path("data/raw/set")
+    (folder / "more").mkdir(parents=True)
+    for name, text in (("a.txt", "one\ntwo"), ("more/b.txt", "three"), ("c.txt", "four"), ("d.txt", "five")):
+        (folder / name).write_text(text)
+    files = {"train": ["a.txt", "more/b.txt"], "dev": ["c.txt"], "test": ["d.txt"]}
+    found = read_source(local("text", files=files), folder, COLUMNS.model_copy(update={"label": "file"}))
+    assert [(rows.name, rows.split, rows.texts, rows.labels) for rows in found] == [
+        ("data/raw/set/a.txt", "train", ["one", "two"], ["a.txt", "a.txt"]),
+        ("data/raw/set/more/b.txt", "train", ["three"], ["b.txt"]),
+        ("data/raw/set/c.txt", "dev", ["four"], ["c.txt"]),
+        ("data/raw/set/d.txt", "test", ["five"], ["d.txt"]),
+    ]
+    files["test"] = ["e.txt", "f.txt"]
+    with pytest.raises(InputError) as error:
+        read_source(local("text", files=files, origin="a hub (CC0)"), folder, RAW)
+    assert str(error.value) == (
+        "data/raw/set/e.txt, data/raw/set/f.txt: no such file, expected the rows of a dataset "
+        "(`dvc pull` fetches tracked ones, others come from a hub (CC0))"
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"format": "csv", "header": []}, "header"),
+        ({"format": "jsonl", "header": ["text"]}, "header must be null for format jsonl"),
+        ({"format": "csv", "files": {"train": [], "dev": [], "test": ["a"]}}, "files.train"),
+        ({"format": "csv", "files": {"train": ["a"], "dev": ["b"], "test": ["a"]}}, "given once, got a 2 times"),
+        ({"format": "csv", "files": {"train": ["../a"], "dev": [], "test": []}}, "a relative path without .."),
+    ],
+)
+def test_a_source_that_cannot_be_is_refused(values: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        local("csv", **values)
 
 
 def test_a_changed_file_is_read_again() -> None:
@@ -89,7 +198,7 @@ def test_file_names_are_names_not_patterns(name: str, monkeypatch: pytest.Monkey
     path = Path(name)
     path.parent.mkdir(exist_ok=True)
     path.write_text("text,label\none,0\n")
-    assert read_source(LocalSource(kind="file", format="csv"), path, COLUMNS).texts == ["one"]
+    assert [rows.texts for rows in read_source(local("csv"), path, COLUMNS)] == [["one"]]
 
 
 LONG = "x" * 10_000_000
@@ -123,6 +232,8 @@ ROW = '{"text": "a", "label": 0}\n'
         ("jsonl", ROW + '{"text": 7, "label": 0}\n', "row 2: 'text' is int, expected str"),
         ("jsonl", ROW + '{"text": "b", "label": "0"}\n', "row 2: 'label' is str, expected int, as in the rows before"),
         ("jsonl", ROW + '{"text": "b", "label": [0]}\n', "row 2: 'label' is list, expected str or int"),
+        ("jsonl", ROW + '{"text": "b", "label": 1e999}\n', "row 2: 'label' is float, expected int"),
+        ("jsonl", '{"text": "b", "label": 1' + "0" * 30 + "}\n", "rows.jsonl: a number beyond 64 bits"),
         ("jsonl", ROW + json.dumps({"text": LONG, "label": 0}), "row 2 has 10,000,.* characters, expected at most"),
         ("text", f"one\n{LONG}\n", "row 2 has 10,000,000 characters, expected at most 1,000,000"),
         ("parquet", b"", "rows.parquet: empty file"),
@@ -134,7 +245,7 @@ ROW = '{"text": "a", "label": 0}\n'
     ],
 )
 def test_a_broken_file_is_named_with_its_place(file_format: str, content: bytes | str, message: str) -> None:
-    columns = COLUMNS if file_format != "text" else ColumnsParams(text="text", label=None, source=None)
+    columns = COLUMNS if file_format != "text" else RAW
     with pytest.raises(InputError, match=message) as caught:
         read(content, file_format, columns)
     assert "\n" not in str(caught.value)
@@ -153,7 +264,7 @@ def test_a_broken_file_is_named_with_its_place(file_format: str, content: bytes 
 )
 def test_a_local_file_lies_in_the_project(path: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        read_source(LocalSource(kind="file", format="csv"), Path(path), COLUMNS)
+        read_source(local("csv"), Path(path), COLUMNS)
 
 
 @pytest.fixture
@@ -167,23 +278,36 @@ def package(project: Path, monkeypatch: pytest.MonkeyPatch) -> PackageSource:
     (site / "toy_rows-1.0.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: toy-rows\nVersion: 1.0\n")
     monkeypatch.syspath_prepend(site)
     digest = hashlib.sha256((site / "toy_rows/rows.csv").read_bytes()).hexdigest()
-    return PackageSource(kind="package", package="toy-rows", file="toy_rows/rows.csv", format="csv", sha256=digest)
+    return PackageSource(kind="package", package="toy-rows", files={"toy_rows/rows.csv": digest}, format="csv")
 
 
 def test_a_package_is_read_and_not_imported(package: PackageSource) -> None:
-    assert read_source(package, Path("constraints.txt"), COLUMNS).texts == ["hello"]
+    assert [rows.texts for rows in read_source(package, Path("constraints.txt"), COLUMNS)] == [["hello"]]
+
+
+def test_files_of_a_package_may_hold_a_label_each(package: PackageSource, project: Path) -> None:
+    files = {}
+    for name, text in (("neg.txt", "bad\nworse\n"), ("pos.txt", "good\n")):
+        (project / "site/toy_rows" / name).write_text(text)
+        files[f"toy_rows/{name}"] = hashlib.sha256(text.encode()).hexdigest()
+    columns = COLUMNS.model_copy(update={"label": "file"})
+    found = read_source(package.model_copy(update={"files": files, "format": "text"}), Path("constraints.txt"), columns)
+    assert [(rows.name, rows.split, rows.texts, rows.labels) for rows in found] == [
+        ("toy_rows/neg.txt", "train", ["bad", "worse"], ["neg.txt", "neg.txt"]),
+        ("toy_rows/pos.txt", "train", ["good"], ["pos.txt"]),
+    ]
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"package": "no-such-rows"}, "package no-such-rows: not installed"),
-        ({"file": "toy_rows/absent.csv"}, "package toy-rows 1.0, file toy_rows/absent.csv: no such file"),
-        ({"file": "../data/x.csv"}, "leaves the package"),
-        ({"sha256": "0" * 64}, "toy_rows/rows.csv: sha256 is [0-9a-f]{64}, expected 0000"),
+        ({"files": {"toy_rows/absent.csv": "0"}}, "package toy-rows 1.0, file toy_rows/absent.csv: no such file"),
+        ({"files": {"../data/x.csv": "0"}}, "leaves the package"),
+        ({"files": {"toy_rows/rows.csv": "0" * 64}}, "toy_rows/rows.csv: sha256 is [0-9a-f]{64}, expected 0000"),
     ],
 )
-def test_a_wrong_package_is_named(package: PackageSource, changes: dict[str, str], message: str) -> None:
+def test_a_wrong_package_is_named(package: PackageSource, changes: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         read_source(package.model_copy(update=changes), Path("constraints.txt"), COLUMNS)
 

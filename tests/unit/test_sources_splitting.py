@@ -11,6 +11,7 @@ from pipeline.params import DatasetParams
 from pipeline.sources.canonical import Removed, Row, canonical_rows
 from pipeline.sources.reading import SourceRows
 from pipeline.sources.splitting import check_splits, split_rows
+from pipeline.sources.tagged import Span
 
 WORDS = ["stone", "river", "lantern", "copper", "meadow", "violin", "harbour", "winter", "pepper", "castle", "marble"]
 
@@ -19,8 +20,8 @@ def dataset(**changes: object) -> DatasetParams:
     values: dict[str, object] = {
         "path": "data/raw/rows.csv",
         "held_out": "none",
-        "source": {"kind": "file", "format": "csv"},
-        "columns": {"text": "text", "label": "label", "source": None},
+        "source": {"kind": "file", "format": "csv", "header": None, "files": None, "origin": None},
+        "columns": {"text": "text", "label": "label", "source": None, "spans": None},
         "only_sources": None,
         "labels": {"0": "negative", "1": "positive"},
         "split": {"dev": 0.2, "test": 0.3},
@@ -41,7 +42,12 @@ def dataset(**changes: object) -> DatasetParams:
     return DatasetParams.model_validate(values | changes)
 
 
-RAW = {"columns": {"text": "text", "label": None, "source": None}, "labels": None}
+RAW = {"columns": {"text": "text", "label": None, "source": None, "spans": None}, "labels": None}
+GIVEN = {
+    "source": {"kind": "file", "format": "slots", "header": None, "origin": None}
+    | {"files": {"train": ["train.txt"], "dev": ["dev.txt"], "test": ["test.txt"]}},
+    "split": {"dev": 0.0, "test": 0.0},
+}
 
 
 def sentences(count: int, seed: int = 0, words: int = 12) -> list[str]:
@@ -55,9 +61,20 @@ def split(
     """Return the texts of each split and the report of what left."""
     section, removed = dataset(**changes), Removed()
     labels: list[str | None] = [*given_labels] if given_labels else [str(i % 2) for i in range(len(texts))]
-    raw = SourceRows("rows.csv", [*texts], labels, [None] * len(texts))
-    splits = split_rows(canonical_rows(raw, "rows", section, removed), held_out, section, removed)
+    rows = canonical_rows([part("rows.csv", texts, labels)], "rows", section, removed)
+    splits = split_rows(rows, held_out, section, removed)
     return {name: [row.text for row in rows] for name, rows in splits.items()}, removed.report()
+
+
+def part(
+    name: str,
+    texts: list[str],
+    labels: list[str | None] | None = None,
+    split: str = "train",
+    spans: list[list[Span]] | None = None,
+) -> SourceRows:
+    nothing = [None] * len(texts)
+    return SourceRows(name, split, [*texts], labels or [*nothing], [*nothing], [*spans] if spans else [*nothing])
 
 
 def test_shares_are_those_asked_for() -> None:
@@ -158,16 +175,15 @@ def test_conflicting_labels_leave_together() -> None:
 
 
 def test_of_equal_texts_the_kept_source_does_not_depend_on_order() -> None:
-    section = dataset(columns={"text": "text", "label": None, "source": "site"}, labels=None)
+    section = dataset(columns={"text": "text", "label": None, "source": "site", "spans": None}, labels=None)
     for sources in (["b", "a"], ["a", "b"]):
-        raw = SourceRows("rows.csv", ["one text", "one text", "other"], [None] * 3, [*sources, "c"])
-        assert [row.source for row in canonical_rows(raw, "rows", section, Removed()) if row.text == "one text"] == [
-            "a"
-        ]
+        raw = part("rows.csv", ["one text", "one text", "other"])._replace(sources=[*sources, "c"])
+        rows = canonical_rows([raw], "rows", section, Removed())
+        assert [row.source for row in rows if row.text == "one text"] == ["a"]
 
 
 def test_a_class_that_a_split_lacks_is_named() -> None:
-    row = Row("0" * 16, "text", "negative", "rows")
+    row = Row("0" * 16, "text", "negative", None, "rows", "train")
     other = row._replace(label="positive")
     full = {"train": [row, other], "dev": [row, other], "test": [row, other]}
     check_splits("rows.csv", full, dataset())
@@ -176,3 +192,114 @@ def test_a_class_that_a_split_lacks_is_named() -> None:
         check_splits("rows.csv", full | {"dev": [row]}, dataset())
     with pytest.raises(InputError, match=r"train has no row, expected at least one"):
         check_splits("rows.csv", full | {"train": []}, dataset(**RAW))
+
+
+def test_given_splits_are_kept_whatever_the_hash_and_overlap_leaves_the_less_held_out() -> None:
+    texts = sentences(90)
+    parts = {"train": texts[:60], "dev": texts[60:75], "test": texts[75:]}
+    parts["train"] += [texts[75], near_copy(texts[76]), texts[77].upper(), texts[78][:45], texts[60]]
+    parts["dev"] += [texts[79], near_copy(texts[80])]
+    removed = Removed()
+    section = dataset(**GIVEN)
+    raw = [part(f"{name}.txt", rows, [str(i % 2) for i in range(len(rows))], name) for name, rows in parts.items()]
+    splits = split_rows(canonical_rows(raw, "rows", section, removed), [], section, removed)
+    assert {name: {row.text for row in rows} for name, rows in splits.items()} == {
+        "train": set(texts[:60]),
+        "dev": set(texts[60:75]),
+        "test": set(texts[75:]),
+    }
+    assert {reason: item["rows"] for reason, item in removed.report().items()} == {
+        "duplicate text": 3,
+        "contains a held-out text": 3,
+        "phrase of a held-out text": 1,
+    }
+
+
+def test_files_of_train_are_split_by_the_shares_beside_given_rows() -> None:
+    texts = sentences(400)
+    section = dataset(**GIVEN | {"split": {"dev": 0.2, "test": 0.0}})
+    raw = [part(name, rows, ["0", "1"] * 100, name) for name, rows in (("train", texts[:200]), ("test", texts[200:]))]
+    splits = split_rows(canonical_rows(raw, "rows", section, Removed()), [], section, Removed())
+    assert {row.text for row in splits["test"]} == set(texts[200:])
+    assert 20 < len(splits["dev"]) < 60 and len(splits["train"]) + len(splits["dev"]) == 200
+
+
+def test_labels_that_conflict_with_training_rows_take_no_given_test_row_away() -> None:
+    texts = sentences(40)
+    removed = Removed()
+    section = dataset(**GIVEN)
+    test = [texts[0], near_copy(texts[1]), texts[2], texts[2], *texts[30:]]
+    raw = [
+        part("train.txt", texts[:30], ["0", "1"] * 15),
+        part("test.txt", test, ["1", "0", "0", "1", *["0", "1"] * 5], "test"),
+    ]
+    splits = split_rows(canonical_rows(raw, "rows", section, removed), [], section, removed)
+    assert {row.text: row.label for row in splits["test"]} == {
+        texts[0]: "positive",
+        near_copy(texts[1]): "negative",
+        **{text: ["negative", "positive"][i % 2] for i, text in enumerate(texts[30:])},
+    }
+    assert {row.text for row in splits["train"]} == set(texts[3:30])
+    assert removed.report()["conflicting labels"]["rows"] == 3, "one text twice in test, with a label each"
+
+
+def test_a_given_split_needs_rows_but_not_of_every_class() -> None:
+    row = Row("0" * 16, "text", "negative", None, "rows", "test")
+    train = [row._replace(given_split="train"), row._replace(given_split="train", label="positive")]
+    check_splits("test.txt", {"train": train, "dev": [row], "test": [row]}, dataset(**GIVEN))
+    with pytest.raises(InputError, match=r"no row of dev is left, expected some \(source.files.dev\)"):
+        check_splits("test.txt", {"train": train, "dev": [], "test": [row]}, dataset(**GIVEN))
+
+
+SPANS = {
+    "columns": {"text": "text", "label": None, "source": None, "spans": "spans"},
+    "labels": {"per": "person", "loc": "place"},
+}
+
+
+def test_spans_are_named_and_a_text_of_two_readings_leaves() -> None:
+    removed = Removed()
+    section = dataset(**GIVEN | SPANS)
+    texts = ["Ann  saw <b>Rome</b>", "nobody", "Rome", "Rome", "Rome", "Ann", "Ann"]
+    ann, rome, again = Span(0, 3, "per"), Span(12, 16, "loc"), Span(0, 4, "loc")
+    raw = part("train.txt", texts, spans=[[ann, rome], [], [again], [again], [], [ann], [ann]])
+    rows = {row.text: row for row in canonical_rows([raw], "rows", section, removed)}
+    assert {text: row.spans for text, row in rows.items()} == {
+        "Ann saw Rome": (Span(0, 3, "person"), Span(8, 12, "place")),
+        "nobody": (),
+        "Ann": (Span(0, 3, "person"),),
+    }
+    assert all(row.label is None for row in rows.values())
+    assert {reason: item["rows"] for reason, item in removed.report().items()} == {
+        "conflicting labels": 3,
+        "duplicate text": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        ("org", r"train.txt: row 2: label 'org', expected one of \['per', 'loc'\] \(columns.spans, labels\)"),
+        ("per", r"train.txt: only one class, 'person' in 2 rows, expected rows of each of \['person', 'place'\]"),
+    ],
+)
+def test_labels_of_spans_are_those_of_the_parameters(label: str, message: str) -> None:
+    raw = part("train.txt", ["Ann", "Rome"], spans=[[Span(0, 3, "per")], [Span(0, 4, label)]])
+    with pytest.raises(InputError, match=message):
+        canonical_rows([raw], "rows", dataset(**GIVEN | SPANS), Removed())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (SPANS | {"columns": SPANS["columns"] | {"label": "label"}}, "columns.label must be null where columns.spans"),
+        (SPANS | {"source": dataset().source.model_dump()}, "columns.spans must be null but for .* conll and slots"),
+        ({"columns": RAW["columns"]}, "labels are given, but columns.label and columns.spans are null"),
+        ({"labels": {"a": "a", "b": "a"}}, r"labels must name at least 2 classes, got \['a'\]"),
+        (SPANS | {"labels": {}}, "labels must name at least"),
+    ],
+)
+def test_labels_name_those_of_rows_or_of_spans(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        dataset(**GIVEN | changes)
+    dataset(**GIVEN | SPANS | {"labels": {"per": "person"}})

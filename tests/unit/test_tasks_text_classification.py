@@ -1,4 +1,4 @@
-"""Text classification: padding, the loss as a sum, decoding and the metric, on numbers worked out by hand."""
+"""Text classification: padding, the loss as a sum, answers and the metric, on numbers worked out by hand."""
 
 import math
 from pathlib import Path
@@ -12,7 +12,8 @@ from transformers import BertConfig, BertForMaskedLM, BertModel
 
 from pipeline.files import InputError
 from pipeline.tasks import TASKS
-from pipeline.tasks.text_classification import ClassificationLoss, TextClassification, disagreement
+from pipeline.tasks.labelling import LabellingLoss, disagreement
+from pipeline.tasks.text_classification import TextClassification
 from pipeline.tokenization.ragged import TokenRows
 
 HEAD = TextClassification(["negative", "positive"])
@@ -21,6 +22,10 @@ SHAPE = {"vocab_size": 20, "hidden_size": 8, "num_hidden_layers": 1, "num_attent
 
 def token_rows() -> TokenRows:
     return TokenRows.from_rows([[2, 7, 3], [2, 3], [2, 8, 9, 3]], [1, -1, 0], np.dtype(np.uint16))
+
+
+def labelled(labels: list[int]) -> TokenRows:
+    return TokenRows.from_rows([[2, 3]] * len(labels), labels, np.dtype(np.uint16))
 
 
 class Linear(nn.Module):
@@ -45,11 +50,12 @@ def test_collate_pads_to_the_longest_row() -> None:
     assert batch["input_ids"].tolist() == [[2, 7, 3], [2, 3, 5]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 1, 0]]
     assert batch["labels"].tolist() == [1, -1]
+    assert batch["positions"].tolist() == [0, 3]
 
 
 def test_score_is_the_hand_computed_value() -> None:
     logits = np.array([[2.0, 0.0], [0.0, 1.0], [3.0, 0.0], [0.0, 5.0]], dtype=np.float32)
-    found = HEAD.score(logits, np.array([0, 0, 0, 1]))
+    found = HEAD.score(logits, labelled([0, 0, 0, 1]))
     assert found["accuracy"] == 0.75
     assert found["macro_f1"] == pytest.approx((4 / 5 + 2 / 3) / 2)  # 2 tp / (2 tp + fp + fn) of each class
     losses = [math.log1p(math.exp(-2)), math.log1p(math.exp(1)), math.log1p(math.exp(-3)), math.log1p(math.exp(-5))]
@@ -57,14 +63,12 @@ def test_score_is_the_hand_computed_value() -> None:
 
 
 def test_score_of_huge_logits_is_a_number() -> None:
-    found = HEAD.score(np.array([[1000.0, -1000.0]], dtype=np.float32), np.array([1]))
+    found = HEAD.score(np.array([[1000.0, -1000.0]], dtype=np.float32), labelled([1]))
     assert found == {"accuracy": 0.0, "macro_f1": 0.0, "loss": 2000.0}
 
 
-def test_decode_names_labels_and_probabilities() -> None:
-    (found,) = HEAD.decode(np.array([[0.0, math.log(3)]]))
-    assert found.label == "positive"
-    assert found.scores == pytest.approx({"negative": 0.25, "positive": 0.75})
+def test_the_likeliest_label_is_the_answer() -> None:
+    assert HEAD.answers(np.array([[0.0, 2.0], [1.0, -1.0]]), np.arange(3), ["a", "b"]).tolist() == [1, 0]
 
 
 def test_loss_is_a_sum_with_its_count_and_smoothing_mixes_in_the_uniform() -> None:
@@ -72,10 +76,10 @@ def test_loss_is_a_sum_with_its_count_and_smoothing_mixes_in_the_uniform() -> No
     batch = HEAD.collate([HEAD.rows(token_rows())[row] for row in (0, 2)], pad_token_id=0)
     means = [4.0, 5.5]
     log_p = [torch.log_softmax(torch.tensor([0.3 * mean, -0.2 * mean]), 0).tolist() for mean in means]
-    plain = ClassificationLoss(model)(**batch)
+    plain = LabellingLoss(model)(**batch)
     assert plain["count"].item() == 2
     assert plain["loss"].item() == pytest.approx(-log_p[0][1] - log_p[1][0], rel=1e-6)
-    smooth = ClassificationLoss(model, label_smoothing=0.2)(**batch)["loss"].item()
+    smooth = LabellingLoss(model, label_smoothing=0.2)(**batch)["loss"].item()
     assert smooth == pytest.approx(-0.9 * log_p[0][1] - 0.1 * log_p[0][0] - 0.9 * log_p[1][0] - 0.1 * log_p[1][1])
 
 
@@ -90,7 +94,7 @@ class Wavering(nn.Module):
 
 def test_consistency_is_the_mean_of_both_losses_and_their_divergence() -> None:
     batch = HEAD.collate([HEAD.rows(token_rows())[2]], pad_token_id=0)  # label 0; p = (3/4, 1/4), q = (9/10, 1/10)
-    found = ClassificationLoss(Wavering(), consistency=2.0)(**batch)
+    found = LabellingLoss(Wavering(), consistency=2.0)(**batch)
     losses = -(math.log(3 / 4) + math.log(9 / 10)) / 2
     divergence = ((3 / 4 - 9 / 10) * math.log(5 / 6) + (1 / 4 - 1 / 10) * math.log(5 / 2)) / 2
     assert found["loss"].item() == pytest.approx(losses + 2.0 * divergence, rel=1e-6)
@@ -99,7 +103,7 @@ def test_consistency_is_the_mean_of_both_losses_and_their_divergence() -> None:
 
 def test_readings_that_agree_add_nothing_and_evaluation_reads_once() -> None:
     batch, model = HEAD.collate([HEAD.rows(token_rows())[row] for row in (0, 2)], pad_token_id=0), Linear()
-    plain, consistent = ClassificationLoss(model)(**batch), ClassificationLoss(model, consistency=1.0)
+    plain, consistent = LabellingLoss(model)(**batch), LabellingLoss(model, consistency=1.0)
     torch.testing.assert_close(consistent(**batch), plain)
     seen = []
     model.register_forward_pre_hook(

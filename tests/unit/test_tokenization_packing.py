@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.tokenization.packing import IS_NEXT, IS_RANDOM, pack_pairs, pack_stream
+from pipeline.tokenization.packing import IS_NEXT, IS_RANDOM, pack_documents, pack_pairs, pack_stream
 from pipeline.tokenization.ragged import TokenRows
 
 CLS, SEP = 1, 2
@@ -39,8 +39,19 @@ def test_stream_loses_only_its_tail() -> None:
     assert (sequences[:, 0] == CLS).all() and (sequences[:, -1] == SEP).all()
 
 
+def test_documents_are_cut_into_sequences_without_a_frame() -> None:
+    sequences = pack_documents(documents(2, 0, 3), 3, SEP)
+    assert sequences.tolist() == [[100, 101, SEP], [SEP, 300, 301]]  # 302 and its [SEP] fill no sequence
+    assert sequences.dtype == np.uint16
+    rows = documents(37, 5, 1, 60, 22)
+    stream = [token for row in rows for token in [*row.tolist(), SEP]]
+    body = pack_documents(rows, LENGTH, SEP).ravel().tolist()
+    assert body == stream[: len(body)] and len(stream) - len(body) < LENGTH
+
+
 def test_too_little_text_gives_no_sequence() -> None:
     assert pack_stream(documents(3), LENGTH, CLS, SEP).shape == (0, LENGTH)
+    assert pack_documents(documents(3), LENGTH, SEP).shape == (0, LENGTH)
 
 
 def segments(sequence: np.ndarray) -> tuple[list[int], list[int]]:

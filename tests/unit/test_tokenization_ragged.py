@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.files import InputError
-from pipeline.tokenization.ragged import TokenRows, smallest_dtype
+from pipeline.tokenization.ragged import TokenRows, smallest_dtype, with_same_targets
 
 ROWS = [[2, 7, 3], [], [2, 3]]
 
@@ -25,6 +25,16 @@ def test_rows_come_back_memory_mapped(tmp_path: Path) -> None:
         loaded[3]
 
 
+def test_a_row_of_two_tokenizers_keeps_the_labels_that_both_have_room_for() -> None:
+    ids, offsets = np.arange(6, dtype=np.uint16), np.array([0, 3, 6])
+    first = TokenRows(ids, offsets, np.array([5, 6, 7]), np.array([0, 2, 3]), np.array([1, 2, 1]))
+    second = TokenRows(ids, offsets, np.array([5, 7, 8]), np.array([0, 1, 3]), np.array([2, 1, 2]))
+    one, other = with_same_targets(first, second)
+    assert one.labels.tolist() == other.labels.tolist() == [5, 7]
+    assert one.targets.tolist() == other.targets.tolist() == [0, 1, 2]
+    assert (one.positions.tolist(), other.positions.tolist()) == ([1, 1], [2, 1])
+
+
 def test_no_rows_are_rows_too(tmp_path: Path) -> None:
     TokenRows.from_rows([], [], smallest_dtype(100)).save(tmp_path)
     assert len(TokenRows.load(tmp_path)) == 0
@@ -40,7 +50,10 @@ def test_files_that_do_not_fit_are_named(tmp_path: Path) -> None:
         TokenRows.load(tmp_path)
     TokenRows.from_rows(ROWS, [1, -1, 0], smallest_dtype(100)).save(tmp_path)
     np.save(tmp_path / "labels.npy", np.zeros(5, dtype=np.int64))
-    with pytest.raises(InputError, match="5 ids, 4 offsets and 5 labels, expected one offset more than labels"):
+    with pytest.raises(InputError, match="4 targets of 3 rows and 5 values, expected one more than rows"):
+        TokenRows.load(tmp_path)
+    np.save(tmp_path / "targets.npy", np.array([0, 2, 2, 5]))
+    with pytest.raises(InputError, match="5 labels and 3 positions, expected as many"):
         TokenRows.load(tmp_path)
     (tmp_path / "labels.npy").write_bytes(b"\x93NUMPY but not really")
     with pytest.raises(InputError, match=r"labels\.npy: not a readable npy file"):

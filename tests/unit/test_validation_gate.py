@@ -30,6 +30,9 @@ def row_check(name: str, *failures: tuple[str, str, object]) -> Outcome:
     return Outcome(name, "row", "expect_something", "better", 100, found, not found)
 
 
+SPANS = Outcome("span_inside", "dataset", "expect_something", "better", 5000, (), True)  # counts spans, not rows
+
+
 def test_rows_that_pass_go_on() -> None:
     assert rows_to_set_aside([row_check("length"), row_check("markup")], FAIL, ROWS) == {}
     assert rows_to_set_aside([row_check("length"), row_check("markup")], QUARANTINE, ROWS) == {}
@@ -43,7 +46,7 @@ def test_quarantine_names_every_check_that_a_row_failed() -> None:
 def test_quarantine_stops_above_the_share_and_not_at_it() -> None:
     two = row_check("length", ("train", "a", 1), ("train", "b", 2))
     assert len(rows_to_set_aside([two], QUARANTINE, ROWS)) == 2
-    three = [two, row_check("markup", ("dev", "c", 1))]
+    three = [two, row_check("markup", ("dev", "c", 1)), SPANS]
     with pytest.raises(InputError) as error:
         rows_to_set_aside(three, QUARANTINE, ROWS)
     assert str(error.value) == (

@@ -9,8 +9,7 @@ import pytest
 
 from pipeline.files import InputError
 from pipeline.validation.measures import SPLITS, class_shares, measure, read_batches
-
-SCHEMA = pa.schema([(name, pa.string()) for name in ("id", "text", "label", "source")])
+from pipeline.validation.partition import CANONICAL
 
 
 def write(folder: Path, held_out: list[str] | None = None, **splits: list[str | None]) -> tuple[Path, Path]:
@@ -20,7 +19,7 @@ def write(folder: Path, held_out: list[str] | None = None, **splits: list[str | 
         texts = splits.get(split, [])
         letter = {"train": "t", "dev": "d", "test": "x"}[split]
         rows = [{"id": f"{letter}{i}", "text": text, "label": "a", "source": "s"} for i, text in enumerate(texts)]
-        pq.write_table(pa.Table.from_pylist(rows, SCHEMA), folder / f"{split}.parquet")
+        pq.write_table(pa.Table.from_pylist(rows, CANONICAL), folder / f"{split}.parquet")
     lines = [json.dumps({"id": str(i), "text": text}) for i, text in enumerate(held_out or [])]
     list_file = folder / "held_out.jsonl"
     list_file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
@@ -110,7 +109,7 @@ def test_a_missing_split_a_broken_file_and_a_missing_column_are_named(tmp_path: 
     with pytest.raises(InputError, match=r"train\.parquet: not a readable Parquet file"):
         list(read_batches(tmp_path / "train.parquet"))
     pq.write_table(pa.table({"id": ["1"], "body": ["x"]}), tmp_path / "train.parquet")
-    with pytest.raises(InputError, match=r"train\.parquet: found columns id, body, expected id, text, label, source"):
+    with pytest.raises(InputError, match=r"train\.parquet: found columns id, body, expected id, text, label, spans"):
         list(read_batches(tmp_path / "train.parquet"))
 
 

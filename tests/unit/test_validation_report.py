@@ -40,7 +40,7 @@ def summary() -> dict[str, object]:
     failures = tuple(Failure({"split": "train", "id": f"id{i}"}, 1) for i in range(12))
     outcomes = [Outcome("length", "row", "expect_length", "3 to <100> characters", 5, failures, False)]
     noise, drift = LabelNoise(0, 0.0, 0.0, []), {"words": Difference(0.123456, 0.5)}
-    return summarize(outcomes, measures, {"train": 3, "dev": 1, "test": 0}, PARAMS, noise, drift)
+    return summarize(outcomes, measures, measures, {"train": 3, "dev": 1, "test": 0}, PARAMS, noise, drift)
 
 
 def quarantined(path: Path, *texts: str) -> Path:
@@ -72,6 +72,14 @@ def test_a_script_in_a_review_is_quoted_and_not_run(summary: dict[str, object], 
     assert "<script" not in page
     assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; &amp; more" in page
     assert "3 to &lt;100&gt; characters" in page
+
+
+def test_of_a_row_with_spans_the_page_shows_their_labels(summary: dict[str, object], tmp_path: Path) -> None:
+    spans = [{"start": 0, "end": 3, "label": "person"}, {"start": 4, "end": 8, "label": "place"}]
+    row = {"id": "q0", "text": "Ann Rome", "label": None, "spans": spans, "source": "s", "reason": "length"}
+    table = pa.Table.from_pylist([row], CANONICAL.append(pa.field("reason", pa.string())))
+    pq.write_table(table, tmp_path / "q.parquet")
+    assert "<td>person, place</td>" in render_page("notes", summary, tmp_path / "q.parquet", None, pd.DataFrame())
 
 
 def test_the_page_shows_twenty_rows_of_two_hundred_characters(summary: dict[str, object], tmp_path: Path) -> None:

@@ -1,0 +1,73 @@
+"""Figures of merit from what can be counted row by row, so that rows can be left out, grouped and resampled at will."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from pipeline.words import Span
+
+Answers = np.ndarray | Sequence[int] | Sequence[Sequence[Span]]  # one a row: a class's index, or the spans of its text
+
+
+class Figure(NamedTuple):
+    """A figure in two steps.
+
+    counts: from the actual and the given answers of N rows what each row adds, int64 (N, k).
+    of: from such counts, summed over any rows, (..., k), the figure, (...).
+    """
+
+    counts: Callable[[Answers, Answers], np.ndarray]
+    of: Callable[[np.ndarray], np.ndarray]
+
+
+def score(metric: str, actual: Answers, answers: Answers) -> float:
+    """Return the figure `metric` of answers."""
+    return float(FIGURES[metric].of(FIGURES[metric].counts(actual, answers).sum(axis=0)))
+
+
+def _right(actual: Answers, answers: Answers) -> np.ndarray:
+    """Return for each row whether its class is the actual one, and 1."""
+    right = np.asarray(actual) == np.asarray(answers)
+    return np.stack([right, np.ones_like(right)], axis=1).astype(np.int64)
+
+
+def _accuracy(sums: np.ndarray) -> np.ndarray:
+    return np.asarray(sums[..., 0] / sums[..., 1])
+
+
+def _by_class(actual: Answers, answers: Answers) -> np.ndarray:
+    """Return for each class of `actual`: 2 where both put a row into it, and how many of the two do."""
+    classes = np.unique(np.asarray(actual))
+    members, named = (np.asarray(column)[:, None] == classes for column in (actual, answers))
+    counts = np.stack([2 * (members & named), members.astype(np.int64) + named], axis=2)
+    return counts.reshape(len(members), -1).astype(np.int64)
+
+
+def _macro_f1(sums: np.ndarray) -> np.ndarray:
+    """Return the plain mean over classes of 2 tp / (2 tp + fp + fn), 0 for a class of which the rows have none."""
+    hits, total = np.moveaxis(sums.reshape(*sums.shape[:-1], -1, 2), -1, 0)
+    return np.asarray((hits / np.maximum(total, 1)).mean(axis=-1))
+
+
+def _spans_found(actual: Answers, answers: Answers) -> np.ndarray:
+    """Return for each row how many spans are right in borders and label, how many are given and how many there are.
+
+    Source: Tjong Kim Sang & De Meulder 2003, section 4.
+    """
+    pairs = [(set(given), set(there)) for given, there in zip(answers, actual, strict=True)]
+    counts = [(len(given & there), len(given), len(there)) for given, there in pairs]
+    return np.array(counts, dtype=np.int64).reshape(-1, 3)
+
+
+def _micro_f1(sums: np.ndarray) -> np.ndarray:
+    """Return 2 tp / (2 tp + fp + fn), 1 where spans are neither given nor there."""
+    total = sums[..., 1] + sums[..., 2]
+    return np.where(total > 0, 2 * sums[..., 0] / np.maximum(total, 1), 1.0)
+
+
+FIGURES = {
+    "accuracy": Figure(_right, _accuracy),
+    "macro_f1": Figure(_by_class, _macro_f1),
+    "span_f1": Figure(_spans_found, _micro_f1),
+}

@@ -1,0 +1,88 @@
+"""Students of a few kilobytes: two label texts by chance, what the one for spans answers can be worked out by hand."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import models, normalizers, pre_tokenizers
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    BertForTokenClassification,
+    GPT2Config,
+    GPT2ForSequenceClassification,
+)
+
+from pipeline.tokenization.folder import SPECIAL_TOKENS, assemble, save_tokenizer
+
+LABELS = ["artist", "city"]
+NAMES = ["negative", "positive"]
+TAGS = ["O", "B-artist", "I-artist", "B-city", "I-city"]
+# each piece and the tag that the model gives it
+PIECES = dict.fromkeys([*SPECIAL_TOKENS.values(), "play", "in", ",", "it", "##s"], "O")
+PIECES |= {"madonna": "B-artist", "keys": "I-artist", "##is": "I-artist"}
+PIECES |= {"par": "B-city", "new": "B-city", "东": "B-city", "york": "I-city", "京": "I-city"}
+MAX_LENGTH = 12  # tokens a row, of which ten are the text's
+BEGIN = math.exp(2) / (math.exp(2) + 3 * math.exp(-0.5) + math.exp(-1))  # what the model gives a B-tag
+INSIDE = math.exp(4) / (math.exp(4) + 4 * math.exp(-0.5))  # what it gives I-city
+
+
+def save_span_student(folder: Path) -> None:
+    """Write a model without layers, whose logits for a token are those of its piece.
+
+    A piece's embedding is 1 at its tag and 0 at the four others, which layer normalisation makes 2 and -½. The
+    classifier leaves that as it is, but for I-city, which it doubles.
+    """
+    settings = _settings(TAGS, hidden_size=len(TAGS), num_hidden_layers=0, num_attention_heads=1)
+    model = BertForTokenClassification(settings)
+    embeddings: Any = model.bert.embeddings
+    with torch.no_grad():
+        embeddings.position_embeddings.weight.zero_()
+        embeddings.token_type_embeddings.weight.zero_()
+        embeddings.word_embeddings.weight.copy_(torch.eye(len(TAGS))[[TAGS.index(tag) for tag in PIECES.values()]])
+        model.classifier.weight.copy_(torch.diag(torch.tensor([1.0, 1.0, 1.0, 1.0, 2.0])))
+        model.classifier.bias.zero_()
+    model.save_pretrained(folder)
+    _save_tokenizer(folder)
+
+
+def save_label_student(folder: Path) -> None:
+    """Write a BERT of one layer that tells texts `negative` and `positive` apart by chance.
+
+    `initializer_range` is wide, so that each of its inputs moves its answer.
+    """
+    torch.manual_seed(1)
+    settings = _settings(NAMES, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, initializer_range=0.5)
+    BertForSequenceClassification(settings).save_pretrained(folder)
+    _save_tokenizer(folder)
+
+
+def save_gpt_student(folder: Path) -> None:
+    """Write a GPT that does the same."""
+    torch.manual_seed(1)
+    shape = {"n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": MAX_LENGTH}
+    settings = GPT2Config(vocab_size=len(PIECES), pad_token_id=0, initializer_range=0.5, **shape, **_names(NAMES))
+    GPT2ForSequenceClassification(settings).save_pretrained(folder)
+    _save_tokenizer(folder)
+
+
+def _settings(names: list[str], **shape: Any) -> BertConfig:
+    shape |= {"vocab_size": len(PIECES), "max_position_embeddings": MAX_LENGTH, "intermediate_size": 16}
+    return BertConfig(**shape, **_names(names))
+
+
+def _names(names: list[str]) -> dict[str, Any]:
+    return {"id2label": dict(enumerate(names)), "label2id": {name: index for index, name in enumerate(names)}}
+
+
+def _save_tokenizer(folder: Path) -> None:
+    vocabulary = {piece: index for index, piece in enumerate(PIECES)}
+    tokenizer = assemble(
+        models.WordPiece(vocabulary, unk_token=SPECIAL_TOKENS["unk_token"]),
+        SPECIAL_TOKENS,
+        normalizers.BertNormalizer(lowercase=True),
+        pre_tokenizers.BertPreTokenizer(),
+        None,
+    )
+    save_tokenizer(tokenizer, SPECIAL_TOKENS, MAX_LENGTH, folder)

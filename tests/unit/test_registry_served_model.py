@@ -1,0 +1,210 @@
+"""The registered student as MLflow loads it: labels or spans, as its folder has it, on answers worked out by hand."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mlflow.types.schema import Array, Object
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from typer.testing import CliRunner
+
+from pipeline import tracking
+from pipeline.cli import app
+from pipeline.files import InputError, write_json, write_text
+from pipeline.registry import champion, publish, served_model
+from pipeline.tasks import TASKS
+from pipeline.tokenization.encoding import encode_words
+from pipeline.tokenization.folder import load_tokenizer
+from pipeline.training.prediction import predict_logits
+from pipeline.words import words
+from tests.tiny_students import (
+    BEGIN,
+    INSIDE,
+    LABELS,
+    MAX_LENGTH,
+    NAMES,
+    save_gpt_student,
+    save_label_student,
+    save_span_student,
+)
+
+STUDENTS = {"slots": save_span_student, "sentiment": save_label_student, "gpt": save_gpt_student}
+ROOT = Path(__file__).parents[2]
+TEXTS = st.text(
+    st.characters(exclude_categories=["Cs"]) | st.sampled_from(" ,.-_'9é\u0301東京かナ한😀\x00\u200d"), max_size=40
+)
+SENTENCES = st.lists(
+    st.sampled_from(["Play", "Madonna", "keys", "Paris", "NEW", "York", "东京", ",", "it's", "\x00", " ", "\t", "x"]),
+    min_size=1,
+    max_size=14,
+)
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """MLflow with a version of each student; `slots` finds spans, the others label texts."""
+    root = tmp_path_factory.mktemp("registry")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/mlflow.db")
+        mlflow = tracking.connect()
+        for name, save_student in STUDENTS.items():
+            save_student(root / name)
+            register(mlflow, name, root / name)
+            mlflow.MlflowClient().set_registered_model_alias(name, "champion", "1")
+        yield mlflow
+
+
+def register(mlflow: Any, name: str, student: Path) -> None:
+    with mlflow.start_run() as run:
+        mlflow.log_text("a run without a file has no folder", "note.txt")
+    publish.register_version(
+        mlflow,
+        name,
+        run_id=run.info.run_id,
+        student=student,
+        examples=["play madonna", "in new york"],
+        description="tiny",
+        tags={},
+    )
+
+
+@pytest.fixture(scope="module")
+def slots(registry: Any) -> Any:
+    return registry.pyfunc.load_model("models:/slots@champion")
+
+
+def spans(model: Any, text: str) -> list[dict[str, Any]]:
+    answers = model.predict(pd.DataFrame({"text": [text]}))
+    assert list(answers.columns) == ["spans"]
+    return list(answers["spans"][0])
+
+
+def found(model: Any, text: str) -> list[tuple[str, str]]:
+    return [(span["label"], span["text"]) for span in spans(model, text)]
+
+
+def test_a_span_has_its_place_its_text_and_the_mean_probability_of_its_words(slots: Any) -> None:
+    assert spans(slots, "Play Madonna in New York") == [
+        {"start": 5, "end": 12, "label": "artist", "text": "Madonna", "score": pytest.approx(BEGIN)},
+        {"start": 16, "end": 24, "label": "city", "text": "New York", "score": pytest.approx((BEGIN + INSIDE) / 2)},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("play it", []),
+        ("Paris", [("city", "Paris")]),  # its second piece says I-artist, the first one decides
+        ("york", []),  # an I-tag begins nothing
+        ("madonna york", [("artist", "madonna")]),  # nor does it go on with another label
+        ("new keys york", [("city", "new")]),  # nor after one
+        ("new, york", [("city", "new")]),
+        ("new play york", [("city", "new")]),
+        ("new new york", [("city", "new"), ("city", "new york")]),
+        ("madonna keys keys", [("artist", "madonna keys keys")]),
+        ("东京", [("city", "东京")]),  # two words
+        ("  PARIS\tnéw  Yörk\n", [("city", "PARIS"), ("city", "néw  Yörk")]),  # as the text has them
+        ("\x00 \x07", []),  # the tokenizer leaves both out
+    ],
+)
+def test_spans_are_what_the_first_pieces_of_words_spell_strictly(
+    slots: Any, text: str, expected: list[tuple[str, str]]
+) -> None:
+    assert found(slots, text) == expected
+
+
+def test_what_is_beyond_the_longest_row_has_no_spans(slots: Any) -> None:
+    room = MAX_LENGTH - 2
+    assert found(slots, "in " * (room - 2) + "new york") == [("city", "new york")]
+    assert found(slots, "in " * (room - 1) + "new york") == [("city", "new")]
+    assert found(slots, "in " * (room - 1) + "Paris") == [("city", "Paris")]  # its first piece is the last there
+    assert found(slots, "in " * room + "new york") == []
+
+
+def test_each_text_gets_its_own_answer_whatever_stands_beside_it(slots: Any) -> None:
+    texts = ["in " * (row % 9) + ("new york", "madonna", "it")[row % 3] for row in range(50)]
+    together = slots.predict(pd.DataFrame({"text": texts}))["spans"].tolist()
+    for text, answer in zip(texts, together, strict=True):
+        assert [(span["start"], span["end"], span["text"]) for span in answer] == [
+            (span["start"], span["end"], span["text"]) for span in spans(slots, text)
+        ]
+    nothing = slots.unwrap_python_model().predict(None, pd.DataFrame({"text": []}))
+    assert list(nothing.columns) == ["spans"] and len(nothing) == 0
+
+
+@settings(max_examples=300, derandomize=True, database=None, deadline=None)
+@given(TEXTS)
+def test_words_are_those_that_students_are_taught(text: str) -> None:
+    assert [match.span() for match in served_model.WORD.finditer(text)] == words(text)
+
+
+@settings(max_examples=100, derandomize=True, database=None, deadline=None)
+@given(SENTENCES)
+def test_spans_are_those_that_evaluate_finds(slots: Any, pieces: list[str]) -> None:
+    """The same texts through the pipeline's own encoding and decoding."""
+    text, folder = " ".join(pieces), Path("slots")
+    task = TASKS["token_classification"](LABELS)
+    rows = encode_words(load_tokenizer(folder)[0], [text], [[-1] * len(words(text))], MAX_LENGTH)
+    if not text.strip() or not len(rows.labels):
+        return
+    logits = predict_logits(task.load(folder), rows, batch_size=1, pad_token_id=0, dtype=torch.float32)
+    served = [(span["start"], span["end"], span["label"]) for span in spans(slots, text)]
+    assert task.answers(logits, rows.targets, [text]) == [served]
+
+
+@pytest.mark.parametrize("name", ["sentiment", "gpt"])
+def test_labels_are_those_of_the_model_in_the_order_of_the_texts(registry: Any, name: str) -> None:
+    texts = [" ".join(["in", "new", "york", "play", "it"][row % 5 :] * (1 + row % 4)) for row in range(40)]
+    answers = registry.pyfunc.load_model(f"models:/{name}@champion").predict(pd.DataFrame({"text": texts}))
+    assert list(answers.columns) == ["label", "score"] and set(answers["label"]) <= set(NAMES)
+    tokenizer = AutoTokenizer.from_pretrained(name)
+    model = AutoModelForSequenceClassification.from_pretrained(name).eval()
+    for text, label, score in zip(texts, answers["label"], answers["score"], strict=True):
+        ids = tokenizer(text, truncation=True, return_tensors="pt")["input_ids"]  # alone, as in training
+        with torch.inference_mode():
+            probabilities = model(input_ids=ids).logits[0].softmax(dim=0)
+        assert label == NAMES[int(probabilities.argmax())]
+        assert score == pytest.approx(float(probabilities.max()), abs=1e-5)
+
+
+def test_the_signature_is_that_of_the_students_folder(registry: Any) -> None:
+    labels, slots = (
+        registry.models.get_model_info(f"models:/{name}@champion").signature for name in ("sentiment", "slots")
+    )
+    assert [(column.name, column.type.name) for column in labels.outputs] == [("label", "string"), ("score", "double")]
+    (column,) = slots.outputs
+    assert column.name == "spans" and isinstance(column.type, Array) and isinstance(column.type.dtype, Object)
+    assert {member.name: member.dtype.name for member in column.type.dtype.properties} == {
+        "start": "long",
+        "end": "long",
+        "label": "string",
+        "text": "string",
+        "score": "double",
+    }
+    for signature in (labels, slots):
+        assert [(column.name, column.type.name) for column in signature.inputs] == [("text", "string")]
+
+
+def test_a_model_without_a_head_that_is_served_is_not_registered(registry: Any, tmp_path: Path) -> None:
+    write_json(tmp_path / "config.json", {"architectures": ["BertForMaskedLM"]})
+    expected = "the model is a BertForMaskedLM, expected one for SequenceClassification or TokenClassification"
+    with pytest.raises(InputError, match=expected):
+        register(registry, "masked", tmp_path)
+
+
+def test_predict_prints_a_line_of_json_for_each_text(registry: Any) -> None:
+    parameters = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    write_text(Path("params.yaml"), parameters.replace("\n  sentiment:\n", "\n  slots:\n"))
+    result = CliRunner().invoke(app, ["predict", "东京", "play it"])
+    assert result.exit_code == 0, result.output
+    first, second = (json.loads(line) for line in result.stdout.splitlines())
+    span = {"start": 0, "end": 2, "label": "city", "text": "东京", "score": pytest.approx((BEGIN + INSIDE) / 2)}
+    assert first == {"text": "东京", "spans": [span]}
+    assert second == {"text": "play it", "spans": []}
+    assert [sorted(answer) for answer in champion.predict("sentiment", ["play it"])] == [["label", "score", "text"]]
