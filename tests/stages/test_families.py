@@ -36,8 +36,8 @@ CAUSAL = {"objective": "causal_lm", "mask_share": None, "whole_word_mask": None,
 # what a family is pretrained by, its tokenizer and the sizes of its vocabulary for teacher and student
 FAMILIES: dict[str, tuple[dict[str, Any], str, int, int | None]] = {
     "bert": (MASKED, "wordpiece", 110, 100),
-    "roberta": (MASKED, "bpe", 290, None),
-    "gpt": (CAUSAL, "bpe", 290, None),
+    "roberta": (MASKED, "bpe", 340, None),
+    "gpt": (CAUSAL, "bpe", 340, None),
 }
 SAYS = {"negative": ["dull", "slow", "flat", "tired"], "positive": ["warm", "bright", "sharp", "lively"]}
 SHARED = [
@@ -96,6 +96,7 @@ def run_stages(given: Params) -> None:
     run_train_tokenizer(given)
     run_tokenize_corpus(given)
     tokens, models, history = run_tokenize(given), Path("models"), Path("reports/history.json")
+    assert TokenRows.load(tokens / "student/train").lengths.max() < given.tasks["sentiment"].max_length  # none is cut
     pretrain.run(
         given, tokens=Path("tokens/corpus"), tokenizer=TOKENIZER, init_from=Path("constraints.txt"),
         out=models / "pretrained", history=history,

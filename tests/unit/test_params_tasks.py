@@ -1,0 +1,55 @@
+"""The gate's figure and the slices of a task are those that its type has."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.files import InputError
+from pipeline.params import check_params, load_params
+
+ROOT = Path(__file__).parents[2]
+
+
+def values(type_: str, metric: str, slices: list[str], gaps: dict[str, float]) -> dict[str, Any]:
+    found = load_params(ROOT / "params.yaml").model_dump()
+    task = found["tasks"]["sentiment"]
+    task["type"], task["evaluate"]["slices"] = type_, slices
+    task["gate"] |= {"metric": metric, "max_accuracy_gaps": gaps}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("type_", "metric", "slices", "expected"),
+    [
+        (
+            "text_classification",
+            "span_f1",
+            [],
+            "gate.metric must be one of accuracy, macro_f1 for text_classification, got span_f1",
+        ),
+        (
+            "token_classification",
+            "accuracy",
+            [],
+            "gate.metric must be one of span_f1 for token_classification, got acc",
+        ),
+        (
+            "token_classification",
+            "span_f1",
+            ["source", "label"],
+            "evaluate.slices must be one of source, length for token_classification, got label",
+        ),
+    ],
+)
+def test_figures_and_slices_of_another_type_are_named(
+    type_: str, metric: str, slices: list[str], expected: str
+) -> None:
+    with pytest.raises(InputError, match=rf"tasks\.sentiment: {expected}"):
+        check_params(values(type_, metric, slices, {}), Path("params.yaml"))
+
+
+def test_gaps_are_limited_where_slices_are_measured_only() -> None:
+    check_params(values("token_classification", "span_f1", ["length"], {"length": 0.1}), Path("params.yaml"))
+    with pytest.raises(InputError, match=r"max_accuracy_gaps\.source must be one of evaluate.slices"):
+        check_params(values("token_classification", "span_f1", ["length"], {"source": 0.1}), Path("params.yaml"))
