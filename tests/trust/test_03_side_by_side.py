@@ -160,7 +160,8 @@ def test_ten_flows_with_random_failures_and_kills_end_as_a_serial_run(
             if kill:
                 end_one(checkout, *kill, chance)
             reader.join(timeout=120)
-        assert flow.returncode in (0, 1, 143, -9), kill
+        # -15: a SIGTERM while the interpreter ends, its handlers gone and the flow's outcome told
+        assert flow.returncode in (0, 1, 143, -9, -15), kill
         assert left_after(checkout, 15) == [], kill
 
     (checkout / "misfortune").write_text("0")
