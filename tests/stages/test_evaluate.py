@@ -14,9 +14,9 @@ from transformers import BertForSequenceClassification
 from pipeline.evaluation import efficiency
 from pipeline.files import InputError, content_hash, read_json
 from pipeline.params import Params, load_params
-from pipeline.stages import evaluate
 from pipeline.tasks import TASKS
 from pipeline.tokenization.ragged import TokenRows
+from tests.stages.stage_runs import run_evaluate
 from tests.stages.tiny_project import NAMES, ROWS, build_project
 
 ROOT = Path(__file__).parents[2]
@@ -46,24 +46,7 @@ def run(project: Path, params: Params) -> Callable[[str], Path]:
     """Run the stage into a folder of the project and return that folder."""
 
     def run_into(name: str) -> Path:
-        out = project / name
-        evaluate.run(
-            params,
-            task="sentiment",
-            rows=project / "rows",
-            tokens=project / "tokens",
-            teacher=project / "teacher",
-            student=project / "student",
-            undistilled=project / "undistilled",
-            pretrained=project / "pretrained",
-            transfer=project / "transfer.parquet",
-            soft_labels=project / "soft",
-            out=out / "evaluation.json",
-            predictions=out / "predictions.parquet",
-            confusion=out / "confusion.csv",
-            reliability=out / "reliability.csv",
-        )
-        return out
+        return run_evaluate(params, "sentiment", project, project / name)
 
     return run_into
 

@@ -12,7 +12,7 @@ import pytest
 from pipeline.evaluation.figures import score
 from pipeline.evaluation.table import SPANS, from_column
 from pipeline.files import InputError, content_hash, read_json
-from pipeline.stages import evaluate
+from tests.stages.stage_runs import run_evaluate
 from tests.stages.tiny_span_project import COUNTS, FOUND, GIVEN, LABELS, TAGS, THERE, build_project, params
 from tests.tiny_students import BEGIN
 
@@ -38,30 +38,9 @@ def run(project: Path) -> Callable[[str], Path]:
     """Run the stage into a folder of the project and return that folder."""
 
     def run_into(name: str) -> Path:
-        out = project / name
-        run_evaluate(project, out)
-        return out
+        return run_evaluate(params(), "slots", project, project / name)
 
     return run_into
-
-
-def run_evaluate(root: Path, out: Path) -> None:
-    evaluate.run(
-        params(),
-        task="slots",
-        rows=root / "rows",
-        tokens=root / "tokens",
-        teacher=root / "teacher",
-        student=root / "student",
-        undistilled=root / "undistilled",
-        pretrained=root / "pretrained",
-        transfer=root / "transfer.parquet",
-        soft_labels=root / "soft",
-        out=out / "evaluation.json",
-        predictions=out / "predictions.parquet",
-        confusion=out / "confusion.csv",
-        reliability=out / "reliability.csv",
-    )
 
 
 @pytest.fixture(scope="module")
@@ -127,5 +106,5 @@ def test_rows_without_spans_are_the_users_mistake(tmp_path: Path) -> None:
     table = pq.read_table(path)
     pq.write_table(table.set_column(3, "spans", pa.nulls(len(table), SPANS)), path)
     with pytest.raises(InputError, match="row test0000: no spans, expected a list"):
-        run_evaluate(tmp_path, tmp_path / "first")
+        run_evaluate(params(), "slots", tmp_path, tmp_path / "first")
     assert not (tmp_path / "first").exists()

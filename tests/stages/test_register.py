@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from pipeline import tracking
-from pipeline.files import content_hash, read_json, write_json
+from pipeline.files import content_hash, write_json
 from pipeline.params import Params, load_params
 from pipeline.registry import champion, publish
-from pipeline.stages import evaluate, register
+from tests.stages.stage_runs import run_evaluate, run_register
 from tests.stages.tiny_project import build_project, save_model, save_tokenizer
 
 ROOT = Path(__file__).parents[2]
@@ -23,22 +23,7 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("project")
     build_project(root)
     out = root / "reports" / "sentiment"
-    evaluate.run(
-        params(),
-        task="sentiment",
-        rows=root / "rows",
-        tokens=root / "tokens",
-        teacher=root / "teacher",
-        student=root / "student",
-        undistilled=root / "undistilled",
-        pretrained=root / "pretrained",
-        transfer=root / "transfer.parquet",
-        soft_labels=root / "soft",
-        out=out / "evaluation.json",
-        predictions=out / "predictions.parquet",
-        confusion=out / "confusion.csv",
-        reliability=out / "reliability.csv",
-    )
+    run_evaluate(params(), "sentiment", root, out)
     for history in (root / "reports/pretrain/history.json", out / "finetune.json", out / "distill.json"):
         write_json(history, [{"step": step, "split": "dev", "loss": 1.0 / step} for step in (1, 2)])
     return root
@@ -60,24 +45,7 @@ def project(evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def run_stage(root: Path) -> dict[str, Any]:
-    out = root / "reports" / "sentiment"
-    register.run(
-        params(),
-        task="sentiment",
-        rows=root / "rows",
-        corpus=root / "rows",
-        tokens=root / "tokens",
-        pretrained=root / "pretrained",
-        teacher=root / "teacher",
-        student=root / "student",
-        pretrain_history=root / "reports/pretrain/history.json",
-        finetune_history=out / "finetune.json",
-        distill_history=out / "distill.json",
-        evaluation=out / "evaluation.json",
-        predictions=out / "predictions.parquet",
-        reports=root / "reports",
-    )
-    return dict(read_json(root / "reports/summary.json")["tasks"]["sentiment"]["registered"])
+    return dict(run_register(params(), "sentiment", root)["registered"])
 
 
 def test_one_student_is_one_version_and_a_worse_one_stays_challenger(project: Path) -> None:

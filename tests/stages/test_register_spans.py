@@ -2,7 +2,6 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,8 +13,7 @@ from pipeline import tracking
 from pipeline.evaluation.report import closing_table
 from pipeline.files import InputError, read_json, write_json
 from pipeline.registry import champion
-from pipeline.stages import register
-from tests.stages.test_evaluate_spans import run_evaluate
+from tests.stages.stage_runs import run_evaluate, run_register
 from tests.stages.tiny_span_project import FOUND, GIVEN, THERE, build_project, params, save_chance_student
 
 SCORE = f"{2 * FOUND / (GIVEN + THERE):.1%}"
@@ -26,7 +24,7 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project up to and including `evaluate`, with the histories that training stages leave."""
     root = tmp_path_factory.mktemp("project")
     build_project(root)
-    run_evaluate(root, root / "reports/slots")
+    run_evaluate(params(), "slots", root, root / "reports/slots")
     histories = {"pretrain/history": "loss", "slots/finetune": "span_f1", "slots/distill": "span_f1"}
     for name, figure in histories.items():
         records = [{"step": step, "split": "dev", "loss": 1 / step, figure: 1 / step} for step in (1, 2)]
@@ -42,31 +40,10 @@ def project(evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return tmp_path
 
 
-def run_register(root: Path) -> dict[str, Any]:
-    out = root / "reports/slots"
-    register.run(
-        params(),
-        task="slots",
-        rows=root / "rows",
-        corpus=root / "rows",
-        tokens=root / "tokens",
-        pretrained=root / "pretrained",
-        teacher=root / "teacher",
-        student=root / "student",
-        pretrain_history=root / "reports/pretrain/history.json",
-        finetune_history=out / "finetune.json",
-        distill_history=out / "distill.json",
-        evaluation=out / "evaluation.json",
-        predictions=out / "predictions.parquet",
-        reports=root / "reports",
-    )
-    return dict(read_json(root / "reports/summary.json")["tasks"]["slots"])
-
-
 def test_versions_answer_with_spans_and_the_gate_compares_their_f1(project: Path) -> None:
-    first = run_register(project)["registered"]
+    first = run_register(params(), "slots", project)["registered"]
     assert (first["version"], first["aliases"]) == (1, ["champion"])
-    assert run_register(project)["registered"] == first
+    assert run_register(params(), "slots", project)["registered"] == first
     (answer,) = champion.predict("slots", ["play Madonna in New York"])
     found = [(span["start"], span["end"], span["label"], span["text"]) for span in answer["spans"]]
     assert found == [(5, 12, "artist", "Madonna"), (16, 24, "city", "New York")]
@@ -76,14 +53,14 @@ def test_versions_answer_with_spans_and_the_gate_compares_their_f1(project: Path
     assert {"linear_tagger_span_f1", "relative_score", "student_rows_per_second"} <= set(metrics)
 
     nudge_weights(project / "student")  # other bytes, the same answers
-    run_evaluate(project, project / "reports/slots")
-    second = run_register(project)["registered"]
+    run_evaluate(params(), "slots", project, project / "reports/slots")
+    second = run_register(params(), "slots", project)["registered"]
     assert (second["version"], second["aliases"]) == (2, ["champion"])
     assert second["decision"].startswith("not worse than version 1 by 1.0%: span_f1 +0.00% on 40 rows, comparison 1")
 
     save_chance_student(project / "student", seed=5)
-    run_evaluate(project, project / "reports/slots")
-    third = run_register(project)["registered"]
+    run_evaluate(params(), "slots", project, project / "reports/slots")
+    third = run_register(params(), "slots", project)["registered"]
     assert (third["version"], third["aliases"]) == (3, ["challenger"])
     assert third["decision"].startswith("not shown to be not worse than version 2 by 1.0%: span_f1 -")
 
@@ -96,19 +73,19 @@ def nudge_weights(student: Path) -> None:
 
 def test_a_champion_that_never_saw_these_rows_is_asked_again(project: Path) -> None:
     """The test rows get other names, as if they were new: what was logged with the champion does not cover them."""
-    run_register(project)
+    run_register(params(), "slots", project)
     nudge_weights(project / "student")
     for path in (project / "rows/test.parquet", project / "reports/slots/predictions.parquet"):
         table = pq.read_table(path)
         names = pa.array([f"new{row:04d}" for row in range(len(table))])
         pq.write_table(table.set_column(0, "id", names), path)
-    second = run_register(project)["registered"]
+    second = run_register(params(), "slots", project)["registered"]
     assert (second["version"], second["aliases"]) == (2, ["champion"])
     assert "span_f1 +0.00% on 40 rows" in second["decision"]
 
 
 def test_a_task_of_another_type_needs_a_name_of_its_own(project: Path) -> None:
-    run_register(project)
+    run_register(params(), "slots", project)
     nudge_weights(project / "student")
     path = project / "reports/slots/predictions.parquet"
     table = pq.read_table(path)
@@ -117,11 +94,11 @@ def test_a_task_of_another_type_needs_a_name_of_its_own(project: Path) -> None:
     pq.write_table(table, path)
     expected = "tasks.slots: version 1, a champion, answers with spans, this task with labels; expected a name of its"
     with pytest.raises(InputError, match=expected):
-        run_register(project)
+        run_register(params(), "slots", project)
 
 
 def test_summary_table_page_and_card_name_the_f1_of_spans(project: Path) -> None:
-    summary = run_register(project)
+    summary = run_register(params(), "slots", project)
     assert summary["metric"] == "span_f1"
     assert f"{summary['student']['span_f1']:.1%}" == SCORE and "accuracy" not in summary["student"]
     assert {"linear_tagger", "undistilled_student"} <= set(summary["baselines"])
