@@ -13,9 +13,11 @@ import argparse
 import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-from pipeline.evaluation.contenders import network_logits
+import torch
+
 from pipeline.files import write_json
 from pipeline.params import Params, load_params
 from pipeline.stages import distill, finetune, pretrain, tokenize
@@ -99,10 +101,12 @@ def _with_task(params: Params, task: str, **sections: Any) -> Params:
 def _point(params: Params, task: str, model: str, after: str, started: float, scratch: Path, tokens: Path) -> Point:
     """Return what `model` in `scratch` reaches; its work began at `started` (time.perf_counter) and has just ended."""
     minutes, section = round((time.perf_counter() - started) / 60, 2), params.tasks[task]
-    head = TASKS[section.type](section.labels)
+    head = TASKS[section.type]().from_params(section)
     splits = {split: TokenRows.load(tokens / split) for split in ("dev", "test")}
-    logits = network_logits(head, {split: (scratch / model, rows) for split, rows in splits.items()})
-    found = {split: round(head.score(logits[split], rows)[head.metric], 4) for split, rows in splits.items()}
+    trained = SimpleNamespace(model=head.load(scratch / model))
+    read = {"batch_size": 32, "pad_token_id": trained.model.config.pad_token_id, "dtype": torch.float32}
+    figure, _ = head.best
+    found = {split: round(head.evaluation(rows, **read)(trained)[figure], 4) for split, rows in splits.items()}
     return {"model": model, "after": after, "minutes": minutes, **found}
 
 

@@ -1,5 +1,6 @@
 """Logits of a classifier at the tokens that carry a label, without the work that no logit depends on."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -7,20 +8,28 @@ from torch import Tensor, nn
 from transformers import BertForSequenceClassification, BertForTokenClassification, RobertaForTokenClassification
 
 
-def target_logits(model: nn.Module, input_ids: Tensor, attention_mask: Tensor, positions: Tensor) -> Tensor:
+def target_logits(model: nn.Module, inputs: Mapping[str, Tensor], positions: Tensor) -> Tensor:
     """Return the logits, (targets, classes), of the tokens at `positions` of the flattened batch.
 
-    input_ids, attention_mask: int64 (rows, length); positions: int64 (targets,). A model that gives a whole row one
-    answer reads its own token of each row, and `positions` has to hold one for each row in order. The numbers are those
-    of transformers' own forward but for the order of rounding.
+    inputs: input_ids, attention_mask and, where rows have a second text, token_type_ids, all int64 (rows, length);
+    positions: int64 (targets,). A model that gives a whole row one answer reads its own token of each row, and
+    `positions` has to hold one for each row in order. The numbers are those of transformers' own forward but for the
+    order of rounding.
     """
+    inputs = accepted(model, inputs)
     if isinstance(model, BertForSequenceClassification):
-        return _first_token_logits(model, input_ids, attention_mask)
+        return _first_token_logits(model, **inputs)
     if isinstance(model, BertForTokenClassification | RobertaForTokenClassification):
-        states = model.base_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        states = model.base_model(**inputs).last_hidden_state
         return model.classifier(model.dropout(states.flatten(0, 1).index_select(0, positions)))
-    logits: Tensor = model(input_ids=input_ids, attention_mask=attention_mask).logits
+    logits: Tensor = model(**inputs).logits
     return at_targets(logits, positions)
+
+
+def accepted(model: nn.Module, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the inputs that the model's family knows: RoBERTa and GPT have no token types to tell two texts apart."""
+    known = getattr(getattr(model, "config", None), "type_vocab_size", 1) > 1
+    return {name: value for name, value in inputs.items() if known or name != "token_type_ids"}
 
 
 def at_targets(logits: Tensor, positions: Tensor) -> Tensor:
@@ -31,7 +40,12 @@ def at_targets(logits: Tensor, positions: Tensor) -> Tensor:
     return logits if logits.ndim == 2 else logits.flatten(0, 1).index_select(0, positions)
 
 
-def _first_token_logits(model: BertForSequenceClassification, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+def _first_token_logits(
+    model: BertForSequenceClassification,
+    input_ids: Tensor,
+    attention_mask: Tensor,
+    token_type_ids: Tensor | None = None,
+) -> Tensor:
     """Return the logits of [CLS], (rows, classes).
 
     BERT's classifier reads [CLS] alone, so its last layer is computed for that position alone, from the keys and values
@@ -39,7 +53,7 @@ def _first_token_logits(model: BertForSequenceClassification, input_ids: Tensor,
     """
     bert: Any = model.bert
     *layers, last = bert.encoder.layer
-    states = bert.embeddings(input_ids)
+    states = bert.embeddings(input_ids, token_type_ids)
     mask = torch.zeros(attention_mask.shape, dtype=states.dtype, device=states.device)
     mask = mask.masked_fill_(attention_mask == 0, torch.finfo(states.dtype).min)[:, None, None, :]
     for layer in layers:

@@ -21,7 +21,7 @@ from pipeline.cli.recipe import PARAMS, refuse_to_lose_edits
 from pipeline.drivers import STATE
 from pipeline.files import InputError, write_text
 from pipeline.params import ColumnsParams, LocalSource, check_params
-from pipeline.params.tasks import METRICS
+from pipeline.params.task_types import TASK_TYPES
 
 FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".parquet": "parquet"}
 SPLIT = {"dev": 0.1, "test": 0.2}
@@ -129,8 +129,9 @@ def _parameters(name: str, path: Path, source: LocalSource, columns: ColumnsPara
     dataset["validation"].update(min_characters=1, max_characters=20000)
     dataset["validation"]["min_label_share"] = round(min(found.rows.values()) / total / 2, 4)
     task.update(type="text_classification", dataset=name, labels=list(found.rows))
-    if task["gate"]["metric"] not in METRICS["text_classification"]:
-        task["gate"]["metric"] = METRICS["text_classification"][0]
+    metrics = TASK_TYPES["text_classification"].metrics
+    if task["gate"]["metric"] not in metrics:
+        task["gate"]["metric"] = metrics[0]
     length = _max_length(found.words)
     task["max_length"] = task["student"]["architecture"]["max_length"] = length
     task["transfer"]["min_words"] = max(

@@ -63,16 +63,16 @@ class Course:
             rows, said = zip(*batch, strict=True)
             return with_teacher(self.head.collate(rows, self.pad_token_id), said)
 
-        loss = DistillationLoss(student, self.task.distill, teacher_width)
+        loss = DistillationLoss(self.head, student, self.task.distill, teacher_width)
         training, dev = self.task.distill.training, self.rows["dev"]
-        said_on_dev = torch.from_numpy(np.array(outputs["dev"].logits))
 
         def evaluate(module: nn.Module) -> dict[str, float]:
             model: Any = module.model
             logits = predict_logits(
                 model, dev, batch_size=training.batch_size, pad_token_id=self.pad_token_id, dtype=self.dtype
             )
-            divergence = soft_label_loss(torch.from_numpy(logits), said_on_dev, temperature=1.0).mean()
+            student, teacher = (self.head.choices(said, dev).logits for said in (logits, outputs["dev"].logits))
+            divergence = soft_label_loss(student, teacher, temperature=1.0).mean()
             figures: dict[str, float] = self.head.score(logits, dev)
             return figures | {"divergence": float(divergence)}
 
@@ -100,8 +100,7 @@ class Course:
         evaluate = self.head.evaluation(
             self.rows["dev"], batch_size=training.batch_size, pad_token_id=self.pad_token_id, dtype=self.dtype
         )
-        loss = self.head.loss(student)
-        best: Best = (self.head.metric, "max")
+        loss, best = self.head.loss(student), self.head.best
         return student, self._train("undistilled_student", loss, rows, lengths, collate, training, evaluate, best)
 
     def _student(self) -> PreTrainedModel:

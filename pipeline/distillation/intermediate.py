@@ -1,12 +1,13 @@
 """What happens inside a BERT: hidden states and attention matrices of chosen layers. Layer 0 is the embeddings."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from pipeline.architectures.classifier import at_targets, target_logits
+from pipeline.architectures.classifier import accepted, at_targets, target_logits
 
 
 @dataclass(frozen=True)
@@ -37,16 +38,14 @@ class LayerOutputs:
         )
 
 
-def layer_outputs(
-    model: nn.Module, input_ids: Tensor, attention_mask: Tensor, positions: Tensor, layers: Layers
-) -> LayerOutputs:
+def layer_outputs(model: nn.Module, inputs: Mapping[str, Tensor], positions: Tensor, layers: Layers) -> LayerOutputs:
     """Run a model and keep its logits at `positions` and what the chosen layers put out.
 
-    input_ids, attention_mask: int64 (rows, length); positions: int64 (targets,), tokens of the flattened batch.
+    inputs: as `target_logits` takes them; positions: int64 (targets,), tokens of the flattened batch.
     """
     if not (layers.hidden_states or layers.attentions):
-        return LayerOutputs(target_logits(model, input_ids, attention_mask, positions), {}, {})
-    output = model(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True)
+        return LayerOutputs(target_logits(model, inputs, positions), {}, {})
+    output = model(**accepted(model, inputs), output_hidden_states=True)
     return LayerOutputs(
         at_targets(output.logits, positions),
         {layer: output.hidden_states[layer] for layer in layers.hidden_states},

@@ -20,6 +20,8 @@ from pipeline.distillation.losses import (
 from pipeline.distillation.teacher_cache import TeacherOutputs, TeacherRow
 from pipeline.params import DistillParams
 
+OF_TEACHER = "teacher_"  # how the names of the teacher's outputs begin in a batch
+
 
 class Lessons(Dataset[tuple[Any, TeacherRow]]):
     """Rows of a task, each paired with what the teacher says about it."""
@@ -43,28 +45,31 @@ def with_teacher(batch: dict[str, Tensor], teacher: Sequence[TeacherRow]) -> dic
     (rows, heads, length, length) for each layer L that was kept; float32.
     """
     rows, length = batch["input_ids"].shape
-    batch = batch | {"teacher_logits": torch.from_numpy(np.concatenate([row.logits for row in teacher]))}
+    batch = batch | {f"{OF_TEACHER}logits": torch.from_numpy(np.concatenate([row.logits for row in teacher]))}
     for layer, first in teacher[0].hidden_states.items():
         states = torch.zeros(rows, length, first.shape[-1])
         for index, row in enumerate(teacher):
             own = row.hidden_states[layer]
             states[index, : len(own)] = torch.from_numpy(own.astype(np.float32))
-        batch[f"teacher_hidden_states_{layer}"] = states
+        batch[f"{OF_TEACHER}hidden_states_{layer}"] = states
     for layer, first in teacher[0].attentions.items():
         scores = torch.zeros(rows, first.shape[-1], length, length)
         for index, row in enumerate(teacher):
             own = row.attentions[layer]
             scores[index, :, : len(own), : len(own)] = torch.from_numpy(own.astype(np.float32)).permute(2, 0, 1)
-        batch[f"teacher_attentions_{layer}"] = scores
+        batch[f"{OF_TEACHER}attentions_{layer}"] = scores
     return batch
 
 
 class DistillationLoss(nn.Module):
-    """A student and the weighted sum of its distillation losses, with the projections W_h of TinyBERT's equation 8."""
+    """A student and the weighted sum of its distillation losses, with the projections W_h of TinyBERT's equation 8.
 
-    def __init__(self, student: PreTrainedModel, distill: DistillParams, teacher_width: int) -> None:
+    task: as pipeline.tasks has it; it says which choices the logits of targets stand for.
+    """
+
+    def __init__(self, task: Any, student: PreTrainedModel, distill: DistillParams, teacher_width: int) -> None:
         super().__init__()
-        self.model = student
+        self.task, self.model = task, student
         self.distill = distill
         self.layers = student_layers(distill)
         self.projections = nn.ParameterList(
@@ -72,37 +77,31 @@ class DistillationLoss(nn.Module):
             for _ in hidden_state_pairs(distill)
         )
 
-    def forward(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor,
-        positions: Tensor,
-        labels: Tensor,
-        teacher_logits: Tensor,
-        **teacher: Tensor,
-    ) -> dict[str, Tensor]:
-        """Return {"loss": weighted sum over the targets, "count": sum of the targets' weights}.
+    def forward(self, positions: Tensor, labels: Tensor, teacher_logits: Tensor, **batch: Tensor) -> dict[str, Tensor]:
+        """Return {"loss": weighted sum over the choices, "count": sum of the choices' weights}.
 
-        A target with a label weighs `labelled_weight`, one without (-1) weighs 1 and has no hard-label loss. What the
-        layers of a row lose counts for each of its targets. The batch is what `with_teacher` returns.
+        A choice with a label weighs `labelled_weight`, one without (-1) weighs 1 and has no hard-label loss. What the
+        layers of a row lose counts for each of its choices. The batch is what `with_teacher` returns.
         """
-        weights = self.distill.losses
-        student = layer_outputs(self.model, input_ids, attention_mask, positions, self.layers)
+        weights, attention_mask = self.distill.losses, batch["attention_mask"]
+        teacher = {name: batch.pop(name) for name in list(batch) if name.startswith(OF_TEACHER)}
+        student = layer_outputs(self.model, batch, positions, self.layers)
+        row_of_target = positions // attention_mask.shape[1]
+        its_choices = self.task.distributions(teacher_logits, labels, row_of_target).logits
+        own_choices, labels, row = self.task.distributions(student.logits, labels, row_of_target)
         losses = torch.zeros(len(labels), device=labels.device)
         if weights.soft_labels:
-            soft_labels = soft_label_loss(student.logits, teacher_logits, self.distill.temperature)
-            losses = losses + weights.soft_labels * soft_labels
+            losses = losses + weights.soft_labels * soft_label_loss(own_choices, its_choices, self.distill.temperature)
         if weights.logits:
-            losses = losses + weights.logits * logit_mse(student.logits, teacher_logits)
+            losses = losses + weights.logits * logit_mse(own_choices, its_choices)
         if weights.hard_labels:
-            losses = losses + weights.hard_labels * hard_label_loss(student.logits, labels)
-        row = positions // input_ids.shape[1]
+            losses = losses + weights.hard_labels * hard_label_loss(own_choices, labels)
         for (own, its), projection in zip(hidden_state_pairs(self.distill), self.projections, strict=True):
-            states, target = student.hidden_states[own], teacher[f"teacher_hidden_states_{its}"]
+            states, target = student.hidden_states[own], teacher[f"{OF_TEACHER}hidden_states_{its}"]
             distance = hidden_state_loss(states, target, projection, attention_mask)
             losses = losses + weights.hidden_states * distance[row]
         for own, its in attention_pairs(self.distill):
-            scores, target = student.attentions[own], teacher[f"teacher_attentions_{its}"]
+            scores, target = student.attentions[own], teacher[f"{OF_TEACHER}attentions_{its}"]
             losses = losses + weights.attentions * attention_loss(scores, target, attention_mask)[row]
         target_weights = torch.where(labels >= 0, self.distill.labelled_weight, 1.0)
         return {"loss": (target_weights * losses).sum(), "count": target_weights.sum()}

@@ -19,8 +19,8 @@ from transformers import PreTrainedModel
 from pipeline.distillation.intermediate import LayerOutputs, Layers, layer_outputs
 from pipeline.files import replacing, sha256_of_file, stable_hash, write_json
 from pipeline.training import runtime
-from pipeline.training.batches import pad_rows
-from pipeline.training.prediction import Rows, targets_of
+from pipeline.training.batches import Rows
+from pipeline.training.prediction import model_inputs, targets_of
 from pipeline.training.progress import Progress
 
 BATCH_SIZE = 64
@@ -146,12 +146,10 @@ def _run_teacher(
 
 
 def _forward(teacher: PreTrainedModel, rows: Rows, batch: list[int], layers: Layers) -> tuple[np.ndarray, LayerOutputs]:
-    input_ids, attention_mask = pad_rows([rows[row] for row in batch], teacher.config.pad_token_id)
-    chosen, positions = targets_of(rows, batch, input_ids.shape[1])
-    ids, mask, places = (tensor.to(teacher.device) for tensor in (input_ids, attention_mask, positions))
+    inputs, positions = model_inputs(teacher, rows, batch, teacher.config.pad_token_id)
     with torch.inference_mode():
-        found = layer_outputs(teacher, ids, mask, places, layers)
-    return chosen, found.to(torch.float32, torch.device("cpu"))
+        found = layer_outputs(teacher, inputs, positions, layers)
+    return targets_of(rows, batch), found.to(torch.float32, torch.device("cpu"))
 
 
 def _fill(row: TeacherRow, found: LayerOutputs, index: int, length: int) -> None:

@@ -79,18 +79,18 @@ class Curve(NamedTuple):
 
 
 def score_chart(models: Sequence[Measured], metric: str, name: str) -> str:
-    """Draw each model's score with its interval, best on top; `name` keeps the ids inside the page apart.
+    """Draw each model's score with its interval, the first on top; `name` keeps the ids inside the page apart.
 
     `metric` says in words what is drawn, here and below.
     """
-    ordered = sorted(models, key=lambda model: (model.score, model.name))
+    ordered = list(reversed(models))
     figure, axes = _figure(height=0.6 + 0.32 * len(ordered))
     for position, model in enumerate(ordered):
-        axes.plot([100 * bound for bound in model.interval], [position] * 2, color=model.colour, linewidth=2.5)
-        axes.plot([100 * model.score], [position], "o", color=model.colour, markersize=6)
-    axes.set_yticks(range(len(ordered)), [f"{model.name}  {model.score:.1%}" for model in ordered], color=TEXT)
+        axes.plot(model.interval, [position] * 2, color=model.colour, linewidth=2.5)
+        axes.plot([model.score], [position], "o", color=model.colour, markersize=6)
+    axes.set_yticks(range(len(ordered)), [model.name for model in ordered], color=TEXT)
     axes.set_ylim(-0.6, len(ordered) - 0.4)
-    axes.set_xlabel(f"{metric} on test, %")
+    axes.set_xlabel(metric)
     axes.grid(axis="y", visible=False)
     return _svg(figure, name)
 
@@ -128,7 +128,7 @@ def cost_chart(models: Sequence[Cost], metric: str, name: str) -> str:
     figure, axes = _figure(height=2.8)
     fastest = max(model.rows_per_second for model in models)
     for model, colour in zip(models, (SECOND, FIRST), strict=True):
-        millions, score = model.parameters / 1e6, 100 * model.score
+        millions, score = model.parameters / 1e6, model.score
         axes.scatter([millions], [score], s=30 + 400 * model.rows_per_second / fastest, color=colour)
         words = f"{model.name}\n{model.rows_per_second:,.0f} rows/s"
         axes.annotate(words, (millions, score), xytext=(0, 16), textcoords="offset points", ha="center", color=TEXT)
@@ -138,7 +138,7 @@ def cost_chart(models: Sequence[Cost], metric: str, name: str) -> str:
     axes.set_xticks(sizes, [f"{size:.3g}" for size in sizes])
     axes.set_xticks([], minor=True)
     axes.set_xlabel("million parameters")
-    axes.set_ylabel(f"{metric} on test, %")
+    axes.set_ylabel(metric)
     return _svg(figure, name)
 
 
@@ -146,14 +146,14 @@ def minutes_chart(curves: Mapping[str, Sequence[Reached]], metric: str, name: st
     """Draw what each network reached over the minutes that went into it."""
     figure, axes = _figure(height=3.0)
     for (model, points), colour in zip(curves.items(), (SECOND, FIRST), strict=False):
-        minutes, scores = [point.minutes for point in points], [100 * point.score for point in points]
+        minutes, scores = [point.minutes for point in points], [point.score for point in points]
         axes.plot(minutes, scores, "o-", color=colour, linewidth=1.6, markersize=4, label=model)
         for point in points:
-            place = (point.minutes, 100 * point.score)
+            place = (point.minutes, point.score)
             axes.annotate(point.after, place, xytext=(0, 6), textcoords="offset points", fontsize=8, color=MUTED)
     axes.margins(x=0.12, y=0.2)
     axes.set_xlabel("minutes")
-    axes.set_ylabel(f"{metric} on test, %")
+    axes.set_ylabel(metric)
     axes.legend(labelcolor=TEXT, fontsize=9, frameon=False, loc="lower right")
     return _svg(figure, name)
 

@@ -25,7 +25,7 @@ def compare(
     `counts` is what each row adds to a model's figure, int64 (rows, k), `answers` what the model says, over the same
     rows.
 
-    relative_score: student / teacher.
+    relative_score: student / teacher, teacher / student for a figure of which less is better.
     recovered_share: (student - undistilled) / (teacher - undistilled), None where the teacher is not the better one.
     agreement: the share of rows on which student and teacher answer alike.
     student_minus_MODEL: a paired difference for each model.
@@ -38,12 +38,15 @@ def compare(
     trio = np.stack([counts[model] for model in ("student", "teacher", "undistilled_student")])
     student, teacher, undistilled = FIGURES[metric].of(trio.sum(axis=1)).tolist()
     figures = resampled(metric, trio, bootstrap)
-    recovered = (student - undistilled) / (teacher - undistilled) if teacher > undistilled else None
+    sign = FIGURES[metric].sign
+    recovered = (student - undistilled) / (teacher - undistilled) if sign * (teacher - undistilled) > 0 else None
+    good, best = (student, teacher) if sign > 0 else (teacher, student)
+    relative = _ratio(figures[:, 0], figures[:, 1]) if sign > 0 else _ratio(figures[:, 1], figures[:, 0])
     return differences | {
-        "relative_score": student / teacher if teacher else 0.0,
-        "relative_score_interval": percentile_interval(_ratio(figures[:, 0], figures[:, 1]), bootstrap.confidence),
+        "relative_score": good / best if best else 0.0,
+        "relative_score_interval": percentile_interval(relative, bootstrap.confidence),
         "recovered_share": recovered,
-        "recovered_share_interval": _recovered_interval(figures, bootstrap.confidence)
+        "recovered_share_interval": _recovered_interval(sign * figures, bootstrap.confidence)
         if recovered is not None
         else None,
         "agreement": _agreement(answers["student"], answers["teacher"]),
@@ -61,4 +64,4 @@ def _recovered_interval(figures: np.ndarray, confidence: float) -> list[float]:
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)
+    return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator != 0)

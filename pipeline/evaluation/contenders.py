@@ -1,6 +1,6 @@
 """Everything that answers the test rows: the networks that were trained, and the baselines that are trained here."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,15 +14,17 @@ from pipeline.evaluation.figures import Answers, score
 from pipeline.evaluation.frozen_encoder import MeanPooled, TokenStates, frozen_vectors
 from pipeline.evaluation.table import LabelledTexts
 from pipeline.training import runtime
-from pipeline.training.prediction import Rows, predict_logits
+from pipeline.training.batches import Rows
 
 BATCH_SIZE = 32
 
 
 class Task(Protocol):
-    """What loads a trained model in float32, as pipeline.tasks has it."""
+    """What loads a trained model in float32 and asks it, as pipeline.tasks has it."""
 
     def load(self, folder: Path) -> PreTrainedModel: ...
+
+    def ask(self, model: Any, tokens: Any, texts: Sequence[str], *, batch_size: int, name: str) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -43,23 +45,16 @@ class Lessons:
     dtype: torch.dtype
 
 
-def network_logits(task: Task, networks: Mapping[str, tuple[Path, Rows]]) -> dict[str, np.ndarray]:
-    """Return the logits of each network, float32 (targets, classes), from its folder and the test rows in its tokens.
+def ask_networks(task: Task, networks: Mapping[str, tuple[Path, Rows]], texts: Sequence[str]) -> dict[str, Any]:
+    """Return what each network says (`pipeline.tasks.labelling.Said`) of the test rows in its tokens.
 
-    Computed in float32, as the registered model is served.
+    networks: by name the folder and the tokens of `texts`. Computed in float32, as the registered model is served.
     """
-    logits = {}
-    for name, (folder, rows) in networks.items():
-        model = task.load(folder)
-        logits[name] = predict_logits(
-            torch.nn.Module.to(model, runtime.device()),
-            rows,
-            batch_size=BATCH_SIZE,
-            pad_token_id=model.config.pad_token_id,
-            dtype=torch.float32,
-            name=name.replace("_", " "),
-        )
-    return logits
+    said = {}
+    for name, (folder, tokens) in networks.items():
+        model = torch.nn.Module.to(task.load(folder), runtime.device())
+        said[name] = task.ask(model, tokens, texts, batch_size=BATCH_SIZE, name=name.replace("_", " "))
+    return said
 
 
 def baseline_answers(task_type: str, lessons: Lessons) -> dict[str, Answers]:

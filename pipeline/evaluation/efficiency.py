@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.training.prediction import Rows
+from pipeline.training.batches import Rows
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -78,20 +78,20 @@ def _timed_runs(model: "PreTrainedModel", rows: Rows) -> tuple[Callable[[], floa
     """Return two functions that run the model: seconds a row at batch 32, and median seconds of a single row."""
     import torch
 
-    from pipeline.training.batches import pad_rows
+    from pipeline.training.prediction import model_inputs
 
     model.eval()
     order = np.argsort(rows.lengths, kind="stable")
     sample = order[_evenly(len(order), THROUGHPUT_ROWS)]
     batches = [sample[start : start + BATCH_SIZE] for start in range(0, len(sample), BATCH_SIZE)]
     pad = model.config.pad_token_id
-    padded = [pad_rows([rows[int(row)] for row in batch], pad) for batch in batches]
-    single = [pad_rows([rows[int(row)]], pad) for row in order[_evenly(len(order), LATENCY_ROWS)]]
+    padded = [model_inputs(model, rows, batch.tolist(), pad)[0] for batch in batches]
+    single = [model_inputs(model, rows, [int(row)], pad)[0] for row in order[_evenly(len(order), LATENCY_ROWS)]]
 
-    def seconds(inputs: tuple[torch.Tensor, torch.Tensor]) -> float:
+    def seconds(inputs: dict[str, torch.Tensor]) -> float:
         started = time.perf_counter()
         with torch.inference_mode():
-            model(input_ids=inputs[0], attention_mask=inputs[1])
+            model(**inputs)
         return time.perf_counter() - started
 
     seconds(padded[-1])  # the first call allocates

@@ -1,13 +1,14 @@
 """Figures of merit from what can be counted row by row, so that rows can be left out, grouped and resampled at will."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from pipeline.words import Span
 
-Answers = np.ndarray | Sequence[int] | Sequence[Sequence[Span]]  # one a row: a class's index, or the spans of its text
+# one a row: a class's index, the spans of its text, or a text
+Answers = np.ndarray | Sequence[int] | Sequence[Sequence[Span]] | Sequence[str]
 
 
 class Figure(NamedTuple):
@@ -15,10 +16,24 @@ class Figure(NamedTuple):
 
     counts: from the actual and the given answers of N rows what each row adds, int64 (N, k).
     of: from such counts, summed over any rows, (..., k), the figure, (...).
+    sign: 1 where more is better, -1 where less is.
+    unit: how people write it: a share as `%`, a share as `points` of a hundred, or a number as it is.
     """
 
     counts: Callable[[Answers, Answers], np.ndarray]
     of: Callable[[np.ndarray], np.ndarray]
+    sign: int = 1
+    unit: Literal["%", "points", ""] = "%"
+
+    def shown(self, value: float, sign: Literal["", "+"] = "", digits: int = 1) -> str:
+        """Return a value as people write it, with `digits` behind the point; a difference with its sign."""
+        if self.unit == "%":
+            return f"{value:{sign}.{digits}%}"
+        return f"{self.drawn(value):{sign}.{digits if self.unit else digits + 2}f}"
+
+    def drawn(self, value: float) -> float:
+        """Return a value as an axis has it: of a hundred where it is a share."""
+        return 100 * value if self.unit else value
 
 
 def score(metric: str, actual: Answers, answers: Answers) -> float:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +12,8 @@ from transformers import AutoModel
 from transformers.utils import logging
 
 from pipeline.training import runtime
-from pipeline.training.prediction import Rows, predict_logits
+from pipeline.training.batches import Rows
+from pipeline.training.prediction import predict_logits
 
 BATCH_SIZE = 64
 
@@ -22,24 +24,20 @@ class TokenStates(nn.Module):
     def __init__(self, encoder: nn.Module) -> None:
         super().__init__()
         self.encoder = encoder
+        self.config: Any = encoder.config
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> SimpleNamespace:
+    def forward(self, **inputs: Tensor) -> SimpleNamespace:
         """Return an object whose `logits` are the states, (rows, length, width), as `predict_logits` wants it."""
-        return SimpleNamespace(logits=self.states(input_ids, attention_mask))
-
-    def states(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Return the states, (rows, length, width), in float32."""
-        output = self.encoder(input_ids=input_ids, attention_mask=attention_mask)
-        return output.last_hidden_state.float()
+        return SimpleNamespace(logits=self.encoder(**inputs).last_hidden_state.float())
 
 
 class MeanPooled(TokenStates):
     """An encoder whose output for a row is the mean of its hidden states over the row's tokens, padding left out."""
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> SimpleNamespace:
+    def forward(self, **inputs: Tensor) -> SimpleNamespace:
         """Return an object whose `logits` are the vectors, (rows, width), as `predict_logits` wants it."""
-        states = self.states(input_ids, attention_mask)
-        mask = attention_mask[:, :, None].to(states.dtype)
+        states = super().forward(**inputs).logits
+        mask = inputs["attention_mask"][:, :, None].to(states.dtype)
         return SimpleNamespace(logits=(states * mask).sum(dim=1) / mask.sum(dim=1))
 
 

@@ -39,6 +39,8 @@ def expected_calibration_error(table: Sequence[Mapping[str, float]]) -> float:
 
 def confusion_counts(labels: np.ndarray, predicted: np.ndarray, classes: int) -> list[list[int]]:
     """Return counts of shape (classes, classes): one row for each actual class, one column for each predicted one."""
+    if not classes:
+        return []
     return [[int(count) for count in row] for row in confusion_matrix(labels, predicted, labels=range(classes))]
 
 
@@ -61,7 +63,7 @@ def slice_metrics(
 
 
 def slice_gaps(records: Sequence[Mapping[str, Any]], model: str) -> dict[str, float]:
-    """Return for each slice the figure of `model` on its best value minus that on its worst.
+    """Return for each slice how far apart the figures of `model` on its best and on its worst value are.
 
     `records` are those of `slice_metrics`.
     """

@@ -4,7 +4,7 @@ import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -24,20 +24,25 @@ DECIMALS = 6  # fewer than sums in another order could change
 SCORED = ("teacher", "student")
 
 
+class Choices(NamedTuple):
+    """What a model was to choose, for rows or for words: its logits, float32 (choices, K), and the right one of K."""
+
+    logits: np.ndarray
+    labels: np.ndarray
+
+
 @dataclass(frozen=True)
 class Answered:
     """The test rows and what every model says about them.
 
-    labels, classes: the task's labels, and what the columns of logits stand for. targets: the actual class of each
-    target (a row, or a word), int64 (targets,). logits: those of teacher, student and undistilled_student, float32
-    (targets, classes). answers: every model's, over the rows of `test`.
+    labels, classes: the task's labels, and what each choice is among; empty where a task has none. choices: those of
+    teacher and student, empty where they chose among too many. answers: every model's, over the rows of `test`.
     """
 
     test: LabelledTexts
     labels: list[str]
     classes: list[str]
-    targets: np.ndarray
-    logits: dict[str, np.ndarray]
+    choices: dict[str, Choices]
     answers: dict[str, Answers]
 
 
@@ -62,11 +67,11 @@ def evaluation_outcome(
         model: {name: score(name, test.actual, said) for name in figures} | {"interval": intervals[model]}
         for model, said in answered.answers.items()
     }
-    tables = {model: _reliability(answered, model, settings.calibration_bins) for model in SCORED}
     for model in SCORED:
         models[model] |= size(folders[model])
-        models[model]["calibration_error"] = metrics.expected_calibration_error(tables[model])
-    said_by_student = answered.logits["student"].argmax(axis=1)
+    tables = {model: _reliability(said, settings.calibration_bins) for model, said in answered.choices.items()}
+    for model, table in tables.items():
+        models[model]["calibration_error"] = metrics.expected_calibration_error(table)
     outcome = {
         "task": task,
         "metric": metric,
@@ -79,8 +84,8 @@ def evaluation_outcome(
         "baselines": {model: found for model, found in models.items() if model not in SCORED},
         "comparison": compare(metric, counts, answered.answers, bootstrap),
         "slices": metrics.slice_metrics(metric, _groups(answered, settings), {name: counts[name] for name in SCORED}),
-        "confusion": metrics.confusion_counts(answered.targets, said_by_student, len(answered.classes)),
-        "reliability": tables["student"],
+        "confusion": metrics.confusion_counts(*_confused(answered), len(answered.classes)),
+        "reliability": tables.get("student", []),
     }
     return dict(_rounded(outcome))
 
@@ -93,18 +98,17 @@ def write_predictions(path: Path, answered: Answered) -> None:
     test = answered.test
     columns: dict[str, Any] = {"id": test.ids, "text": test.texts, "label": as_column(test.actual)}
     columns |= {model: as_column(said) for model, said in answered.answers.items()}
-    if isinstance(test.actual, np.ndarray):
-        for model in SCORED:
-            scores = softmax(answered.logits[model].astype(np.float64), axis=1).round(DECIMALS)
+    if isinstance(test.actual, np.ndarray) and answered.classes:
+        for model, said in answered.choices.items():
+            scores = softmax(said.logits.astype(np.float64), axis=1).round(DECIMALS)
             columns |= {f"{model}_score_{label}": scores[:, index] for index, label in enumerate(answered.labels)}
     with replacing(path) as draft:
         pq.write_table(pa.table(columns), draft, compression="zstd")
 
 
 def write_confusion(path: Path, answered: Answered) -> None:
-    """Write actual class and the student's of each target, as DVC's confusion template counts them."""
-    names, predicted = answered.classes, answered.logits["student"].argmax(axis=1)
-    pairs = zip(answered.targets.tolist(), predicted.tolist(), strict=True)
+    """Write actual class and the student's of each choice, as DVC's confusion template counts them."""
+    names, pairs = answered.classes, zip(*(column.tolist() for column in _confused(answered)), strict=True)
     _write_csv(path, ["actual", "predicted"], [[names[actual], names[said]] for actual, said in pairs])
 
 
@@ -121,8 +125,16 @@ def _write_csv(path: Path, header: list[str], rows: list[list[Any]]) -> None:
         writer.writerows(rows)
 
 
-def _reliability(answered: Answered, model: str, bins: int) -> list[dict[str, float]]:
-    return metrics.reliability_table(answered.targets, softmax(answered.logits[model], axis=1), bins)
+def _reliability(said: Choices, bins: int) -> list[dict[str, float]]:
+    return metrics.reliability_table(said.labels, softmax(said.logits, axis=1), bins)
+
+
+def _confused(answered: Answered) -> tuple[np.ndarray, np.ndarray]:
+    """Return the actual class and the student's of each choice, none where the task has no classes."""
+    if not answered.classes:
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    said = answered.choices["student"]
+    return said.labels, said.logits.argmax(axis=1)
 
 
 def _groups(answered: Answered, settings: EvaluateParams) -> dict[str, Sequence[str]]:

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from pipeline.evaluation import charts, mistakes
 from pipeline.evaluation.figures import FIGURES
-from pipeline.evaluation.report import conclusions, display_name
+from pipeline.evaluation.report import best_first, conclusions, display_name
 from pipeline.files import read_json
 from pipeline.params import Params
 
@@ -29,6 +29,7 @@ def index_page(reports: Path, params: Params, summary: dict[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.globals["display_name"] = display_name
+    environment.globals["shown"] = lambda figure, value, sign="": FIGURES[figure].shown(value, sign)
     pretraining = _history(reports / "pretrain" / "history.json")
     return environment.get_template("page.html").render(
         datasets=_datasets(reports, params),
@@ -44,7 +45,7 @@ def index_page(reports: Path, params: Params, summary: dict[str, Any]) -> str:
 def _task(folder: Path, name: str, params: Params, summary: dict[str, Any]) -> dict[str, Any]:
     evaluation = read_json(folder / "evaluation.json")
     metric, models = evaluation["metric"], _models(evaluation)
-    said = display_name(metric)
+    said, axis = display_name(metric), _axis(metric)
     # these know so little that the others would stand on one spot
     measured = [_measured(*model, metric) for model in models if model[0] not in ("majority", "most_frequent_tag")]
     costs = [_cost(model, summary[model], metric) for model in ("teacher", "student")]
@@ -57,10 +58,10 @@ def _task(folder: Path, name: str, params: Params, summary: dict[str, Any]) -> d
         "timings": read_json(folder / "registered.json")["timings"],
         "figures": [figure for figure in FIGURES if figure in evaluation["student"]],
         "models": models,
-        "score_chart": Markup(charts.score_chart(measured, said, f"{name}-score")),
-        "minutes_chart": _minutes_chart(folder / "quality_against_minutes.json", name, said, params),
-        "cost_chart": Markup(charts.cost_chart(costs, said, f"{name}-cost")),
-        "reliability_chart": Markup(charts.reliability_chart(evaluation["reliability"], f"{name}-reliability")),
+        "score_chart": Markup(charts.score_chart(measured, axis, f"{name}-score")),
+        "minutes_chart": _minutes_chart(folder / "quality_against_minutes.json", name, metric, params),
+        "cost_chart": Markup(charts.cost_chart(costs, axis, f"{name}-cost")),
+        "reliability_chart": _reliability_chart(evaluation["reliability"], name),
         "curves": {
             "Teacher, loss": _loss_chart(finetuning, f"{name}-finetune"),
             f"Teacher, {said} on dev": _score_chart(finetuning, metric, f"{name}-finetune-score"),
@@ -74,29 +75,42 @@ def _task(folder: Path, name: str, params: Params, summary: dict[str, Any]) -> d
 
 def _models(evaluation: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     networks = [(name, evaluation[name]) for name in ("teacher", "student")]
-    return sorted(networks + list(evaluation["baselines"].items()), key=lambda model: -model[1][evaluation["metric"]])
+    models, metric = dict(networks) | evaluation["baselines"], evaluation["metric"]
+    order = best_first(metric, {name: figures[metric] for name, figures in models.items()})
+    return [(name, models[name]) for name, _ in order]
 
 
 def _measured(name: str, figures: dict[str, Any], metric: str) -> charts.Measured:
     colour = {"teacher": charts.SECOND, "student": charts.FIRST}.get(name, charts.MUTED)
     low, high = figures["interval"]
-    return charts.Measured(display_name(name), figures[metric], (low, high), colour)
+    figure, score = FIGURES[metric], figures[metric]
+    label = f"{display_name(name)}  {figure.shown(score)}"
+    return charts.Measured(label, figure.drawn(score), (figure.drawn(low), figure.drawn(high)), colour)
+
+
+def _axis(metric: str) -> str:
+    return f"{display_name(metric)} on test" + (", %" if FIGURES[metric].unit == "%" else "")
 
 
 def _cost(name: str, figures: dict[str, Any], metric: str) -> charts.Cost:
-    return charts.Cost(name, figures["parameters"], figures[metric], figures["rows_per_second"])
+    score = FIGURES[metric].drawn(figures[metric])
+    return charts.Cost(name, figures["parameters"], score, figures["rows_per_second"])
 
 
-def _minutes_chart(path: Path, name: str, said: str, params: Params) -> Markup | None:
+def _reliability_chart(table: Records, name: str) -> Markup | None:
+    return Markup(charts.reliability_chart(table, f"{name}-reliability")) if table else None
+
+
+def _minutes_chart(path: Path, name: str, metric: str, params: Params) -> Markup | None:
     """Draw what benchmarks/quality_against_minutes.py found, where it was for these parameters."""
     found = _optional(path)
     if not found or found["params"] != params.tasks[name].model_dump(mode="json"):
         return None
     curves: dict[str, list[charts.Reached]] = {}
     for point in found["points"]:
-        reached = charts.Reached(point["minutes"], point["test"], point["after"])
+        reached = charts.Reached(point["minutes"], FIGURES[metric].drawn(point["test"]), point["after"])
         curves.setdefault(point["model"], []).append(reached)
-    return Markup(charts.minutes_chart(curves, said, f"{name}-minutes"))
+    return Markup(charts.minutes_chart(curves, _axis(metric), f"{name}-minutes"))
 
 
 def _loss_chart(history: Records, name: str) -> Markup | None:
@@ -127,9 +141,14 @@ def _curves(history: Records, figure: str, splits: tuple[str, ...]) -> list[char
     return curves
 
 
-def _confusion(evaluation: dict[str, Any]) -> dict[str, Any]:
-    """Return the confusion matrix of the classes that are most often the actual or the named one: CLASSES_SHOWN."""
+def _confusion(evaluation: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the confusion matrix of the classes that are most often the actual or the named one: CLASSES_SHOWN.
+
+    None for a task without classes.
+    """
     classes, counts = evaluation["classes"], evaluation["confusion"]
+    if not classes:
+        return None
     named = [sum(column) for column in zip(*counts, strict=True)]
     often = sorted(range(len(classes)), key=lambda index: -sum(counts[index]) - named[index])
     shown = sorted(often[:CLASSES_SHOWN])

@@ -1,8 +1,10 @@
 """The closing table of a run: what came out, as summary.json holds it and as a terminal shows it."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.evaluation.figures import FIGURES
 from pipeline.files import read_json
 
 if TYPE_CHECKING:
@@ -67,11 +69,11 @@ def _task_summary(folder: Path) -> dict[str, Any]:
 def conclusions(task: dict[str, Any]) -> list[str]:
     """Return in plain sentences what a task's summary says; a baseline that beats the student comes first."""
     metric, compared = task["metric"], task["comparison"]
-    student = task["student"][metric]
+    figure, student = FIGURES[metric], task["student"][metric]
     sentences = [
-        f"{display_name(name)} beats the student: {score:.1%} against {student:.1%}."
-        for name, score in sorted(task["baselines"].items(), key=lambda item: -item[1])
-        if score > student
+        f"{display_name(name)} beats the student: {figure.shown(score)} against {figure.shown(student)}."
+        for name, score in best_first(metric, task["baselines"])
+        if figure.sign * (score - student) > 0
     ]
     low, high = compared["relative_score_interval"]
     sentences.append(
@@ -88,6 +90,11 @@ def conclusions(task: dict[str, Any]) -> list[str]:
             f"than the same student without one, and agrees with the teacher on {compared['agreement']:.1%} of rows."
         )
     return sentences
+
+
+def best_first(metric: str, scores: Mapping[str, float]) -> list[tuple[str, float]]:
+    """Return the models and their scores in the figure `metric`, the best model first."""
+    return sorted(scores.items(), key=lambda item: -FIGURES[metric].sign * item[1])
 
 
 def display_name(name: str) -> str:
@@ -120,11 +127,12 @@ def _task_table(name: str, task: dict[str, Any]) -> "RenderableType":
     table.add_column("model")
     for heading in (display_name(task["metric"]), "parameters", "megabytes", "rows/s", "ms/row"):
         table.add_column(heading, justify="right")
+    shown = FIGURES[task["metric"]].shown
     for model in ("teacher", "student"):
         figures = task[model]
         table.add_row(
             model,
-            f"{figures[task['metric']]:.1%}",
+            shown(figures[task["metric"]]),
             f"{figures['parameters'] / 1e6:.1f} M",
             f"{figures['bytes'] / 1e6:.1f}",
             f"{figures['rows_per_second']:,.0f}",
@@ -132,6 +140,6 @@ def _task_table(name: str, task: dict[str, Any]) -> "RenderableType":
             style="bold" if model == "student" else None,
         )
     table.add_section()
-    for model, score in sorted(task["baselines"].items(), key=lambda item: -item[1]):
-        table.add_row(display_name(model), f"{score:.1%}")
+    for model, score in best_first(task["metric"], task["baselines"]):
+        table.add_row(display_name(model), shown(score))
     return table

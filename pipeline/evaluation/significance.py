@@ -48,7 +48,7 @@ def percentile_interval(values: np.ndarray, confidence: float) -> list[float]:
 
 
 def paired_difference(metric: str, first: np.ndarray, second: np.ndarray, bootstrap: Bootstrap) -> dict[str, Any]:
-    """Return by how much `first` is better than `second` in the figure `metric`.
+    """Return by how much `first` is better than `second` in the figure `metric`, whichever direction is better.
 
     Both are int64 (rows, k), what each of the same rows adds to the figure. `interval` is the two-sided paired
     bootstrap interval, `lower_bound` the one-sided bound, both at the bootstrap's confidence. `p_value` is McNemar's
@@ -104,7 +104,7 @@ def not_worse(candidate: np.ndarray, champion: np.ndarray, *, margin: float, con
 def not_worse_by_bootstrap(
     metric: str, candidate: np.ndarray, champion: np.ndarray, *, margin: float, bootstrap: Bootstrap
 ) -> dict[str, Any]:
-    """Test that the candidate's figure `metric` lies above the champion's minus `margin`; with margin 0, above it.
+    """Test that the candidate is worse than the champion in the figure `metric` by less than `margin`; at 0, better.
 
     Both are int64 (rows, k), what each of the same rows adds to the figure. Rows are resampled for both models at once
     (Efron 1979), and the candidate passes where the one-sided percentile bound at `bootstrap.confidence` does.
@@ -124,12 +124,12 @@ def not_worse_by_bootstrap(
 
 def _differences(metric: str, first: np.ndarray, second: np.ndarray, bootstrap: Bootstrap) -> np.ndarray:
     figures = resampled(metric, np.stack([first, second]), bootstrap)
-    return np.asarray(figures[:, 0] - figures[:, 1])
+    return FIGURES[metric].sign * np.asarray(figures[:, 0] - figures[:, 1])
 
 
 def _difference(metric: str, first: np.ndarray, second: np.ndarray) -> float:
-    of = FIGURES[metric].of
-    return float(of(first.sum(axis=0)) - of(second.sum(axis=0)))
+    figure = FIGURES[metric]
+    return figure.sign * float(figure.of(first.sum(axis=0)) - figure.of(second.sum(axis=0)))
 
 
 def _share(beyond: np.ndarray) -> float:

@@ -5,11 +5,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from pipeline.params.section import Label, Name, Section, Share
+from pipeline.params.task_types import TASK_TYPES
 from pipeline.params.training import ArchitectureParams, TrainingParams
-
-# by a task's type: the figures that its models are compared by, the main one first, and the groupings its rows have
-METRICS = {"text_classification": ("accuracy", "macro_f1"), "token_classification": ("span_f1",)}
-SLICES = {"text_classification": ("source", "label", "length"), "token_classification": ("source", "length")}
 
 
 class TransferParams(Section):
@@ -156,9 +153,10 @@ class TaskParams(Section):
 
     @model_validator(mode="after")
     def _figures_and_slices_are_those_of_the_type(self) -> "TaskParams":
+        kind = TASK_TYPES[self.type]
         for key, chosen, known in (
-            ("gate.metric", [self.gate.metric], METRICS[self.type]),
-            ("evaluate.slices", self.evaluate.slices, SLICES[self.type]),
+            ("gate.metric", [self.gate.metric], kind.metrics),
+            ("evaluate.slices", self.evaluate.slices, kind.slices),
         ):
             for value in chosen:
                 if value not in known:

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from pipeline.params.datasets import DatasetParams
-from pipeline.params.families import OBJECTIVES, TASKS, TOKENIZERS
+from pipeline.params.families import OBJECTIVES, TOKENIZERS
 from pipeline.params.pretraining import (
     CorpusParams,
     HubWeights,
@@ -16,6 +16,7 @@ from pipeline.params.pretraining import (
     TokenizerParams,
 )
 from pipeline.params.section import Name, Section
+from pipeline.params.task_types import TASK_TYPES
 from pipeline.params.tasks import TaskParams
 from pipeline.params.training import RuntimeParams
 
@@ -101,7 +102,7 @@ def _family_disagreements(key: str, task: TaskParams, params: Params) -> list[st
     for place, shape in shapes.items():
         if shape is None:
             continue
-        fitting = [family for family, types in TASKS.items() if task.type in types]
+        fitting = TASK_TYPES[task.type].families
         if shape.family not in fitting:
             problems.append(f"{place}.family: must be {' or '.join(fitting)} for {task.type}, got {shape.family}")
         if shape.family == "gpt" and task.distill.losses.attentions:
@@ -126,6 +127,11 @@ def _task_disagreements(key: str, task: TaskParams, params: Params) -> list[str]
         found = None if dataset.labels is None else sorted(set(dataset.labels.values()))
         problems.append(f"{key}.labels: must be the labels of datasets.{task.dataset} ({found}), got {task.labels}")
     problems += _family_disagreements(key, task, params)
+    for column in TASK_TYPES[task.type].columns:
+        if getattr(dataset.columns, column) is None:
+            problems.append(
+                f"datasets.{task.dataset}.columns.{column}: must be given for {key}, a {task.type}, got null"
+            )
     student, teacher, losses = task.student.architecture, params.pretrain.architecture, task.distill.losses
     if teacher and student.hidden_size > teacher.hidden_size:
         problems.append(

@@ -42,7 +42,7 @@ class Comparison:
 class Costs:
     """What the candidate weighs and takes, and where it is worse: bytes, milliseconds for a single row, gaps.
 
-    gaps: by slice, the figure of the task on its best value minus that on its worst.
+    gaps: by slice, how much better the figure of the task is on its best value than on its worst.
     """
 
     size: int
@@ -80,11 +80,10 @@ def decide(gate: GateParams, comparison: Comparison, costs: Costs) -> Decision:
     }
     rival = max(tests, key=lambda version: (tests[version]["p_value"], version))  # the hardest to pass
     evidence |= {"rival": rival, "test": tests[rival]}
-    claim = f"not worse than version {rival} by {gate.margin:.1%}" if gate.rule == "not_worse" else "better"
-    figures = (
-        f"{gate.metric} {tests[rival]['difference']:+.2%} on {rows} rows, comparison {order} on them, "
-        f"{confidence:.2%} one-sided"
-    )
+    figure = FIGURES[gate.metric]
+    margin, difference = figure.shown(gate.margin), figure.shown(tests[rival]["difference"], "+", 2)
+    claim = f"not worse than version {rival} by {margin}" if gate.rule == "not_worse" else "better"
+    figures = f"{gate.metric} {difference} on {rows} rows, comparison {order} on them, {confidence:.2%} one-sided"
     if tests[rival]["passed"]:
         return Decision("champion", f"{claim}: {figures}", evidence)
     return Decision("challenger", f"not shown to be {claim}: {figures}", evidence)
@@ -98,7 +97,8 @@ def _exceeded_limit(gate: GateParams, costs: Costs) -> str | None:
     for heading, allowed in gate.max_accuracy_gaps.items():
         if costs.gaps[heading] > allowed:
             found = costs.gaps[heading]
-            return f"quality differs by {found:.1%} between values of {heading}, the gate allows {allowed:.1%}"
+            shown = FIGURES[gate.metric].shown
+            return f"quality differs by {shown(found)} between values of {heading}, the gate allows {shown(allowed)}"
     return None
 
 

@@ -7,11 +7,12 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from pipeline.evaluation.report import display_name
+from pipeline.evaluation.figures import FIGURES
+from pipeline.evaluation.report import best_first, display_name
 
-# by a task's main figure: what the hub calls the task; and what it calls the figures
+# what the hub calls a figure, and by a task's main figure the task
 TASKS = {"accuracy": "text-classification", "span_f1": "token-classification"}
-FIGURES = {"accuracy": "accuracy", "macro_f1": "f1", "span_f1": "f1"}
+NAMES = {"accuracy": "accuracy", "macro_f1": "f1", "span_f1": "f1"}
 
 
 def model_card(task: str, evaluation: dict[str, Any], *, dataset: str, hashes: dict[str, str], code: str) -> str:
@@ -22,19 +23,22 @@ def model_card(task: str, evaluation: dict[str, Any], *, dataset: str, hashes: d
     student, teacher = evaluation["student"], evaluation["teacher"]
     metric, comparison = evaluation["metric"], evaluation["comparison"]
     low, high = student["interval"]
-    interval = f"({low:.1%} to {high:.1%})"
+    shown, baselines = FIGURES[metric].shown, evaluation["baselines"]
+    interval = f"({shown(low)} to {shown(high)})"
     rows = "\n".join(
-        f"| {name.replace('_', ' ')} | {figures[metric]:.1%} |"
-        for name, figures in sorted(evaluation["baselines"].items(), key=lambda item: -item[1][metric])
+        f"| {name.replace('_', ' ')} | {shown(score)} |"
+        for name, score in best_first(metric, {name: figures[metric] for name, figures in baselines.items()})
     )
-    labels = ", ".join(map(_as_it_is, evaluation["labels"]))
+    labels = f" Labels: {', '.join(map(_as_it_is, evaluation['labels']))}." if evaluation["labels"] else ""
+    error = student.get("calibration_error")
+    calibration = "" if error is None else f" Its expected calibration error is {error:.3f}."
     lineage = "\n".join(f"- {name.replace('_', ' ')}: `{value}`" for name, value in sorted(hashes.items()))
     return f"""---
 {_front_matter(task, dataset, evaluation)}---
 
 # {task}
 
-A small student for `{task}`, distilled from a larger teacher. Labels: {labels}.
+A small student for `{task}`, distilled from a larger teacher.{labels}
 
 ## How good it is
 
@@ -42,12 +46,12 @@ On {evaluation["rows"]:,} test rows of {dataset} that no choice was made on:
 
 | model | {display_name(metric)} |
 |---|---|
-| teacher ({teacher["parameters"] / 1e6:.1f} M parameters) | {teacher[metric]:.1%} |
-| **student** ({student["parameters"] / 1e6:.1f} M parameters) | **{student[metric]:.1%}** {interval} |
+| teacher ({teacher["parameters"] / 1e6:.1f} M parameters) | {shown(teacher[metric])} |
+| **student** ({student["parameters"] / 1e6:.1f} M parameters) | **{shown(student[metric])}** {interval} |
 {rows}
 
 The student keeps {comparison["relative_score"]:.1%} of the teacher's {display_name(metric)} and agrees with it on
-{comparison["agreement"]:.1%} of the rows. Its expected calibration error is {student["calibration_error"]:.3f}.
+{comparison["agreement"]:.1%} of the rows.{calibration}
 
 ## What it is not for
 
@@ -70,7 +74,7 @@ def _front_matter(task: str, dataset: str, evaluation: dict[str, Any]) -> str:
     student = evaluation["student"]
     metrics = [
         {"type": kind, "name": display_name(figure), "value": student[figure]}
-        for figure, kind in FIGURES.items()
+        for figure, kind in NAMES.items()
         if figure in student
     ]
     result = {

@@ -47,7 +47,7 @@ def run(
     section, dtype = params.tasks[task], runtime.prepare(params.runtime)
     teacher_shape = AutoConfig.from_pretrained(teacher)
     check_shapes(task, section, teacher_shape)
-    head = TASKS[section.type](section.labels)
+    head = TASKS[section.type]().from_params(section)
     rows = {split: TokenRows.load(student_tokens / split) for split in SPLITS}
     teacher_ids = np.load(student_tokenizer / "teacher_ids.npy", allow_pickle=False)
     pad_token_id = special_ids(*load_tokenizer(student_tokenizer))["pad_token_id"]

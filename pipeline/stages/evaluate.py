@@ -36,7 +36,7 @@ def run(
     """Measure the student of a task beside its teacher and the baselines."""
     from pipeline.evaluation import outcome
     from pipeline.files import write_json
-    from pipeline.params.tasks import METRICS
+    from pipeline.params.task_types import TASK_TYPES
     from pipeline.tokenization.ragged import TokenRows
     from pipeline.training import runtime
 
@@ -52,7 +52,7 @@ def run(
     found = outcome.evaluation_outcome(
         task,
         answered,
-        METRICS[section.type],
+        TASK_TYPES[section.type].metrics,
         folders={"teacher": teacher, "student": student},
         settings=section.evaluate,
         seed=params.runtime.seed,
@@ -99,12 +99,17 @@ def _answered(
     from pipeline.evaluation import contenders, outcome
     from pipeline.tasks import TASKS
 
-    head, test, (_, tokens) = TASKS[section.type](section.labels), lessons.splits["test"], networks["student"]
-    logits = contenders.network_logits(head, networks)
-    answers = {name: head.answers(said, tokens.targets, test.texts) for name, said in logits.items()}
+    head, test = TASKS[section.type]().from_params(section), lessons.splits["test"]
+    said = contenders.ask_networks(head, networks, test.texts)
+    choices = {
+        name: outcome.Choices(found.logits, found.labels)
+        for name, found in said.items()
+        if name in outcome.SCORED and found.logits is not None
+    }
+    answers = {name: found.answers for name, found in said.items()}
     with threadpool_limits(threads):  # scikit-learn's sums depend on them as torch's do
         answers |= contenders.baseline_answers(section.type, lessons)
-    return outcome.Answered(test, section.labels, head.classes, tokens.labels, logits, answers)
+    return outcome.Answered(test, section.labels, head.classes, choices, answers)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ def run(params: Params, *, task: str, pretrained: Path, train: Path, dev: Path, 
 
     finetune, dtype = params.tasks[task].finetune, runtime.prepare(params.runtime)
     train_rows, dev_rows = TokenRows.load(train), TokenRows.load(dev)
-    head = TASKS[params.tasks[task].type](params.tasks[task].labels)
+    head = TASKS[params.tasks[task].type]().from_params(params.tasks[task])
     model = head.from_pretrained(pretrained, dropout=finetune.dropout, seed=params.runtime.seed)
     pad_token_id = model.config.pad_token_id
     key = {
@@ -42,7 +42,7 @@ def run(params: Params, *, task: str, pretrained: Path, train: Path, dev: Path, 
             evaluate=head.evaluation(
                 dev_rows, batch_size=finetune.training.batch_size, pad_token_id=pad_token_id, dtype=dtype
             ),
-            select=(head.metric, "max"),
+            select=head.best,
             log=tracked.log,
             name=f"finetune {task}",
         )

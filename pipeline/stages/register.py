@@ -85,7 +85,7 @@ def _timings(
         if all(known.get(name) == value for name, value in key.items()):
             return dict(known)
     print("timing teacher and student", flush=True)
-    head = TASKS[params.tasks[task].type](params.tasks[task].labels)
+    head = TASKS[params.tasks[task].type]().from_params(params.tasks[task])
     timed = {name: (head.load(folder), TokenRows.load(tokens / name / "test")) for name, folder in models.items()}
     return key | efficiency.compare(timed, threads=params.runtime.threads)
 

@@ -1,26 +1,26 @@
-"""What a model can be asked to do, by the name that stands in params.yaml as `tasks.T.type`."""
+"""What a model can be asked to do, by the name that stands in params.yaml as `tasks.T.type`.
+
+`TASKS["text_classification"]()` is a class whose `from_params(task)` makes the task that a section of `tasks`
+describes; its module, and with it torch, is imported when it is called for.
+"""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pipeline.tasks.labelling import LabellingTask
+from typing import Any
 
 
-def _text_classification(labels: list[str]) -> "LabellingTask":
+def _text_classification() -> type:
     from pipeline.tasks.text_classification import TextClassification
 
-    return TextClassification(labels)
+    return TextClassification
 
 
-def _token_classification(labels: list[str]) -> "LabellingTask":
+def _token_classification() -> type:
     from pipeline.tasks.token_classification import TokenClassification
 
-    return TokenClassification(labels)
+    return TokenClassification
 
 
-# each value takes the task's labels and imports its module when it is called: torch is paid for only where it is used
-TASKS: dict[str, Callable[[list[str]], "LabellingTask"]] = {
+TASKS: dict[str, Callable[[], Any]] = {
     "text_classification": _text_classification,
     "token_classification": _token_classification,
 }

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypedDict
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -16,42 +16,51 @@ from pipeline.architectures import ARCHITECTURES, family_of
 from pipeline.architectures.attention import attention_implementation
 from pipeline.architectures.classifier import target_logits
 from pipeline.files import InputError
-from pipeline.training.batches import pad_rows
-from pipeline.training.prediction import Rows, predict_logits
+from pipeline.params import TaskParams
+from pipeline.training.batches import Row, Rows, collate_rows, row_at
+from pipeline.training.prediction import predict_logits
 
 
-class LabelledTokens(Rows, Protocol):
-    """Rows of token ids and the labels that tokens of theirs carry, as pipeline.tokenization.ragged.TokenRows has them.
+class Distributions(NamedTuple):
+    """Choices among K each: their logits (choices, K), and int64 (choices,) the right one, -1 for none, and the row."""
 
-    A label is an index into the task's classes, -1 where there is none.
-    """
-
-    @property
-    def labels(self) -> np.ndarray: ...
+    logits: Tensor
+    labels: Tensor
+    rows: Tensor
 
 
-class Row(TypedDict):
-    """One row as `collate` takes it: token ids (length,), its labels and the tokens that carry them, (targets,)."""
+class Said(NamedTuple):
+    """A model's answer to each row; and the choices behind them, as `Distributions` has them, unless among too many."""
 
-    input_ids: np.ndarray
-    labels: np.ndarray
-    positions: np.ndarray
+    answers: Any
+    logits: np.ndarray | None = None
+    labels: np.ndarray | None = None
 
 
 class LabellingTask:
     """A model with a linear layer that gives each target, a token that carries a label, one logit for each class.
 
-    labels: the task's, as params.yaml names them. classes: what the logits stand for. metric: the figure of `score` by
-    which the best state is chosen. head: the head's name among an architecture's HEADS. auto: transformers' class that
-    loads a model with that head.
+    labels: the task's, as params.yaml names them. best: the figure of `score` by which the best state is chosen, and
+    its direction. head: the head's name among an architecture's HEADS. auto: transformers' class that loads a model
+    with that head.
     """
 
-    metric: str
+    best: tuple[str, Literal["max", "min"]]
     head: str
     auto: Any
 
-    def __init__(self, labels: list[str], classes: list[str]) -> None:
-        self.labels, self.classes = labels, classes
+    def __init__(self, labels: list[str]) -> None:
+        self.labels = labels
+
+    @classmethod
+    def from_params(cls, task: TaskParams) -> Self:
+        """Return the task that a section of `tasks` describes."""
+        return cls(task.labels)
+
+    @property
+    def classes(self) -> list[str]:
+        """What the logits stand for: the labels."""
+        return self.labels
 
     @property
     def names(self) -> dict[str, Any]:
@@ -95,41 +104,54 @@ class LabellingTask:
         )
         return model
 
-    def rows(self, tokens: LabelledTokens) -> "LabelledRows":
+    def rows(self, tokens: Rows) -> "RowSequence":
         """Return token rows and their labels as `collate` takes them."""
-        return LabelledRows(tokens)
+        return RowSequence(tokens)
 
     def collate(self, rows: Sequence[Row], pad_token_id: int) -> dict[str, Tensor]:
-        """Pad rows to the longest among them.
-
-        Returns input_ids and attention_mask, int64 (rows, length); labels, int64 (targets,), those of all rows; and
-        positions, int64 (targets,), their tokens in the flattened batch.
-        """
-        input_ids, attention_mask = pad_rows([row["input_ids"] for row in rows], pad_token_id)
-        length = input_ids.shape[1]
-        positions = [index * length + row["positions"] for index, row in enumerate(rows)]
-        labels = np.concatenate([row["labels"] for row in rows])
-        return {
-            "input_ids": input_ids,
-            "attention_mask": attention_mask,
-            "positions": torch.from_numpy(np.concatenate(positions)),
-            "labels": torch.from_numpy(labels),
-        }
+        """Return rows as a batch, padded to the longest among them (`pipeline.training.batches.collate_rows`)."""
+        return collate_rows(rows, pad_token_id)
 
     def loss(self, model: PreTrainedModel, label_smoothing: float = 0.0, consistency: float = 0.0) -> "LabellingLoss":
         """Return `model` with its loss on labelled rows, for the training loop."""
-        return LabellingLoss(model, label_smoothing, consistency)
+        return LabellingLoss(self, model, label_smoothing, consistency)
 
-    def answers(self, logits: np.ndarray, targets: np.ndarray, texts: Sequence[str]) -> Any:
-        """Return one answer for each text; logits: (targets, classes), text i's from targets[i] to targets[i + 1]."""
+    def distributions(self, logits: Tensor, labels: Tensor, rows: Tensor) -> Distributions:
+        """Return what is to be compared with a label, or with another model's: here the classes of each target.
+
+        logits: (targets, classes); labels: int64 (targets,), -1 where there is none; rows: int64 (targets,), the row
+        that each target is in.
+        """
+        return Distributions(logits, labels, rows)
+
+    def ask(self, model: PreTrainedModel, tokens: Rows, texts: Sequence[str], *, batch_size: int, name: str) -> Said:
+        """Return what `model`, in float32, says of the token rows of `texts`; `name` stands before progress lines."""
+        logits = predict_logits(
+            model,
+            tokens,
+            batch_size=batch_size,
+            pad_token_id=model.config.pad_token_id,
+            dtype=torch.float32,
+            name=name,
+        )
+        chosen = self.choices(logits, tokens)
+        return Said(self.answers(logits, tokens, texts), chosen.logits.numpy(), chosen.labels.numpy())
+
+    def choices(self, logits: np.ndarray, tokens: Rows) -> Distributions:
+        """Return the `distributions` of logits, (targets, classes), of the targets of token rows."""
+        rows = np.repeat(np.arange(len(tokens)), np.diff(tokens.targets))
+        return self.distributions(*(torch.from_numpy(np.array(part)) for part in (logits, tokens.labels, rows)))
+
+    def answers(self, logits: np.ndarray, tokens: Rows, texts: Sequence[str]) -> Any:
+        """Return one answer for each text; logits: (targets, classes) of the token rows of the texts."""
         raise NotImplementedError
 
-    def score(self, logits: np.ndarray, tokens: LabelledTokens) -> dict[str, float]:
-        """Return `metric` and the mean cross-entropy, "loss", of logits (targets, classes) for labelled rows."""
+    def score(self, logits: np.ndarray, tokens: Rows) -> dict[str, float]:
+        """Return the figure of `best` and the mean cross-entropy, "loss", of logits (targets, classes)."""
         raise NotImplementedError
 
     def evaluation(
-        self, tokens: LabelledTokens, *, batch_size: int, pad_token_id: int, dtype: torch.dtype
+        self, tokens: Rows, *, batch_size: int, pad_token_id: int, dtype: torch.dtype
     ) -> Callable[[nn.Module], dict[str, float]]:
         """Return what the training loop calls to read dev: the `score` of `module.model` on labelled rows.
 
@@ -146,22 +168,17 @@ class LabellingTask:
         return evaluate
 
 
-class LabelledRows(Sequence[Row]):
-    """Token rows and their labels as `collate` takes them."""
+class RowSequence(Sequence[Row]):
+    """Token rows as `collate` takes them, one by one."""
 
-    def __init__(self, tokens: LabelledTokens) -> None:
+    def __init__(self, tokens: Rows) -> None:
         self.tokens = tokens
 
     def __len__(self) -> int:
         return len(self.tokens)
 
     def __getitem__(self, row: Any) -> Any:
-        own = slice(self.tokens.targets[row], self.tokens.targets[row + 1])
-        return Row(
-            input_ids=self.tokens[row],
-            labels=np.array(self.tokens.labels[own]),
-            positions=np.array(self.tokens.positions[own]),
-        )
+        return row_at(self.tokens, row)
 
 
 class LabellingLoss(nn.Module):
@@ -171,24 +188,26 @@ class LabellingLoss(nn.Module):
     equation 4, halved so that the cross-entropy keeps its size.
     """
 
-    def __init__(self, model: nn.Module, label_smoothing: float = 0.0, consistency: float = 0.0) -> None:
+    def __init__(
+        self, task: LabellingTask, model: nn.Module, label_smoothing: float = 0.0, consistency: float = 0.0
+    ) -> None:
         super().__init__()
-        self.model = model
+        self.task, self.model = task, model
         self.label_smoothing, self.consistency = label_smoothing, consistency
 
-    def forward(
-        self, input_ids: Tensor, attention_mask: Tensor, positions: Tensor, labels: Tensor
-    ) -> dict[str, Tensor]:
+    def forward(self, positions: Tensor, labels: Tensor, **inputs: Tensor) -> dict[str, Tensor]:
         """Return {"loss", "count"}; smoothing mixes in the uniform distribution (Szegedy et al. 2016, section 7)."""
         readings = 2 if self.consistency and self.training else 1
-        places = torch.cat([positions + reading * input_ids.numel() for reading in range(readings)])
-        inputs = input_ids.repeat(readings, 1), attention_mask.repeat(readings, 1)
-        logits = target_logits(self.model, *inputs, places).float()
-        loss = F.cross_entropy(logits, labels.repeat(readings), reduction="sum", label_smoothing=self.label_smoothing)
+        size, length = inputs["input_ids"].numel(), inputs["input_ids"].shape[1]
+        places = torch.cat([positions + reading * size for reading in range(readings)])
+        repeated = {name: value.repeat(readings, 1) for name, value in inputs.items()}
+        logits = target_logits(self.model, repeated, places).float()
+        found = self.task.distributions(logits, labels.repeat(readings), places // length)
+        loss = F.cross_entropy(found.logits, found.labels, reduction="sum", label_smoothing=self.label_smoothing)
         loss = loss / readings
         if readings == 2:
-            loss = loss + self.consistency * disagreement(*logits.chunk(2)).sum()
-        return {"loss": loss, "count": torch.tensor(len(labels), device=loss.device)}
+            loss = loss + self.consistency * disagreement(*found.logits.chunk(2)).sum()
+        return {"loss": loss, "count": torch.tensor(len(found.labels) // readings, device=loss.device)}
 
 
 def disagreement(first: Tensor, second: Tensor) -> Tensor:

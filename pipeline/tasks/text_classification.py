@@ -5,24 +5,22 @@ from collections.abc import Sequence
 import numpy as np
 from transformers import AutoModelForSequenceClassification
 
-from pipeline.tasks.labelling import LabelledTokens, LabellingTask, cross_entropy
+from pipeline.tasks.labelling import LabellingTask, cross_entropy
+from pipeline.training.batches import Rows
 
 
 class TextClassification(LabellingTask):
     """Sequence classification: a linear layer over [CLS] after BERT's pooler (Devlin et al. 2019, section 4.1)."""
 
-    metric = "accuracy"
+    best = ("accuracy", "max")
     head = "text_classification"
     auto = AutoModelForSequenceClassification
 
-    def __init__(self, labels: list[str]) -> None:
-        super().__init__(labels, classes=labels)
-
-    def answers(self, logits: np.ndarray, targets: np.ndarray, texts: Sequence[str]) -> np.ndarray:
+    def answers(self, logits: np.ndarray, tokens: Rows, texts: Sequence[str]) -> np.ndarray:
         """Return the index of the likeliest label of each row, int64 (rows,), from logits (rows, classes)."""
         return logits.argmax(axis=1).astype(np.int64)
 
-    def score(self, logits: np.ndarray, tokens: LabelledTokens) -> dict[str, float]:
+    def score(self, logits: np.ndarray, tokens: Rows) -> dict[str, float]:
         """Return accuracy, macro F1 and the mean cross-entropy, "loss", of logits (rows, classes) for labelled rows.
 
         Macro F1 is the plain mean over classes of 2 tp / (2 tp + fp + fn); a class that neither stands in the labels

@@ -5,32 +5,35 @@ from collections.abc import Sequence
 import numpy as np
 from transformers import AutoModelForTokenClassification
 
-from pipeline.tasks.labelling import LabelledTokens, LabellingTask, cross_entropy
+from pipeline.tasks.labelling import LabellingTask, cross_entropy
+from pipeline.training.batches import Rows
 from pipeline.words import Span, spans_of, tag_names, words
 
 
 class TokenClassification(LabellingTask):
     """A tag for the first token of every word (Devlin et al. 2019, section 5.3), in the IOB2 scheme."""
 
-    metric = "span_f1"
+    best = ("span_f1", "max")
     head = "token_classification"
     auto = AutoModelForTokenClassification
 
-    def __init__(self, labels: list[str]) -> None:
-        super().__init__(labels, classes=tag_names(labels))
+    @property
+    def classes(self) -> list[str]:
+        """What the logits stand for: O, then B-label and I-label of each label."""
+        return tag_names(self.labels)
 
-    def answers(self, logits: np.ndarray, targets: np.ndarray, texts: Sequence[str]) -> list[list[Span]]:
+    def answers(self, logits: np.ndarray, tokens: Rows, texts: Sequence[str]) -> list[list[Span]]:
         """Return the spans of each text, in characters, that the likeliest tags of its words spell.
 
-        logits: (targets, classes), row i's from targets[i] to targets[i + 1]; words that have none are in no span.
+        logits: (targets, classes); words that have no target are in no span.
         """
-        tags = logits.argmax(axis=1).tolist()
+        tags, targets = logits.argmax(axis=1).tolist(), tokens.targets
         return [
             spans_of(words(text), tags[first:last], self.labels)
             for text, first, last in zip(texts, targets[:-1].tolist(), targets[1:].tolist(), strict=True)
         ]
 
-    def score(self, logits: np.ndarray, tokens: LabelledTokens) -> dict[str, float]:
+    def score(self, logits: np.ndarray, tokens: Rows) -> dict[str, float]:
         """Return the F1 of spans, micro over all rows, and the mean cross-entropy, "loss"; logits: (targets, classes).
 
         A span counts as found where its borders and its label are right (Tjong Kim Sang & De Meulder 2003, section 4).

@@ -2,6 +2,8 @@
 
 import itertools
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from tokenizers import Encoding, Tokenizer
@@ -12,18 +14,24 @@ from pipeline.words import words
 BATCH_TEXTS = 1000
 
 
-def encode_rows(tokenizer: Tokenizer, texts: list[str], labels: np.ndarray, max_length: int) -> TokenRows:
-    """Return each text as [CLS] … [SEP], cut to `max_length` tokens; labels: int64, one a text."""
-    batches = (texts[start : start + BATCH_TEXTS] for start in range(0, len(texts), BATCH_TEXTS))
+def encode_rows(
+    tokenizer: Tokenizer, texts: list[str], labels: np.ndarray, max_length: int, pairs: list[str] | None = None
+) -> TokenRows:
+    """Return each text as [CLS] … [SEP], cut to `max_length` tokens; labels: int64, one a text.
+
+    With `pairs`, one for each text, a row is [CLS] text [SEP] pair [SEP], and it is the longer of the two that is cut.
+    """
+    inputs = texts if pairs is None else list(zip(texts, pairs, strict=True))
+    batches = (inputs[start : start + BATCH_TEXTS] for start in range(0, len(inputs), BATCH_TEXTS))
     tokenizer.enable_truncation(max_length)
-    ids, offsets = _encode(tokenizer, batches, special_tokens=True)
+    ids, offsets, seconds = _encode(tokenizer, batches, special_tokens=True)
     tokenizer.no_truncation()
-    return TokenRows.one_label_each(ids, offsets, labels)
+    return TokenRows.one_label_each(ids, offsets, labels, seconds)
 
 
 def encode_documents(tokenizer: Tokenizer, batches: Iterable[list[str]]) -> TokenRows:
     """Return each text's ids, whole and without special tokens."""
-    ids, offsets = _encode(tokenizer, batches, special_tokens=False)
+    ids, offsets, _ = _encode(tokenizer, batches, special_tokens=False)
     return TokenRows.one_label_each(ids, offsets, np.full(len(offsets) - 1, UNLABELLED, dtype=np.int64))
 
 
@@ -45,7 +53,7 @@ def encode_words(tokenizer: Tokenizer, texts: list[str], labels: Sequence[Sequen
     plain = TokenRows.from_rows(ids, [UNLABELLED] * len(ids), smallest_dtype(tokenizer.get_vocab_size()))
     targets = np.cumsum([0] + [len(row) for row in kept], dtype=np.int64)
     flat_labels, flat_positions = (np.array([*itertools.chain(*rows)], dtype=np.int64) for rows in (kept, positions))
-    return TokenRows(plain.ids, plain.offsets, flat_labels, targets, flat_positions)
+    return replace(plain, labels=flat_labels, targets=targets, positions=flat_positions)
 
 
 def _first_tokens(encoding: Encoding, borders: list[tuple[int, int]]) -> list[int]:
@@ -65,12 +73,15 @@ def _first_tokens(encoding: Encoding, borders: list[tuple[int, int]]) -> list[in
 
 
 def _encode(
-    tokenizer: Tokenizer, batches: Iterable[list[str]], *, special_tokens: bool
-) -> tuple[np.ndarray, np.ndarray]:
+    tokenizer: Tokenizer, batches: Iterable[Sequence[Any]], *, special_tokens: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return ids, offsets and seconds as TokenRows has them."""
     dtype = smallest_dtype(tokenizer.get_vocab_size())
-    parts, lengths = [np.zeros(0, dtype)], [0]
+    parts, lengths, seconds = [np.zeros(0, dtype)], [0], []
     for batch in batches:
         for encoding in tokenizer.encode_batch_fast(batch, add_special_tokens=special_tokens):
             parts.append(np.array(encoding.ids, dtype=dtype))
             lengths.append(len(parts[-1]))
-    return np.concatenate(parts), np.cumsum(lengths, dtype=np.int64)
+            second = encoding.n_sequences > 1 and encoding.sequence_ids.index(1)
+            seconds.append(second or lengths[-1])
+    return np.concatenate(parts), np.cumsum(lengths, dtype=np.int64), np.array(seconds, dtype=np.int64)

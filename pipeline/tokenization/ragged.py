@@ -18,13 +18,14 @@ def smallest_dtype(vocabulary_size: int) -> np.dtype:
 
 @dataclass(frozen=True)
 class TokenRows:
-    """Token ids of N rows, and the M labels that tokens of theirs carry.
+    """Token ids of N rows, each of one text or of a pair of them, and the M labels that tokens of theirs carry.
 
     ids: every row's ids after one another, uint16 or uint32, shape (tokens,).
     offsets: row i is `ids[offsets[i]:offsets[i + 1]]`; int64, shape (N + 1,).
     labels: index into the task's classes, UNLABELLED where there is none; int64, shape (M,).
     targets: row i has `labels[targets[i]:targets[i + 1]]`; int64, shape (N + 1,).
     positions: the token of its row that carries each label, 0 ([CLS]) where it is the whole row's; int64, shape (M,).
+    seconds: the token of each row that its second text begins with, the row's length where there is none; int64, (N,).
     """
 
     ids: np.ndarray
@@ -32,6 +33,7 @@ class TokenRows:
     labels: np.ndarray
     targets: np.ndarray
     positions: np.ndarray
+    seconds: np.ndarray
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -51,10 +53,13 @@ class TokenRows:
         return np.diff(self.offsets)
 
     @classmethod
-    def one_label_each(cls, ids: np.ndarray, offsets: np.ndarray, labels: np.ndarray) -> "TokenRows":
-        """Return rows whose first token carries the label of the whole row; `labels` are int64 (N,)."""
+    def one_label_each(
+        cls, ids: np.ndarray, offsets: np.ndarray, labels: np.ndarray, seconds: np.ndarray | None = None
+    ) -> "TokenRows":
+        """Return rows whose first token carries the label of the whole row; `labels` and `seconds` are int64 (N,)."""
         targets = np.arange(len(labels) + 1, dtype=np.int64)
-        return cls(ids, offsets, labels, targets, np.zeros(len(labels), dtype=np.int64))
+        seconds = np.diff(offsets) if seconds is None else seconds
+        return cls(ids, offsets, labels, targets, np.zeros(len(labels), dtype=np.int64), seconds)
 
     @classmethod
     def from_rows(
@@ -86,6 +91,8 @@ class TokenRows:
                     f"{folder}: {len(ends)} {name} of {rows} rows and {len(flat)} values, "
                     "expected one more than rows and the last one at the end of the values"
                 )
+        if len(found.seconds) != rows:
+            raise InputError(f"{folder}: {len(found.seconds)} seconds of {rows} rows, expected as many")
         if len(found.positions) != len(found.labels):
             raise InputError(
                 f"{folder}: {len(found.labels)} labels and {len(found.positions)} positions, expected as many"

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypedDict
 
 import numpy as np
 import torch
@@ -62,6 +62,71 @@ class Batches:
                 "parts": [self.collate([self.rows[int(i)] for i in part], generator) for part in parts],
                 "items": len(members) if self.lengths is None else int(self.lengths[members].sum()),
             }
+
+
+class Rows(Protocol):
+    """Rows of token ids whose tokens carry labels, as `pipeline.tokenization.ragged.TokenRows` holds them."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, row: int, /) -> np.ndarray: ...
+
+    @property
+    def lengths(self) -> np.ndarray: ...
+
+    @property
+    def seconds(self) -> np.ndarray: ...
+
+    @property
+    def labels(self) -> np.ndarray: ...
+
+    @property
+    def targets(self) -> np.ndarray: ...
+
+    @property
+    def positions(self) -> np.ndarray: ...
+
+
+class Row(TypedDict):
+    """One row: its token ids (length,), where its second text begins, its labels and their tokens (targets,)."""
+
+    input_ids: np.ndarray
+    second: int
+    labels: np.ndarray
+    positions: np.ndarray
+
+
+def row_at(rows: Rows, row: int) -> Row:
+    """Return one of `rows`."""
+    own = slice(rows.targets[row], rows.targets[row + 1])
+    return Row(
+        input_ids=rows[row],
+        second=int(rows.seconds[row]),
+        labels=np.array(rows.labels[own]),
+        positions=np.array(rows.positions[own]),
+    )
+
+
+def collate_rows(rows: Sequence[Row], pad_token_id: int) -> dict[str, torch.Tensor]:
+    """Pad rows to the longest among them.
+
+    Returns input_ids and attention_mask, int64 (rows, length); labels, int64 (targets,), those of all rows; positions,
+    int64 (targets,), their tokens in the flattened batch; and where rows have a second text token_type_ids, int64
+    (rows, length), 1 from there on.
+    """
+    input_ids, attention_mask = pad_rows([row["input_ids"] for row in rows], pad_token_id)
+    length = input_ids.shape[1]
+    positions = [index * length + row["positions"] for index, row in enumerate(rows)]
+    batch = {
+        "input_ids": input_ids,
+        "attention_mask": attention_mask,
+        "positions": torch.from_numpy(np.concatenate(positions)),
+        "labels": torch.from_numpy(np.concatenate([row["labels"] for row in rows])),
+    }
+    if any(row["second"] < len(row["input_ids"]) for row in rows):
+        seconds = torch.tensor([row["second"] for row in rows])
+        batch["token_type_ids"] = (torch.arange(length) >= seconds[:, None]).long() * attention_mask
+    return batch
 
 
 def pad_rows(rows: Sequence[np.ndarray], pad_token_id: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,32 +1,15 @@
 """What a trained model says: logits of what rows are asked, in their order; the mean loss of a sample."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 
-from pipeline.architectures.classifier import at_targets
+from pipeline.architectures.classifier import accepted, at_targets
 from pipeline.training import runtime
-from pipeline.training.batches import Collate, pad_rows
+from pipeline.training.batches import Collate, Rows, collate_rows, row_at
 from pipeline.training.progress import Progress
-
-
-class Rows(Protocol):
-    """Rows of token ids of unequal length, as `pipeline.tokenization.ragged.TokenRows` holds them."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, row: int, /) -> np.ndarray: ...
-
-    @property
-    def lengths(self) -> np.ndarray: ...
-
-    @property
-    def targets(self) -> np.ndarray: ...
-
-    @property
-    def positions(self) -> np.ndarray: ...
 
 
 def predict_logits(
@@ -40,7 +23,7 @@ def predict_logits(
 ) -> np.ndarray:
     """Return the model's logits, float32 of shape (targets, classes), those of each row's targets in order of `rows`.
 
-    `model` takes `input_ids` and `attention_mask` and returns an object with `logits`, for each row, as
+    `model` takes what `collate_rows` makes of rows and returns an object with `logits`, for each row, as
     AutoModelForSequenceClassification has them, or for each token; it is left in the mode (train or eval) it came in.
     Rows are sorted by length first, so that batches carry next to no padding. With `name`, progress lines are printed.
     Raises ValueError when there are no rows.
@@ -49,19 +32,17 @@ def predict_logits(
         raise ValueError("rows: got none, expected at least one to predict")
     order = np.argsort(rows.lengths, kind="stable")
     progress = Progress(name or "", len(rows), step="row", unit="rows")
-    device, was_training = next(model.parameters()).device, model.training
+    was_training = model.training
     logits: np.ndarray | None = None
     model.eval()
     with torch.inference_mode(), runtime.autocast(dtype):
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size].tolist()
-            input_ids, attention_mask = pad_rows([rows[row] for row in batch], pad_token_id)
-            chosen, positions = targets_of(rows, batch, input_ids.shape[1])
-            output = model(input_ids=input_ids.to(device), attention_mask=attention_mask.to(device)).logits
-            said = at_targets(output, positions.to(device)).float().cpu().numpy()
+            inputs, positions = model_inputs(model, rows, batch, pad_token_id)
+            said = at_targets(model(**inputs).logits, positions).float().cpu().numpy()
             if logits is None:
                 logits = np.empty((int(rows.targets[-1]), said.shape[1]), dtype=np.float32)
-            logits[chosen] = said
+            logits[targets_of(rows, batch)] = said
             if progress.advance(len(batch)) and name:
                 progress.show(start + len(batch))
     model.train(was_training)
@@ -69,15 +50,23 @@ def predict_logits(
     return logits
 
 
-def targets_of(rows: Rows, batch: Sequence[int], length: int) -> tuple[np.ndarray, torch.Tensor]:
-    """Return which of all targets are those of the rows `batch`, and where their tokens are in the flattened batch.
+def model_inputs(
+    model: torch.nn.Module, rows: Rows, batch: Sequence[int], pad_token_id: int
+) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    """Return what `model` reads of the rows `batch`, and where their targets are in the flattened batch.
 
-    Both are int64 (targets of the batch,); `length` is that of the padded batch.
+    Both are on the model's device, the inputs as `collate_rows` makes them, positions int64 (targets of the batch,).
     """
-    own = [np.arange(rows.targets[row], rows.targets[row + 1]) for row in batch]
-    chosen = np.concatenate(own)
-    offsets = np.repeat(np.arange(len(batch)) * length, [len(places) for places in own])
-    return chosen, torch.from_numpy(rows.positions[chosen] + offsets)
+    device = next(model.parameters()).device
+    collated = collate_rows([row_at(rows, row) for row in batch], pad_token_id)
+    inputs = {name: value.to(device) for name, value in collated.items() if name != "labels"}
+    positions = inputs.pop("positions")
+    return accepted(model, inputs), positions
+
+
+def targets_of(rows: Rows, batch: Sequence[int]) -> np.ndarray:
+    """Return which of all targets are those of the rows `batch`, int64 (targets of the batch,)."""
+    return np.concatenate([np.arange(rows.targets[row], rows.targets[row + 1]) for row in batch])
 
 
 def mean_loss(

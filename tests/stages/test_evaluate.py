@@ -93,7 +93,7 @@ def test_sizes_and_times_of_a_model_folder(project: Path) -> None:
     assert found["parameters"] == sum(weights.numel() for weights in model.parameters())
     assert found["bytes"] == sum(path.stat().st_size for path in (project / "student").iterdir())
     tokens = TokenRows.load(project / "tokens" / "student" / "test")
-    head = TASKS["text_classification"](list(NAMES))
+    head = TASKS["text_classification"]()(list(NAMES))
     models = {name: (head.load(project / name), tokens) for name in ("teacher", "student")}
     timings = efficiency.compare(models, threads=1)
     for figures in timings.values():

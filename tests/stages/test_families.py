@@ -119,7 +119,7 @@ def test_teacher_and_student_learn_their_rows_by_heart_and_say_the_same_elsewher
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{Path.cwd()}/mlflow.db")
     given = settings(family)
     run_stages(given)
-    head, tests = TASKS["text_classification"](LABELS), texts(ROWS / "test.parquet")
+    head, tests = TASKS["text_classification"]()(LABELS), texts(ROWS / "test.parquet")
     for side in ("teacher", "student"):
         folder, tokens = Path("models") / side, Path("tokens/sentiment") / side
         model, rows = head.load(folder), {split: TokenRows.load(tokens / split) for split in ("train", "test")}

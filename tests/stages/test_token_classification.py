@@ -12,6 +12,7 @@ from pipeline.stages import distill, finetune, pretrain
 from pipeline.tasks import TASKS
 from pipeline.tokenization.ragged import TokenRows
 from pipeline.training.prediction import predict_logits
+from tests.span_dataset import SPAN_DATASET
 from tests.stages.tokenization_project import (
     CORPUS,
     ROWS,
@@ -57,6 +58,7 @@ def students(tokenization_project: None, monkeypatch: pytest.MonkeyPatch) -> lis
     changes |= {"type": "token_classification", "labels": LABELS, "max_length": 24, "student__vocabulary_size": 100}
     changes |= {"evaluate__slices": [], "gate__metric": "span_f1", "transfer__sentences": 30, "transfer__min_words": 2}
     settings = params(
+        **{f"datasets__rotten_tomatoes__{key}": value for key, value in SPAN_DATASET.items()},
         **{f"tasks__sentiment__{key}": value for key, value in changes.items()},
         datasets__rotten_tomatoes__labels={label: label for label in LABELS},
         runtime__precision="float32",
@@ -85,7 +87,7 @@ def students(tokenization_project: None, monkeypatch: pytest.MonkeyPatch) -> lis
 
 
 def test_teacher_and_student_learn_their_rows_by_heart_and_twice_the_same(students: list[Path]) -> None:
-    head = TASKS["token_classification"](LABELS)
+    head = TASKS["token_classification"]()(LABELS)
     for folder, side in ((Path("models/teacher"), "teacher"), (students[0], "student")):
         rows = TokenRows.load(Path("tokens/sentiment") / side / "train")
         model = head.load(folder)

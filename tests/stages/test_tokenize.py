@@ -12,6 +12,7 @@ import pytest
 from pipeline.files import InputError, content_hash, sha256_of_file
 from pipeline.tokenization.folder import load_tokenizer
 from pipeline.tokenization.ragged import UNLABELLED, TokenRows
+from tests.span_dataset import SPAN_DATASET
 from tests.stages.tokenization_project import (
     ROOT,
     ROWS,
@@ -48,12 +49,15 @@ def test_rows_and_transfer_sentences_for_teacher_and_student() -> None:
             assert rows.labels.tolist() == labels
 
 
+TAGGER = {
+    "tasks__sentiment__type": "token_classification",
+    "tasks__sentiment__evaluate__slices": [],
+    "tasks__sentiment__gate__metric": "span_f1",
+} | {f"datasets__rotten_tomatoes__{key}": value for key, value in SPAN_DATASET.items()}
+
+
 def test_words_carry_tags_and_both_sides_have_the_same_words() -> None:
-    settings = params(
-        tasks__sentiment__type="token_classification",
-        tasks__sentiment__evaluate__slices=[],
-        tasks__sentiment__gate__metric="span_f1",
-    )
+    settings = params(**TAGGER)
     run_train_tokenizer(settings)
     for split in ("train", "dev", "test"):
         found = texts(ROWS / f"{split}.parquet")
@@ -74,11 +78,7 @@ def test_words_carry_tags_and_both_sides_have_the_same_words() -> None:
 
 
 def test_a_span_of_another_label_is_named() -> None:
-    settings = params(
-        tasks__sentiment__type="token_classification",
-        tasks__sentiment__evaluate__slices=[],
-        tasks__sentiment__gate__metric="span_f1",
-    )
+    settings = params(**TAGGER)
     run_train_tokenizer(settings)
     write_spans(ROWS / "train.parquet", ["Bafu codi."], [[(0, 4, "animal")]])
     with pytest.raises(InputError, match=r"train\.parquet: row 0{16}: span label 'animal', expected one of"):

@@ -17,6 +17,7 @@ from pipeline.params import Params, load_params
 from pipeline.tokenization.encoding import encode_words
 from pipeline.tokenization.folder import load_tokenizer
 from pipeline.words import Span, tag_names, tags_of, words
+from tests.span_dataset import SPAN_DATASET
 from tests.tiny_students import LABELS, MAX_LENGTH, PIECES, save_span_student
 
 ROOT = Path(__file__).parents[2]
@@ -46,7 +47,7 @@ def params() -> Params:
     task |= {"type": "token_classification", "labels": LABELS, "max_length": MAX_LENGTH}
     task["evaluate"]["slices"] = ["source", "length"]
     task["gate"] |= {"metric": "span_f1", "min_rows": 10}
-    values["datasets"][task["dataset"]]["labels"] = {label: label for label in LABELS}
+    values["datasets"][task["dataset"]] |= SPAN_DATASET | {"labels": {label: label for label in LABELS}}
     values["tasks"]["slots"] = task
     return Params.model_validate(values)
 

@@ -81,7 +81,7 @@ def test_code_in_a_model_folder_is_not_executed(tmp_path: Path) -> None:
         write_json(folder / "config.json", config | {"auto_map": dict.fromkeys(classes, "evil.Model")})
         write_text(folder / "evil.py", code)
         load(folder)
-    TASKS["text_classification"](["a", "b"]).from_pretrained(tmp_path / "pretrained", dropout=0.0, seed=1)
+    TASKS["text_classification"]()(["a", "b"]).from_pretrained(tmp_path / "pretrained", dropout=0.0, seed=1)
     settings = read_json(tmp_path / "student/tokenizer_config.json")
     settings |= {
         "auto_map": {"AutoTokenizer": ["evil.Model", "evil.Model"]},

@@ -12,8 +12,10 @@ from pipeline.architectures import ARCHITECTURES, MODEL_TYPES, bert, family_of, 
 from pipeline.architectures.limits import longest_row
 from pipeline.files import InputError, write_json
 from pipeline.params import ArchitectureParams
-from pipeline.params.families import OBJECTIVES, TASKS, TOKENIZERS
+from pipeline.params.families import OBJECTIVES, TOKENIZERS
+from pipeline.params.task_types import TASK_TYPES
 
+TASKS = {family: [name for name, kind in TASK_TYPES.items() if family in kind.families] for family in ARCHITECTURES}
 MODULES = {"bert": bert, "roberta": roberta, "gpt": gpt}
 PAD = 3
 

@@ -37,6 +37,11 @@ def token_rows(count: int, seed: int) -> TokenRows:
 SPLITS = {"train": token_rows(7, 1), "transfer": token_rows(0, 2), "dev": token_rows(3, 3)}
 
 
+def whole(input_ids: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Return rows without padding as a model's inputs."""
+    return {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids)}
+
+
 class Teacher:
     """Counts how often it is loaded."""
 
@@ -62,7 +67,7 @@ def test_what_is_cached_is_what_the_teacher_says(tmp_path: Path) -> None:
     for index, ids in enumerate(SPLITS["train"]):
         alone = torch.from_numpy(ids.astype(np.int64))[None]
         with torch.no_grad():
-            direct = layer_outputs(teacher, alone, torch.ones_like(alone), torch.tensor([0]), LAYERS)
+            direct = layer_outputs(teacher, whole(alone), torch.tensor([0]), LAYERS)
         row = found["train"][index]
         np.testing.assert_allclose(row.logits, direct.logits, rtol=1e-4, atol=1e-5)
         for layer in (0, 2):
@@ -77,9 +82,7 @@ def test_attention_scores_are_what_the_softmax_sees() -> None:
     ids = torch.tensor([[2, 5, 7, 9]])
     with torch.no_grad():
         maps = model(input_ids=ids, output_attentions=True).attentions
-        scores = layer_outputs(
-            model, ids, torch.ones_like(ids), torch.tensor([0]), Layers(attentions=(1, 2))
-        ).attentions
+        scores = layer_outputs(model, whole(ids), torch.tensor([0]), Layers(attentions=(1, 2))).attentions
     for layer in (1, 2):
         torch.testing.assert_close(scores[layer].softmax(dim=-1), maps[layer - 1])
 
@@ -152,15 +155,17 @@ def test_labelled_rows_weigh_more_and_only_they_have_hard_labels(tmp_path: Path)
     batch, student = lessons(tmp_path, [0, 1]), bert(8, seed=5)  # row 0 has no label, row 1 has label 0
     logits = student(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
     mse = (logits - batch["teacher_logits"]).square().mean(dim=1)
-    found = DistillationLoss(student, distillation(logits=1.0), 16)(**batch)
+    found = DistillationLoss(HEAD, student, distillation(logits=1.0), 16)(**batch)
     assert found["count"].item() == 4.0
     assert found["loss"].item() == pytest.approx((mse[0] + 3 * mse[1]).item(), rel=1e-5)
-    found = DistillationLoss(student, distillation(hard_labels=1.0), 16)(**batch)
+    found = DistillationLoss(HEAD, student, distillation(hard_labels=1.0), 16)(**batch)
     assert found["loss"].item() == pytest.approx(-3 * logits.log_softmax(dim=1)[1, 0].item(), rel=1e-5)
 
 
 def test_the_teacher_has_nothing_to_learn_from_itself(tmp_path: Path) -> None:
-    loss = DistillationLoss(bert(), distillation(soft_labels=1.0, logits=1.0, hidden_states=1.0, attentions=1.0), 16)
+    loss = DistillationLoss(
+        HEAD, bert(), distillation(soft_labels=1.0, logits=1.0, hidden_states=1.0, attentions=1.0), 16
+    )
     for projection in loss.projections:
         torch.nn.init.eye_(projection)
     assert loss(**lessons(tmp_path, [0, 3, 6]))["loss"].item() == pytest.approx(0.0, abs=1e-4)  # float16 on disk
@@ -169,7 +174,7 @@ def test_the_teacher_has_nothing_to_learn_from_itself(tmp_path: Path) -> None:
 def test_one_batch_equals_micro_batches_in_gradient(tmp_path: Path) -> None:
     every = dict.fromkeys(("soft_labels", "logits", "hard_labels", "hidden_states", "attentions"), 0.5)
     torch.manual_seed(1)
-    loss = DistillationLoss(bert(8, seed=5), distillation(**every), 16)
+    loss = DistillationLoss(HEAD, bert(8, seed=5), distillation(**every), 16)
     weights = [weight for weight in loss.parameters() if weight.requires_grad]
 
     def gradients(rows: list[int]) -> tuple[torch.Tensor | None, ...]:

@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.files import InputError
 from pipeline.params import check_params, load_params
+from tests.span_dataset import SPAN_DATASET
 
 ROOT = Path(__file__).parents[2]
 
@@ -15,6 +16,8 @@ def values(type_: str, metric: str, slices: list[str], gaps: dict[str, float]) -
     found = load_params(ROOT / "params.yaml").model_dump()
     task = found["tasks"]["sentiment"]
     task["type"], task["evaluate"]["slices"] = type_, slices
+    if type_ == "token_classification":
+        found["datasets"][task["dataset"]] |= SPAN_DATASET
     task["gate"] |= {"metric": metric, "max_accuracy_gaps": gaps}
     return found
 

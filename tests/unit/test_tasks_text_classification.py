@@ -12,7 +12,7 @@ from transformers import BertConfig, BertForMaskedLM, BertModel
 
 from pipeline.files import InputError
 from pipeline.tasks import TASKS
-from pipeline.tasks.labelling import LabellingLoss, disagreement
+from pipeline.tasks.labelling import disagreement
 from pipeline.tasks.text_classification import TextClassification
 from pipeline.tokenization.ragged import TokenRows
 
@@ -41,7 +41,7 @@ class Linear(nn.Module):
 
 
 def test_the_dictionary_makes_the_task() -> None:
-    assert TASKS["text_classification"](["a", "b"]).labels == ["a", "b"]
+    assert TASKS["text_classification"]()(["a", "b"]).labels == ["a", "b"]
 
 
 def test_collate_pads_to_the_longest_row() -> None:
@@ -68,7 +68,7 @@ def test_score_of_huge_logits_is_a_number() -> None:
 
 
 def test_the_likeliest_label_is_the_answer() -> None:
-    assert HEAD.answers(np.array([[0.0, 2.0], [1.0, -1.0]]), np.arange(3), ["a", "b"]).tolist() == [1, 0]
+    assert HEAD.answers(np.array([[0.0, 2.0], [1.0, -1.0]]), labelled([0, 0]), ["a", "b"]).tolist() == [1, 0]
 
 
 def test_loss_is_a_sum_with_its_count_and_smoothing_mixes_in_the_uniform() -> None:
@@ -76,10 +76,10 @@ def test_loss_is_a_sum_with_its_count_and_smoothing_mixes_in_the_uniform() -> No
     batch = HEAD.collate([HEAD.rows(token_rows())[row] for row in (0, 2)], pad_token_id=0)
     means = [4.0, 5.5]
     log_p = [torch.log_softmax(torch.tensor([0.3 * mean, -0.2 * mean]), 0).tolist() for mean in means]
-    plain = LabellingLoss(model)(**batch)
+    plain = HEAD.loss(model)(**batch)
     assert plain["count"].item() == 2
     assert plain["loss"].item() == pytest.approx(-log_p[0][1] - log_p[1][0], rel=1e-6)
-    smooth = LabellingLoss(model, label_smoothing=0.2)(**batch)["loss"].item()
+    smooth = HEAD.loss(model, label_smoothing=0.2)(**batch)["loss"].item()
     assert smooth == pytest.approx(-0.9 * log_p[0][1] - 0.1 * log_p[0][0] - 0.9 * log_p[1][0] - 0.1 * log_p[1][1])
 
 
@@ -94,7 +94,7 @@ class Wavering(nn.Module):
 
 def test_consistency_is_the_mean_of_both_losses_and_their_divergence() -> None:
     batch = HEAD.collate([HEAD.rows(token_rows())[2]], pad_token_id=0)  # label 0; p = (3/4, 1/4), q = (9/10, 1/10)
-    found = LabellingLoss(Wavering(), consistency=2.0)(**batch)
+    found = HEAD.loss(Wavering(), consistency=2.0)(**batch)
     losses = -(math.log(3 / 4) + math.log(9 / 10)) / 2
     divergence = ((3 / 4 - 9 / 10) * math.log(5 / 6) + (1 / 4 - 1 / 10) * math.log(5 / 2)) / 2
     assert found["loss"].item() == pytest.approx(losses + 2.0 * divergence, rel=1e-6)
@@ -103,7 +103,7 @@ def test_consistency_is_the_mean_of_both_losses_and_their_divergence() -> None:
 
 def test_readings_that_agree_add_nothing_and_evaluation_reads_once() -> None:
     batch, model = HEAD.collate([HEAD.rows(token_rows())[row] for row in (0, 2)], pad_token_id=0), Linear()
-    plain, consistent = LabellingLoss(model)(**batch), LabellingLoss(model, consistency=1.0)
+    plain, consistent = HEAD.loss(model)(**batch), HEAD.loss(model, consistency=1.0)
     torch.testing.assert_close(consistent(**batch), plain)
     seen = []
     model.register_forward_pre_hook(

@@ -11,7 +11,7 @@ from pipeline.files import InputError
 from pipeline.tasks import TASKS
 from pipeline.tokenization.ragged import TokenRows
 
-HEAD = TASKS["token_classification"](["person", "place"])
+HEAD = TASKS["token_classification"]()(["person", "place"])
 OUTSIDE, B_PERSON, I_PERSON, B_PLACE, I_PLACE = range(5)
 SHAPE = {"vocab_size": 20, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
 
@@ -19,7 +19,11 @@ SHAPE = {"vocab_size": 20, "hidden_size": 8, "num_hidden_layers": 1, "num_attent
 def token_rows() -> TokenRows:
     """Two rows of five and three tokens with two words and one word."""
     ids, offsets = np.array([2, 7, 8, 9, 3, 2, 5, 3], dtype=np.uint16), np.array([0, 5, 8])
-    return TokenRows(ids, offsets, np.array([B_PERSON, OUTSIDE, B_PLACE]), np.array([0, 2, 3]), np.array([1, 3, 1]))
+    return tagged(ids, offsets, [B_PERSON, OUTSIDE, B_PLACE], [0, 2, 3], [1, 3, 1])
+
+
+def tagged(ids: np.ndarray, offsets: np.ndarray, tags: list[int], targets: list[int], at: list[int]) -> TokenRows:
+    return TokenRows(ids, offsets, np.array(tags), np.array(targets), np.array(at), np.diff(offsets))
 
 
 def one_hot(tags: list[int]) -> np.ndarray:
@@ -59,27 +63,22 @@ def test_two_readings_of_a_batch_ask_about_the_same_words() -> None:
 def test_answers_are_spans_in_characters() -> None:
     logits = one_hot([B_PERSON, I_PERSON, OUTSIDE, OUTSIDE, B_PLACE])
     texts = ["Ada Lovelace was here", "London and Paris"]
-    spans = HEAD.answers(logits, np.array([0, 4, 5]), texts)
+    rows = tagged(np.zeros(5, np.uint16), np.array([0, 4, 5]), [OUTSIDE] * 5, [0, 4, 5], [0, 1, 2, 3, 0])
+    spans = HEAD.answers(logits, rows, texts)
     assert spans == [[(0, 12, "person")], [(0, 6, "place")]]
 
 
 def test_score_is_the_hand_computed_f1() -> None:
     meant = [B_PERSON, I_PERSON, OUTSIDE, B_PLACE, OUTSIDE, B_PLACE]
     said = [B_PERSON, I_PERSON, OUTSIDE, B_PLACE, I_PLACE, B_PERSON]  # one right of three given and three named
-    rows = TokenRows(np.zeros(8, np.uint16), np.array([0, 6, 8]), np.array(meant), np.array([0, 5, 6]), np.arange(6))
+    rows = tagged(np.zeros(8, np.uint16), np.array([0, 6, 8]), meant, [0, 5, 6], [*range(6)])
     assert HEAD.score(one_hot(said), rows)["span_f1"] == pytest.approx(1 / 3)
     perfect = HEAD.score(one_hot(meant), rows)
     assert perfect["span_f1"] == 1.0 and perfect["loss"] == pytest.approx(np.log1p(4 * np.exp(-9.0)))
 
 
 def test_a_span_does_not_go_on_in_the_next_row() -> None:
-    rows = TokenRows(
-        np.zeros(4, np.uint16),
-        np.array([0, 2, 4]),
-        np.array([B_PERSON, OUTSIDE]),
-        np.array([0, 1, 2]),
-        np.zeros(2, int),
-    )
+    rows = tagged(np.zeros(4, np.uint16), np.array([0, 2, 4]), [B_PERSON, OUTSIDE], [0, 1, 2], [0, 0])
     assert HEAD.score(one_hot([B_PERSON, I_PERSON]), rows)["span_f1"] == 1.0
 
 

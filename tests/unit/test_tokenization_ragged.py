@@ -27,8 +27,8 @@ def test_rows_come_back_memory_mapped(tmp_path: Path) -> None:
 
 def test_a_row_of_two_tokenizers_keeps_the_labels_that_both_have_room_for() -> None:
     ids, offsets = np.arange(6, dtype=np.uint16), np.array([0, 3, 6])
-    first = TokenRows(ids, offsets, np.array([5, 6, 7]), np.array([0, 2, 3]), np.array([1, 2, 1]))
-    second = TokenRows(ids, offsets, np.array([5, 7, 8]), np.array([0, 1, 3]), np.array([2, 1, 2]))
+    first = TokenRows(ids, offsets, np.array([5, 6, 7]), np.array([0, 2, 3]), np.array([1, 2, 1]), np.diff(offsets))
+    second = TokenRows(ids, offsets, np.array([5, 7, 8]), np.array([0, 1, 3]), np.array([2, 1, 2]), np.diff(offsets))
     one, other = with_same_targets(first, second)
     assert one.labels.tolist() == other.labels.tolist() == [5, 7]
     assert one.targets.tolist() == other.targets.tolist() == [0, 1, 2]
