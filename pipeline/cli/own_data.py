@@ -55,7 +55,7 @@ def use_data(data: Path, *, text: str, label: str, name: str | None, force: bool
     found = _examine(data, FORMATS[suffix], text, label)
     _check_rows(data, label, found)
     target = Path("data/raw") / f"{name}{suffix}"
-    columns = ColumnsParams(text=text, label=label, source=None, spans=None)
+    columns = ColumnsParams(text=text, label=label)
     parameters = _parameters(name, target, _source(FORMATS[suffix]), columns, found)
     bring({target: data})
     track(target)
@@ -75,7 +75,7 @@ def _examine(data: Path, kind: Any, text: str, label: str) -> Found:
     with tempfile.TemporaryDirectory(dir=STATE) as folder:  # ingest reads nothing from outside the project
         copy = Path(folder) / data.name
         shutil.copyfile(data, copy)
-        columns = ColumnsParams(text=text, label=label, source=None, spans=None)
+        columns = ColumnsParams(text=text, label=label)
         try:
             (rows,) = read_source(_source(kind), copy, columns)
         except InputError as error:
@@ -90,7 +90,7 @@ def _examine(data: Path, kind: Any, text: str, label: str) -> Found:
 
 
 def _source(kind: Any) -> LocalSource:
-    return LocalSource(kind="file", format=kind, header=None, files=None, origin=None)
+    return LocalSource(kind="file", format=kind, header=None, piece_characters=None, files=None, origin=None)
 
 
 def _check_rows(data: Path, label: str, found: Found) -> None:
@@ -123,8 +123,12 @@ def _parameters(name: str, path: Path, source: LocalSource, columns: ColumnsPara
     dataset = values["datasets"][task["dataset"]]
     total = len(found.words)
 
-    dataset.update(path=str(path), held_out="none", only_sources=None, max_rows=None)
-    dataset.update(source={"kind": source.kind, **source.model_dump()}, columns=columns.model_dump(), split=dict(SPLIT))
+    dataset.update(path=str(path), held_out="none", line_breaks="space", only_sources=None, max_rows=None)
+    dataset.update(
+        source={"kind": source.kind, **source.model_dump()},
+        columns=columns.model_dump(exclude_none=True),
+        split=dict(SPLIT),
+    )
     dataset["labels"] = {value: value for value in found.rows}
     dataset["validation"].update(min_characters=1, max_characters=20000)
     dataset["validation"]["min_label_share"] = round(min(found.rows.values()) / total / 2, 4)

@@ -16,8 +16,8 @@ INTRODUCTION = """\
 # Parameters
 
 Every key of `params.yaml`, section by section. All keys must be present: nothing has a default in the code. A key that
-is not needed is null. NAME stands for the name of a dataset or a task, which is yours to choose. A share is a number
-from 0 to 1.
+is not needed is null; in `columns` alone it may be left out. NAME stands for the name of a dataset or a task, which is
+yours to choose. A share is a number from 0 to 1.
 
 `stillhouse run` checks the file before the first stage starts and names a wrong value by its full path.
 `dvc params diff` shows what has changed since the last commit.

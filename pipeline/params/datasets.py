@@ -18,8 +18,12 @@ from pipeline.params.section import (
     Share,
 )
 
-Format = Literal["csv", "tsv", "jsonl", "parquet", "text", "conll", "slots"]
-WITH_SPANS = ("conll", "slots")  # formats
+Format = Literal[
+    "csv", "tsv", "jsonl", "parquet", "text", "conll", "slots", "squad", "aligned", "document", "conversations"
+]
+WITH_SPANS = ("conll", "slots", "squad")  # formats
+OF_THE_PROJECT = ("aligned", "document")  # formats that a source of kind `file` alone can say enough of
+MORE_FIELDS = "..."
 
 
 class _FileSource(Section):
@@ -27,9 +31,15 @@ class _FileSource(Section):
 
     kind: Literal["package", "file"]
     format: Format
-    """Format of the files. `text`: one row a line, with the columns `text` and `file`, the file's name. `conll`: a
-    token and its BIO tag on each line, an empty line between rows, with the columns `text` and `spans`. `slots`: the
-    same with the row's label alone on its last line, column `label`. All but `parquet` may be gzipped (`.gz`)."""
+    """Format of the files. In `csv` quotes are those of RFC 4180, in `tsv` a quote is a character like any other.
+    `text`: one row a line, with the columns `text` and `file`, the file's name. `conll`: a token and its BIO tag on
+    each line, an empty line between rows, with the columns `text` and `spans`. `slots`: the same with the row's label
+    alone on its last line, column `label`. `squad`: the JSON of SQuAD, 1.1 or 2.0, with the columns `context`,
+    `question`, `answers` (spans of the context, of type `answer`: a question's first answer, or none) and `title`.
+    `aligned`: two files for each split, of which line i of the first is the column `text` and line i of the second
+    `target`. `document`: running text, of which each row is a piece of whole lines, with the columns `text` and `file`;
+    its end is test, what comes before that dev. `conversations`: the JSON of the package `chitchat-dataset`, with the
+    column `text`, a conversation with each turn on a line of its own. All but `parquet` may be gzipped (`.gz`)."""
 
 
 class PackageSource(_FileSource):
@@ -67,7 +77,11 @@ class LocalSource(_FileSource):
 
     kind: Literal["file"]
     header: Annotated[list[Label], Field(min_length=1)] | None
-    """Names of the columns of CSV or TSV files that have no header line; null where they have one."""
+    """Names of the columns of CSV or TSV files that have no header line; null where they have one. `...` as the last
+    name stands for whatever further fields a row has, which are not read."""
+    piece_characters: Annotated[int, Field(ge=1)] | None
+    """Length in characters that the rows of format `document` may have, line breaks counted; a longer line is a row by
+    itself. Null for other formats."""
     files: FilesParams | None
     origin: Label | None
     """Where people get the files and what their licence is, said where they are missing; null says nothing."""
@@ -76,6 +90,23 @@ class LocalSource(_FileSource):
     def _only_csv_and_tsv_have_a_header(self) -> "LocalSource":
         if self.header is not None and self.format not in ("csv", "tsv"):
             raise ValueError(f"header must be null for format {self.format}, got {self.header}")
+        return self
+
+    @model_validator(mode="after")
+    def _only_documents_have_pieces(self) -> "LocalSource":
+        if (self.piece_characters is None) == (self.format == "document"):
+            needed = "given" if self.format == "document" else "null"
+            raise ValueError(f"piece_characters must be {needed} for format {self.format}, got {self.piece_characters}")
+        return self
+
+    @model_validator(mode="after")
+    def _aligned_files_are_two(self) -> "LocalSource":
+        if self.format == "aligned":
+            if self.files is None:
+                raise ValueError("files must be given for format aligned, got null")
+            for split, names in self.files:
+                if len(names) != 2 and (names or split == "train"):
+                    raise ValueError(f"files.{split} must name two files for format aligned, got {names}")
         return self
 
     def files_at(self, path: Path) -> dict[str, list[Path]]:
@@ -100,17 +131,24 @@ class HubSource(Section):
 
 
 class ColumnsParams(Section):
-    """Which columns of the source hold what."""
+    """Which columns of the source hold what. Only `text` must be given here: what is not named is not there."""
 
     text: str
     """Column that holds the text."""
-    label: str | None
-    """Column that holds the label; null where there is none or none is needed."""
-    source: str | None
-    """Column that says where each row comes from; null where there is none."""
-    spans: str | None
-    """Column that holds labelled spans of the text, which the formats `conll` and `slots` have; null where there is
-    none or none are needed."""
+    pair: str | None = None
+    """Column that holds a second text, about the first: a question that it answers, a sentence it is compared with."""
+    label: str | None = None
+    """Column that holds the label."""
+    spans: str | None = None
+    """Column that holds labelled spans of the text, which the formats `conll`, `slots` and `squad` have."""
+    target: str | None = None
+    """Column that holds the text to be written: a translation, a summary, a reply."""
+    score: str | None = None
+    """Column that holds a number, such as how much alike text and pair are."""
+    group: str | None = None
+    """Column whose equal values keep their rows in one split, such as the article that a passage is from."""
+    source: str | None = None
+    """Column that says where each row comes from."""
 
 
 class SplitParams(Section):
@@ -180,6 +218,9 @@ class DatasetParams(Section):
     source: Annotated[PackageSource | LocalSource | HubSource, Field(discriminator="kind")]
     """Where the rows come from."""
     columns: ColumnsParams
+    line_breaks: Literal["keep", "space"]
+    """What becomes of the line breaks inside a text, pair or target: `keep` leaves each line on its own and at most one
+    empty line between two, `space` makes them spaces."""
     only_sources: list[str] | None
     """Values of the source column whose rows are kept; null keeps all rows."""
     labels: dict[str, Label] | None
@@ -197,7 +238,10 @@ class DatasetParams(Section):
         if label is not None and spans is not None:
             raise ValueError(f"columns.label must be null where columns.spans is given, got {label}: labels name one")
         if spans is not None and (self.source.kind == "hub" or self.source.format not in WITH_SPANS):
-            raise ValueError(f"columns.spans must be null but for the formats {' and '.join(WITH_SPANS)}, got {spans}")
+            raise ValueError(f"columns.spans must be null but for the formats {', '.join(WITH_SPANS)}, got {spans}")
+        for key in ("score", "target"):
+            if self.labels is not None and getattr(self.columns, key) is not None:
+                raise ValueError(f"labels must be null where columns.{key} is given, got {self.labels}")
         if self.labels is not None and label is None and spans is None:
             raise ValueError("labels are given, but columns.label and columns.spans are null")
         least = 2 if label is not None else 1
@@ -214,6 +258,16 @@ class DatasetParams(Section):
     def span_labels(self) -> list[str]:
         """Names of the labels that spans carry, sorted; none where rows have no spans."""
         return self._label_names() if self.columns.spans is not None else []
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether the rows are text alone, without an answer that a task could learn."""
+        return self.labels is None and self.columns.target is None and self.columns.score is None
+
+    @property
+    def is_document(self) -> bool:
+        """Whether the rows are consecutive pieces of a text, whose place in it decides their split."""
+        return isinstance(self.source, LocalSource) and self.source.format == "document"
 
     @property
     def given_splits(self) -> list[str]:

@@ -1,6 +1,7 @@
 """The canonical table: one row per text, its id made from the text itself, whatever the source looked like."""
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -11,36 +12,46 @@ import pyarrow.parquet as pq
 
 from pipeline.files import InputError
 from pipeline.params import DatasetParams
+from pipeline.schema import CANONICAL, SPLITS, compared
 from pipeline.sources.cleaning import clean_spans, clean_text
-from pipeline.sources.reading import SourceRows
+from pipeline.sources.reading import SourceRow, SourceRows
 from pipeline.sources.tagged import Span
 
-SPAN = pa.struct([("start", pa.int32()), ("end", pa.int32()), ("label", pa.string())])
-SCHEMA = pa.schema(
-    {
-        "id": pa.string(),
-        "text": pa.string(),
-        "label": pa.string(),
-        "spans": pa.list_(pa.field("element", SPAN)),  # Parquet's name for what a list holds
-        "source": pa.string(),
-    }
-)
-SPLITS = ("train", "dev", "test")  # each more held out than the one before
 EXAMPLES = 20
 
 
 class Row(NamedTuple):
-    """A row of the canonical table; `id` is 16 hexadecimal digits of the cleaned text's sha256.
+    """A row of the canonical table; `id` is made from the cleaned text, and from text and pair where there is a pair.
 
-    given_split: `dev` or `test` where the source says so, else `train`, a row to be split; no column of the table.
+    No columns of the table are given_split, `dev` or `test` where the source says so, else `train`, a row to be split;
+    and group, a value whose rows stay in one split.
     """
 
     id: str
     text: str
+    pair: str | None
     label: str | None
     spans: tuple[Span, ...] | None
+    target: str | None
+    score: float | None
     source: str
     given_split: str
+    group: str | None
+
+    @property
+    def compared(self) -> str:
+        """The text by which rows are compared with each other."""
+        return compared(self.text, self.pair)
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts that the row holds, each by itself."""
+        return [text for text in (self.text, self.pair, self.target) if text is not None]
+
+
+def identifier(*texts: str) -> str:
+    """Return 16 hexadecimal digits of the sha256 of cleaned texts, in which there is no NUL."""
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
 
 
 class Removed:
@@ -81,7 +92,7 @@ def canonical_rows(raw: Sequence[SourceRows], name: str, dataset: DatasetParams,
         raise InputError(f"{name_of(raw)}: no text from the sources {dataset.only_sources}, found the sources {found}")
     if not rows:
         raise InputError(f"{name_of(raw)}: no row has text in column {dataset.columns.text!r}, expected some")
-    if len(rows) > 1 and len({row.text for row in rows}) == 1:
+    if len(rows) > 1 and len({row.id for row in rows}) == 1:
         raise InputError(f"{name_of(raw)}: all {len(rows)} rows hold the same text, expected different ones")
     _check_classes(name_of(raw), rows, dataset)
     rows = _without_duplicates(rows, removed)
@@ -93,24 +104,44 @@ def canonical_rows(raw: Sequence[SourceRows], name: str, dataset: DatasetParams,
 
 
 def _cleaned(raw: SourceRows, name: str, dataset: DatasetParams, removed: Removed) -> Iterator[Row]:
-    row_labels, span_labels = bool(dataset.row_labels), bool(dataset.span_labels)
-    columns = zip(raw.texts, raw.labels, raw.spans, raw.sources, strict=True)
-    for number, (text, label, spans, source) in enumerate(columns, start=1):
-        source = name if dataset.columns.source is None else source or ""
+    for number, given in enumerate(raw.rows(), start=1):
+        source = name if dataset.columns.source is None else given.source or ""
         if dataset.only_sources is not None and source not in dataset.only_sources:
             removed.add("other source", [None])
             continue
-        place = f"{raw.name}: row {number}"
-        label_name = _label_name(place, label, dataset) if row_labels else None
-        cleaned, where = clean_text(text or ""), None
-        if span_labels:
-            named = [span._replace(label=_label_name(place, span.label, dataset)) for span in spans or ()]
-            cleaned, where = clean_spans(text or "", named)
-        if not cleaned:
-            removed.add("empty text", [None])
-            continue
-        identifier = hashlib.sha256(cleaned.encode()).hexdigest()[:16]
-        yield Row(identifier, cleaned, label_name, where, source, raw.split)
+        row = _row(f"{raw.name}: row {number}", given._replace(source=source), raw.split, dataset)
+        empty = [key for key in ("text", "pair", "target") if getattr(row, key) == ""]
+        if empty:
+            removed.add(f"empty {empty[0]}", [None])
+        else:
+            yield row
+
+
+def _row(place: str, given: SourceRow, split: str, dataset: DatasetParams) -> Row:
+    """Return a row cleaned, "" where the source has nothing in a column of texts that the parameters name."""
+    columns = dataset.columns
+    label = _label_name(place, given.label, dataset) if dataset.row_labels else None
+    keep_lines = dataset.line_breaks == "keep"
+    text, spans = clean_text(given.text or "", keep_lines=keep_lines), None
+    if dataset.span_labels:
+        named = [span._replace(label=_label_name(place, span.label, dataset)) for span in given.spans or ()]
+        text, spans = clean_spans(given.text or "", named, keep_lines=keep_lines)
+    pair, target = (
+        None if column is None else clean_text(value or "", keep_lines=keep_lines)
+        for column, value in ((columns.pair, given.pair), (columns.target, given.target))
+    )
+    return Row(
+        id=identifier(text) if pair is None else identifier(text, pair),
+        text=text,
+        pair=pair,
+        label=label,
+        spans=spans,
+        target=target,
+        score=None if columns.score is None else _number(place, given.score),
+        source=given.source or "",
+        given_split=split,
+        group=None if columns.group is None else _group(place, given.group),
+    )
 
 
 def _label_name(place: str, label: str | None, dataset: DatasetParams) -> str:
@@ -119,6 +150,23 @@ def _label_name(place: str, label: str | None, dataset: DatasetParams) -> str:
         found, key = "no label" if label is None else f"label {label!r}", "label" if dataset.row_labels else "spans"
         raise InputError(f"{place}: {found}, expected one of {list(names)} (columns.{key}, labels)")
     return names[label]
+
+
+def _number(place: str, score: str | None) -> float:
+    try:
+        number = float(score or "")
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        found = "no score" if score is None else f"score {score!r}"
+        raise InputError(f"{place}: {found}, expected a finite number (columns.score)")
+    return number
+
+
+def _group(place: str, group: str | None) -> str:
+    if not (group or "").strip():
+        raise InputError(f"{place}: no group, expected what keeps rows in one split (columns.group)")
+    return str(group)
 
 
 def _check_classes(name: str, rows: list[Row], dataset: DatasetParams) -> None:
@@ -135,14 +183,16 @@ def _without_duplicates(rows: list[Row], removed: Removed) -> list[Row]:
     for row in rows:
         copies.setdefault(row.id, []).append(row)
     kept = []
-    for identifier, same in sorted(copies.items()):
+    for key, same in sorted(copies.items()):
         # a text that the source gives to test is a test row, whatever it is called elsewhere
         most_held_out = max((row.given_split for row in same), key=SPLITS.index)
         candidates = [row for row in same if row.given_split == most_held_out]
-        if len({(row.label, row.spans) for row in candidates}) > 1:
-            removed.add("conflicting labels", [identifier] * len(same))
+        if len({(row.label, row.spans, row.score) for row in candidates}) > 1:
+            what = "labels" if candidates[0].score is None else "scores"
+            removed.add(f"conflicting {what}", [key] * len(same))
         else:
-            removed.add("duplicate text", [identifier] * (len(same) - 1))
+            # of several targets none is wrong: a sentence has many translations
+            removed.add("duplicate text", [key] * (len(same) - 1))
             kept.append(min(candidates))
     return kept
 
@@ -150,5 +200,5 @@ def _without_duplicates(rows: list[Row], removed: Removed) -> list[Row]:
 def write_rows(path: Path, rows: list[Row]) -> None:
     """Write the canonical table as Parquet, sorted by id; equal rows give equal bytes."""
     ordered = sorted(rows)
-    arrays = [pa.array([getattr(row, field.name) for row in ordered], field.type) for field in SCHEMA]
-    pq.write_table(pa.Table.from_arrays(arrays, schema=SCHEMA), path, compression="zstd")
+    arrays = [pa.array([getattr(row, field.name) for row in ordered], field.type) for field in CANONICAL]
+    pq.write_table(pa.Table.from_arrays(arrays, schema=CANONICAL), path, compression="zstd")

@@ -17,6 +17,8 @@ _MARKUP = re.compile(
     r"|tt|u|ul)(?:\s[^<>]*)?/?>",
     re.IGNORECASE,
 )
+_LINE_END = re.compile("\r\n?|\n")
+_EMPTY_LINES = re.compile("\n{3,}")
 _COMMENT = re.compile("<!--.*?-->", re.DOTALL)
 _NUMBER = re.compile("&#0*([0-9]+)")
 _BEYOND_UNICODE = "9999999"
@@ -39,12 +41,16 @@ _CHARACTERS = _character_table()
 _SUSPECT = re.compile(f"[{re.escape(''.join(map(chr, _CHARACTERS)))}]")
 
 
-def clean_text(text: str) -> str:
+def clean_text(text: str, *, keep_lines: bool = False) -> str:
     """Return `text` with entities unescaped, HTML elements as spaces, controls removed, NFC, single spaces.
 
+    Where the lines are kept, each is cleaned by itself, and at most one empty line stands between two others.
     Takes time in proportion to the length, whatever the text: a megabyte of comments that never end, of digits in one
     entity or of accents on one letter is as quick as prose. Of such accents the first thirty stay.
     """
+    if keep_lines:
+        lines = "\n".join(map(clean_text, _LINE_END.split(text)))
+        return _EMPTY_LINES.sub("\n\n", lines).strip("\n")
     if "&" in text:
         text = html.unescape(_NUMBER.sub(_of_few_digits, text))
     if "<" in text:
@@ -59,24 +65,33 @@ def clean_text(text: str) -> str:
     return " ".join(text.split())
 
 
-def clean_spans(text: str, spans: Sequence[Span]) -> tuple[str, tuple[Span, ...]]:
+def clean_spans(text: str, spans: Sequence[Span], *, keep_lines: bool = False) -> tuple[str, tuple[Span, ...]]:
     """Return `text` cleaned piece by piece, between the borders of `spans`, and the spans where they are now.
 
     `spans` are sorted and do not overlap. White space at a span's ends is not part of it, and one without text is left
     out.
     """
-    cleaned = ""
+    parts: list[str] = []
     moved = []
+    length, space = 0, ""  # of what is cleaned so far; what stands behind it
     borders = [0, *(border for span in spans for border in (span.start, span.end)), len(text)]
     for i, (start, end) in enumerate(pairwise(borders)):
-        piece = clean_text(f"|{text[start:end]}|")[1:-1]  # the bars keep the space at its ends
-        if not cleaned or cleaned[-1] == " ":
-            piece = piece.lstrip(" ")
-        begin = len(cleaned) + len(piece) - len(piece.lstrip(" "))
-        cleaned += piece
-        if i % 2 and piece.strip(" "):
-            moved.append(Span(begin, begin + len(piece.strip(" ")), spans[i // 2].label))
-    return cleaned.rstrip(" "), tuple(moved)
+        piece = clean_text(f"|{text[start:end]}|", keep_lines=keep_lines)[1:-1]  # the bars keep the space at its ends
+        words = piece.strip()
+        before, _, behind = piece.partition(words) if words else (piece, "", "")
+        space += before
+        if words:
+            gap = _gap(space) if parts else ""
+            parts += [gap, words]
+            begin, length, space = length + len(gap), length + len(gap) + len(words), behind
+            if i % 2:
+                moved.append(Span(begin, length, spans[i // 2].label))
+    return "".join(parts), tuple(moved)
+
+
+def _gap(space: str) -> str:
+    """Return what stays of the white space between two words: a space, a line break, or an empty line."""
+    return "\n" * min(space.count("\n"), 2) or space[:1]
 
 
 def _of_few_digits(reference: re.Match[str]) -> str:

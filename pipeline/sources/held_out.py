@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from pipeline.files import InputError, write_text
-from pipeline.sources.canonical import Row
+from pipeline.sources.canonical import Row, identifier
 
 
 def read_held_out(path: Path) -> dict[str, str]:
@@ -27,7 +27,7 @@ def read_held_out(path: Path) -> dict[str, str]:
 
 
 def write_held_out(path: Path, before: dict[str, str], rows: list[Row]) -> None:
-    """Write the texts of `before` and `rows` together, each once, sorted by id."""
-    texts = before | {row.id: row.text for row in rows}
+    """Write the texts of `before` and of `rows` together, pairs and targets by themselves, each once, sorted by id."""
+    texts = before | {identifier(text): text for row in rows for text in row.texts}
     lines = [json.dumps({"id": key, "text": text}, ensure_ascii=False) + "\n" for key, text in sorted(texts.items())]
     write_text(path, "".join(lines))

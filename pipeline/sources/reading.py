@@ -2,6 +2,7 @@
 
 import glob
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,8 +23,21 @@ from pipeline.sources.well_formed import (
 )
 
 
+class SourceRow(NamedTuple):
+    """One row of a source, as it stands there; None where it has no value, or the parameters name no column."""
+
+    text: str | None
+    pair: str | None
+    label: str | None
+    spans: list[Span] | None
+    target: str | None
+    score: str | None
+    group: str | None
+    source: str | None
+
+
 class SourceRows(NamedTuple):
-    """The rows of one file of a source in their own order; values as text, None where the source has none.
+    """The rows of one file of a source in their own order, column by column; the values are those of SourceRow.
 
     split: `dev` or `test` where the source says so, else `train`, the rows to be split.
     """
@@ -31,9 +45,18 @@ class SourceRows(NamedTuple):
     name: str
     split: str
     texts: list[str | None]
+    pairs: list[str | None]
     labels: list[str | None]
-    sources: list[str | None]
     spans: list[list[Span] | None]
+    targets: list[str | None]
+    scores: list[str | None]
+    groups: list[str | None]
+    sources: list[str | None]
+
+    def rows(self) -> Iterator[SourceRow]:
+        """Yield row after row."""
+        _, _, *columns = self
+        return map(SourceRow._make, zip(*columns, strict=True))
 
 
 def read_source(
@@ -56,16 +79,15 @@ def read_source(
 
 
 def _rows(name: str, split: str, found: dict[str, list[Any]], columns: ColumnsParams) -> SourceRows:
-    texts = found[columns.text]
-    if not texts:
+    count = len(found[columns.text])
+    if not count:
         raise InputError(f"{name}: no rows, expected some")
-    for row, text in enumerate(texts, start=1):
-        check_length(name, row, text or "")
-    nothing: list[Any] = [None] * len(texts)
-    labels, sources, spans = (
-        nothing if column is None else found[column] for column in (columns.label, columns.source, columns.spans)
-    )
-    return SourceRows(name, split, texts, labels, sources, spans)
+    for column in filter(None, (columns.text, columns.pair, columns.target)):
+        for row, text in enumerate(found[column], start=1):
+            check_length(name, row, text or "")
+    nothing: list[Any] = [None] * count
+    values = {key: nothing if column is None else found[column] for key, column in columns}
+    return SourceRows(name, split, *(values[key] for key in SourceRow._fields))
 
 
 def _from_file(

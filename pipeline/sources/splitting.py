@@ -1,10 +1,11 @@
 """Splits that stay honest while data grow, and the rows that have to leave for it.
 
-A row's split follows from the hash of its own letters. A near-duplicate group belongs to the most held-out split that
-one of its rows hashes to (test before dev before train), and its rows that hash elsewhere leave. Leaving instead of
-moving is what makes the promise hold: new rows can take a row out, but never move one from test to train or from train
-to test, so a row that is in test today has been trained on by no earlier version. The price is a training row for each
-near-duplicate of a held-out one; and a row whose near-duplicate arrives later was trained on before it left.
+A row's split follows from the hash of its own letters, or of its group where rows have one. Near-duplicates belong to
+the most held-out split that one of them hashes to (test before dev before train), and those that hash elsewhere leave.
+Leaving instead of moving is what makes the promise hold: new rows can take a row out, but never move one from test to
+train or from train to test, so a row that is in test today has been trained on by no earlier version. The price is a
+training row for each near-duplicate of a held-out one; and a row whose near-duplicate arrives later was trained on
+before it left.
 """
 
 import hashlib
@@ -13,8 +14,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipeline.files import InputError
-from pipeline.params import DatasetParams, SplitParams
-from pipeline.sources.canonical import SPLITS, Removed, Row
+from pipeline.params import DatasetParams
+from pipeline.schema import SPLITS
+from pipeline.sources.canonical import Removed, Row
 from pipeline.sources.characters import Characters, letters
 from pipeline.sources.containment import contained
 from pipeline.sources.similarity import NearDuplicates
@@ -28,14 +30,14 @@ def split_rows(
     """Return the rows of train, dev and test; what overlaps goes to `removed` with its reason.
 
     Rows that the source itself gives to dev or test are there whatever their hash.
-    Rows of an unlabelled dataset leave whatever their split when they overlap with a text of the `held_out` list: all
-    of it is raw corpus. Of a labelled one the training rows leave. Dev rows that overlap with test leave, training rows
-    that overlap with dev or test leave.
+    Rows of a raw dataset leave whatever their split when they overlap with a text of the `held_out` list: all of it is
+    corpus. Of one with answers the training rows leave. Dev rows that overlap with test leave, training rows that
+    overlap with dev or test leave.
     """
-    texts = [row.text for row in rows] + list(held_out)
+    texts = [row.compared for row in rows] + list(held_out)
     overlap = _Overlap(texts, dataset)
     split = np.full(len(texts), _HELD_OUT_LIST)
-    split[: len(rows)] = [_split_of(row, key, dataset.split) for row, key in zip(rows, overlap.keys, strict=False)]
+    split[: len(rows)] = [_split_of(row, key, dataset) for row, key in zip(rows, overlap.keys, strict=False)]
     ids = np.array([row.id for row in rows] + [""] * len(held_out))
 
     def leave(reason: str, leaving: np.ndarray) -> None:
@@ -43,10 +45,11 @@ def split_rows(
         split[leaving] = _OUT
 
     for given in SPLITS:  # the label of a training row is no reason for a given test row to leave
-        labels = [row.label if row.given_split == given else None for row in rows]
+        # a pair's label may turn on the one word in which it differs from another
+        labels = [row.label if row.given_split == given and row.pair is None else None for row in rows]
         leave("conflicting labels", overlap.conflicts(labels))
     overlapping_splits = [([_DEV], [_TEST]), ([_TRAIN], [_DEV, _TEST, _HELD_OUT_LIST])]
-    if dataset.labels is None:
+    if dataset.is_raw:
         overlapping_splits.insert(0, ([_DEV, _TEST], [_HELD_OUT_LIST]))
     for leaving, standing in overlapping_splits:
         for reason, mask in overlap.between(np.isin(split, leaving), np.isin(split, standing)).items():
@@ -87,16 +90,18 @@ class _Overlap:
 
 
 def _key(characters: Characters, i: int, text: str) -> bytes:
-    """Return the hash that decides a row's split: of its letters, so that case does not count, or of its text."""
+    """Return a hash of a text's letters, so that case does not count, or of the text where it has none."""
     codes = characters.codes[characters.offsets[i] : characters.offsets[i + 1]]
     return hashlib.sha256(codes.astype("<u4").tobytes() if len(codes) else text.encode("utf-32-le")).digest()
 
 
-def _split_of(row: Row, key: bytes, shares: SplitParams) -> int:
-    if row.given_split != "train":
+def _split_of(row: Row, key: bytes, dataset: DatasetParams) -> int:
+    if row.given_split != "train" or dataset.is_document:
         return SPLITS.index(row.given_split)
+    if row.group is not None:
+        key = hashlib.sha256(row.group.encode()).digest()
     # not the row's id: max_rows takes the smallest ids, which would all be of one split
-    place = int.from_bytes(key[:8], "big") / 2**64
+    place, shares = int.from_bytes(key[:8], "big") / 2**64, dataset.split
     if place < shares.test:
         return _TEST
     return _DEV if place < shares.test + shares.dev else _TRAIN

@@ -37,7 +37,7 @@ def run(
     bounds = checks.model_dump() | {"labels": labels, "span_labels": span_labels}
     texts, measures = read_texts(rows), measure(rows, held_out)
     spans = measure_spans(rows) if span_labels else None
-    measures["near_duplicate"] = _near_duplicates(texts, held_out, section)
+    measures["near_duplicate"] = _near_duplicates(texts, rows, held_out, section)
     sample = measures.assign(text=list(itertools.chain(*texts.values())))
     sample = sample.sort_values("id", kind="stable").head(SAMPLE_ROWS)  # ids are hashes: this is a fair one
     noise, drift = _noise_and_drift(sample, labels)
@@ -64,7 +64,7 @@ def run(
         write_json(summary, found)
 
 
-def _near_duplicates(texts: dict[str, list[str]], held_out: Path, section: DatasetParams) -> "np.ndarray":
+def _near_duplicates(texts: dict[str, list[str]], rows: Path, held_out: Path, section: DatasetParams) -> "np.ndarray":
     """Return which rows are near-duplicates of what is kept for measuring; bool (rows,), in the order of `measure`."""
     import numpy as np
 
@@ -72,7 +72,7 @@ def _near_duplicates(texts: dict[str, list[str]], held_out: Path, section: Datas
     from pipeline.validation.measures import held_out_texts
 
     kept = {
-        "train": [*texts["dev"], *texts["test"], *held_out_texts(held_out)],
+        "train": [*texts["dev"], *texts["test"], *held_out_texts(held_out, rows)],
         "dev": texts["test"],
         "test": [],
     }

@@ -12,12 +12,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.files import InputError
+from pipeline.schema import CANONICAL, SPLITS, compared
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SPLITS = ("train", "dev", "test")
-COLUMNS = ("id", "text", "label", "spans", "source")
 BATCH_ROWS = 2048
 
 # U+FFFD, a byte order mark inside the text, control characters other than tab and line ends, and UTF-8 that was read
@@ -64,12 +63,12 @@ def measure(rows: Path, held_out: Path) -> "pd.DataFrame":
     measured: dict[str, list[pa.RecordBatch]] = {}
     for split in reversed(SPLITS):
         if split == "train":
-            kept_for_measuring.update(_held_out_keys(held_out))
+            kept_for_measuring.update(_held_out_keys(held_out, rows))
         keys_of_split: set[bytes] = set()
         measured[split] = []
         for batch in read_batches(rows / f"{split}.parquet"):
             letters = _letters(batch["text"])
-            keys = _keys(letters)
+            keys = _keys(_letters(pa.array(_compared(batch), pa.string())))
             keys_of_split.update(key for key in keys if key is not None)
             overlaps = pa.array([key in kept_for_measuring for key in keys], pa.bool_())
             measured[split].append(_measure_batch(batch, split, letters, overlaps))
@@ -87,11 +86,16 @@ def class_shares(measures: "pd.DataFrame", labels: list[str]) -> "pd.DataFrame":
 
 
 def read_texts(rows: Path) -> dict[str, list[str]]:
-    """Return the texts of each split, in the order of the file and of `measure`; "" where there is none."""
+    """Return what the rows of each split are compared by, in the order of the file and of `measure`; "" for nothing."""
     return {
-        split: [text or "" for batch in read_batches(rows / f"{split}.parquet") for text in batch["text"].to_pylist()]
+        split: [text for batch in read_batches(rows / f"{split}.parquet") for text in _compared(batch)]
         for split in SPLITS
     }
+
+
+def _compared(batch: pa.RecordBatch) -> list[str]:
+    pairs = zip(batch["text"].to_pylist(), batch["pair"].to_pylist(), strict=True)
+    return [compared(text or "", pair) for text, pair in pairs]
 
 
 def read_batches(path: Path) -> Iterator[pa.RecordBatch]:
@@ -99,9 +103,9 @@ def read_batches(path: Path) -> Iterator[pa.RecordBatch]:
     try:
         with pq.ParquetFile(path) as file:
             found = file.schema_arrow.names
-            if any(column not in found for column in COLUMNS):
-                raise InputError(f"{path}: found columns {', '.join(found)}, expected {', '.join(COLUMNS)}")
-            yield from file.iter_batches(batch_size=BATCH_ROWS, columns=list(COLUMNS))
+            if any(column not in found for column in CANONICAL.names):
+                raise InputError(f"{path}: found columns {', '.join(found)}, expected {', '.join(CANONICAL.names)}")
+            yield from file.iter_batches(batch_size=BATCH_ROWS, columns=CANONICAL.names)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file, expected the rows of a split") from None
     except pa.ArrowInvalid as error:
@@ -140,17 +144,30 @@ def _keys(letters: pa.Array) -> list[bytes | None]:
     return [hashlib.blake2b(text.encode(), digest_size=16).digest() if text else None for text in texts]
 
 
-def _held_out_keys(path: Path) -> Iterator[bytes]:
-    texts = held_out_texts(path)
+def _held_out_keys(path: Path, rows: Path) -> Iterator[bytes]:
+    texts = held_out_texts(path, rows)
     while batch := list(itertools.islice(texts, BATCH_ROWS)):
         yield from (key for key in _keys(_letters(pa.array(batch, pa.string()))) if key is not None)
 
 
-def held_out_texts(path: Path) -> Iterator[str]:
-    """Yield the texts of a held-out list; raise InputError naming the file and line that is wrong."""
+def held_out_texts(path: Path, rows: Path) -> Iterator[str]:
+    """Yield the texts of a held-out list but those of dev and test of `rows`, which are compared as whole rows.
+
+    Raises InputError naming the file and line that is wrong.
+    """
+    own = {
+        text
+        for split in ("dev", "test")
+        for batch in read_batches(rows / f"{split}.parquet")
+        for column in ("text", "pair", "target")
+        for text in batch[column].to_pylist()
+    }
     try:
         with open(path, encoding="utf-8") as file:
-            yield from (_held_out_text(line, f"{path}:{number}") for number, line in enumerate(file, start=1))
+            for number, line in enumerate(file, start=1):
+                text = _held_out_text(line, f"{path}:{number}")
+                if text not in own:
+                    yield text
     except FileNotFoundError:
         raise InputError(f"{path}: no such file, expected one held-out text a line") from None
     except UnicodeDecodeError as error:

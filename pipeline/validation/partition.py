@@ -8,18 +8,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.files import InputError
-from pipeline.validation.measures import SPLITS, read_batches
-
-SPAN = pa.struct([("start", pa.int32()), ("end", pa.int32()), ("label", pa.string())])
-CANONICAL = pa.schema(
-    {
-        "id": pa.string(),
-        "text": pa.string(),
-        "label": pa.string(),
-        "spans": pa.list_(pa.field("element", SPAN)),
-        "source": pa.string(),
-    }
-)
+from pipeline.schema import CANONICAL, SPLITS
+from pipeline.validation.measures import read_batches
 
 
 def set_rows_aside(rows: Path, reasons: Mapping[str, str], out: Path, quarantine: Path) -> dict[str, int]:

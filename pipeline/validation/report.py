@@ -8,10 +8,10 @@ import pyarrow.parquet as pq
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pipeline.params import ValidationParams
+from pipeline.schema import SPLITS
 from pipeline.validation.checkpoint import Outcome
 from pipeline.validation.drift import Difference
 from pipeline.validation.label_noise import LabelNoise
-from pipeline.validation.measures import SPLITS
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -4,7 +4,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.validation.measures import SPLITS, read_batches
+from pipeline.schema import SPLITS
+from pipeline.validation.measures import read_batches
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FEATURES = {"sources", "validation", "tokenization", "tasks", "distillation", "evaluation", "registry"}
-GROUND = {"params", "files", "processes", "tracking", "words"}
+GROUND = {"params", "files", "processes", "schema", "tracking", "words"}
 ALLOWED = {
     "stages": FEATURES | {"training", "objectives", "architectures", "stages"} | GROUND,
     "cli": FEATURES | GROUND | {"cli", "smoke", "drivers", "locks", "training", "architectures"},
@@ -27,6 +27,7 @@ ALLOWED = {
     "params": {"files", "processes"},
     "files": {"processes"},
     "processes": set(),
+    "schema": set(),
     "words": set(),
     "tracking": GROUND,
 }

@@ -61,7 +61,14 @@ def test_a_wrong_value_is_named_by_its_path(key: str, value: Any, expected: str)
 
 
 GIVEN = {"train": ["a.conll"], "dev": ["b.conll.gz"], "test": []}
-LOCAL = {"kind": "file", "format": "conll", "header": None, "files": GIVEN, "origin": "hub: owner/name (CC0)"}
+LOCAL = {
+    "kind": "file",
+    "format": "conll",
+    "header": None,
+    "piece_characters": None,
+    "files": GIVEN,
+    "origin": "hub: owner/name (CC0)",
+}
 SPANS = {
     "datasets.imdb.path": "data/raw/names",
     "datasets.imdb.source": LOCAL,
@@ -80,7 +87,7 @@ SPANS = {
         ({"datasets.imdb.source.files": None}, None),
         (
             {"datasets.imdb.source.format": "csv"},
-            "columns.spans must be null but for the formats conll and slots, got ",
+            "columns.spans must be null but for the formats conll, slots, squad, got ",
         ),
         (
             {"datasets.imdb.columns.label": "label"},

@@ -33,7 +33,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def values(**changes: object) -> dict[str, Any]:
     """Return params.yaml with both datasets read from a local CSV file."""
     whole = YAML(typ="safe").load((ROOT / "params.yaml").read_text())
-    source = {"kind": "file", "format": "csv", "header": None, "files": None, "origin": None}
+    source = {"kind": "file", "format": "csv", "header": None, "piece_characters": None, "files": None, "origin": None}
     local = {"path": str(ROWS), "source": source, "only_sources": None}
     whole["datasets"]["rotten_tomatoes"] |= local | {"split": {"dev": 0.2, "test": 0.3}} | changes
     whole["datasets"]["imdb"] |= local
@@ -84,11 +84,15 @@ def test_what_is_written_agrees_with_itself() -> None:
         assert [(field.name, str(field.type)) for field in split.schema] == [
             ("id", "string"),
             ("text", "string"),
+            ("pair", "string"),
             ("label", "string"),
             ("spans", "list<element: struct<start: int32, end: int32, label: string>>"),
+            ("target", "string"),
+            ("score", "double"),
             ("source", "string"),
         ]
-        assert split["spans"].null_count == split.num_rows
+        for column in ("pair", "spans", "target", "score"):
+            assert split[column].null_count == split.num_rows
         assert split["id"].to_pylist() == sorted(split["id"].to_pylist())
         assert set(split["label"].to_pylist()) == {"negative", "positive"}
     held_out = [json.loads(line) for line in Path("data/held_out/rotten_tomatoes.jsonl").read_text().splitlines()]
@@ -114,6 +118,26 @@ def test_the_held_out_list_grows_from_dataset_to_dataset() -> None:
     assert set(held_out) < set(chained)
     assert len(chained) == len(held_out) + report["splits"]["dev"] + report["splits"]["test"]
     assert set(pq.read_table(out / "train.parquet")["label"].to_pylist()) == {None}
+
+
+def test_pairs_and_targets_are_held_out_by_themselves() -> None:
+    texts, pairs, targets = ([text for text, _, _ in table(40, seed)] for seed in (3, 4, 5))
+    rows = list(zip(texts, pairs, targets, strict=True))
+    ROWS.write_text("text,question,reply\n" + "".join(f"{','.join(row)}\n" for row in rows), encoding="utf-8")
+    whole = values(split={"dev": 0.0, "test": 0.0})
+    whole["datasets"]["imdb"] |= {"columns": {"text": "text", "pair": "question", "target": "reply"}}
+    whole["datasets"]["imdb"]["split"] = {"dev": 0.2, "test": 0.3}
+    section = check_params(whole, Path("params.yaml"))
+    out = ingest(section, dataset="imdb")
+    kept = {split: pq.read_table(out / f"{split}.parquet").to_pylist() for split in ("train", "dev", "test")}
+    assert sorted((row["text"], row["pair"], row["target"]) for split in kept.values() for row in split) == sorted(rows)
+    items = [json.loads(line) for line in Path("data/held_out/imdb.jsonl").read_text().splitlines()]
+    pieces = {row[column] for split in ("dev", "test") for row in kept[split] for column in ("text", "pair", "target")}
+    assert {item["text"] for item in items} == pieces and len(items) == len(pieces)
+    planted = [kept["test"][0]["pair"], kept["test"][1]["target"], kept["dev"][0]["text"]]
+    write([*table(60, seed=9), *((f"I say {text} now", "0", "a") for text in planted)])
+    report = read_json(ingest(section, held_out="imdb") / "report.json")
+    assert {reason: item["rows"] for reason, item in report["removed"].items()} == {"contains a held-out text": 3}
 
 
 def test_shuffled_rows_give_the_same_bytes() -> None:
@@ -177,7 +201,7 @@ def test_given_splits_with_spans_or_labels(column: str) -> None:
     folder.mkdir()
     for name, first, last in (("train.txt", 0, 60), ("dev.txt", 60, 75), ("test.txt", 75, 90)):
         (folder / name).write_text("\n\n".join(request(row) for row in range(first, last)))
-    source = {"kind": "file", "format": "slots", "header": None, "origin": None}
+    source = {"kind": "file", "format": "slots", "header": None, "piece_characters": None, "origin": None}
     source |= {"files": {"train": ["train.txt"], "dev": ["dev.txt"], "test": ["test.txt"]}}
     labels = {"spans": {"thing": "object", "place": "place"}, "label": {"find": "find", "buy": "buy"}}[column]
     columns = {"text": "text", "label": None, "source": None, "spans": None} | {column: column}

@@ -12,8 +12,8 @@ import pytest
 
 from pipeline.files import InputError, content_hash, read_json
 from pipeline.params import Params, ValidationParams, load_params
+from pipeline.schema import CANONICAL
 from pipeline.stages.validate import run
-from pipeline.validation.partition import CANONICAL
 
 ROOT = Path(__file__).parents[2]
 DATASET = "rotten_tomatoes"
@@ -97,7 +97,7 @@ def test_planted_rows_are_set_aside_with_their_reason_and_the_others_go_on(
 ) -> None:
     validate(params(), ingested, tmp_path / "a")
     aside = pq.read_table(tmp_path / "a/quarantined.parquet")
-    assert aside.schema.names == ["id", "text", "label", "spans", "source", "reason"]
+    assert aside.schema.names == [*CANONICAL.names, "reason"]
     assert sorted(aside["reason"].to_pylist()) == sorted(PLANTED.values())
     left = {name: pq.read_table(tmp_path / f"a/validated/{name}.parquet") for name in ("train", "dev", "test")}
     assert {name: len(table) for name, table in left.items()} == {"train": 40, "dev": 6, "test": 8}

@@ -13,11 +13,11 @@ from scipy.sparse import csr_array
 
 from pipeline.files import InputError, read_json
 from pipeline.params import DecontaminationParams, Params, ValidationParams, load_params
+from pipeline.schema import CANONICAL
 from pipeline.sources.overlap import overlapping
 from pipeline.sources.similarity import indicator_matrix, shingles
 from pipeline.stages.validate import run
 from pipeline.validation import drift, label_noise
-from pipeline.validation.partition import CANONICAL
 
 ROOT = Path(__file__).parents[2]
 DATASET = "rotten_tomatoes"

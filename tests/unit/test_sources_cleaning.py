@@ -1,5 +1,7 @@
 """What cleaning undoes and what it leaves alone."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,6 +28,35 @@ from pipeline.sources.tagged import Span
 )
 def test_clean_text(raw: str, cleaned: str) -> None:
     assert clean_text(raw) == cleaned
+
+
+@pytest.mark.parametrize(
+    ("raw", "cleaned"),
+    [
+        ("one  two\n three\t", "one two\nthree"),
+        ("a\r\nb\rc\n\nd\n \n<br/>\n\ne", "a\nb\nc\n\nd\n\ne"),
+        ("\n\n a &amp; b &#10; c \n\n", "a & b c"),
+        ("a\x0b\u2028b", "a b"),
+        ("\n<br>\n", ""),
+    ],
+)
+def test_lines_that_are_kept_are_cleaned_each_by_itself(raw: str, cleaned: str) -> None:
+    assert clean_text(raw, keep_lines=True) == cleaned
+    assert clean_text(cleaned, keep_lines=True) == cleaned
+    assert clean_text(raw) == " ".join(cleaned.split())
+
+
+@pytest.mark.parametrize(
+    ("marked", "cleaned"),
+    [
+        ("one\n[ two\n]\nthree", "one\n[two]\n\nthree"),
+        ("a [b\n\n\nc]\n\n d", "a [b\n\nc]\n\nd"),
+        ("\n[a]\n[\n]\n[b] ", "[a]\n\n[b]"),
+    ],
+)
+def test_spans_stay_on_their_words_where_lines_are_kept(marked: str, cleaned: str) -> None:
+    text, spans = unmarked(cleaned)
+    assert clean_spans(*unmarked(marked), keep_lines=True) == (text, tuple(spans))
 
 
 @pytest.mark.parametrize("text", ["one<br />two", "Tom &amp; Jerry", "dash \x96"])
@@ -66,21 +97,23 @@ def unmarked(marked: str) -> tuple[str, list[Span]]:
 
 
 PIECES = st.lists(
-    st.sampled_from(["a", "B", " ", "\t", "&amp;", "<br>", "\u0301", "\u200b", "\x96", "&", ";", "<", "|", "漢"])
+    st.sampled_from(
+        ["a", "B", " ", "\t", "\n", "\r", "&amp;", "<br>", "\u0301", "\u200b", "\x96", "&", ";", "<", "|", "漢"]
+    )
 )
 
 
-@given(st.lists(PIECES.map("".join), min_size=1, max_size=9))
-def test_spans_of_any_text_are_clean_pieces_of_the_clean_text(pieces: list[str]) -> None:
+@given(st.lists(PIECES.map("".join), min_size=1, max_size=9), st.booleans())
+def test_spans_of_any_text_are_clean_pieces_of_the_clean_text(pieces: list[str], keep_lines: bool) -> None:
     text, spans = "".join(pieces), []
     for i in range(1, len(pieces), 2):
         start = len("".join(pieces[:i]))
         spans.append(Span(start, start + len(pieces[i]), str(i)))
-    cleaned, moved = clean_spans(text, spans)
-    assert cleaned == " ".join(cleaned.split()), "single spaces, none at the ends"
+    cleaned, moved = clean_spans(text, spans, keep_lines=keep_lines)
+    assert re.fullmatch(r"(\S+( |\n\n?(?=\S)))*\S*", cleaned) and cleaned == cleaned.strip(), "single spaces"
     assert [(span.label, cleaned[span.start : span.end]) for span in moved] == [
-        (str(i), piece) for i in range(1, len(pieces), 2) if (piece := clean_text(pieces[i]))
+        (str(i), piece) for i in range(1, len(pieces), 2) if (piece := clean_text(pieces[i], keep_lines=keep_lines))
     ]
     borders = [border for span in moved for border in (span.start, span.end)]
     assert borders == sorted(borders), "in their order, none inside another"
-    assert clean_spans(text, []) == (clean_text(text), ())
+    assert clean_spans(text, [], keep_lines=keep_lines) == (clean_text(text, keep_lines=keep_lines), ())

@@ -29,7 +29,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def local(file_format: str, **changes: object) -> LocalSource:
-    values = {"kind": "file", "format": file_format, "header": None, "files": None, "origin": None}
+    values = {"kind": "file", "format": file_format}
+    values |= dict.fromkeys(("header", "piece_characters", "files", "origin"))
     return LocalSource.model_validate(values | changes)
 
 

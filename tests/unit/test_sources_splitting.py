@@ -1,6 +1,8 @@
 """Splits do not move when data grow, keep their shares, and share no text."""
 
+import hashlib
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -20,8 +22,9 @@ def dataset(**changes: object) -> DatasetParams:
     values: dict[str, object] = {
         "path": "data/raw/rows.csv",
         "held_out": "none",
-        "source": {"kind": "file", "format": "csv", "header": None, "files": None, "origin": None},
-        "columns": {"text": "text", "label": "label", "source": None, "spans": None},
+        "source": {"kind": "file", "format": "csv", **dict.fromkeys(("header", "piece_characters", "files", "origin"))},
+        "columns": {"text": "text", "label": "label"},
+        "line_breaks": "space",
         "only_sources": None,
         "labels": {"0": "negative", "1": "positive"},
         "split": {"dev": 0.2, "test": 0.3},
@@ -42,9 +45,9 @@ def dataset(**changes: object) -> DatasetParams:
     return DatasetParams.model_validate(values | changes)
 
 
-RAW = {"columns": {"text": "text", "label": None, "source": None, "spans": None}, "labels": None}
+RAW = {"columns": {"text": "text"}, "labels": None}
 GIVEN = {
-    "source": {"kind": "file", "format": "slots", "header": None, "origin": None}
+    "source": {"kind": "file", "format": "slots", "header": None, "piece_characters": None, "origin": None}
     | {"files": {"train": ["train.txt"], "dev": ["dev.txt"], "test": ["test.txt"]}},
     "split": {"dev": 0.0, "test": 0.0},
 }
@@ -72,9 +75,12 @@ def part(
     labels: list[str | None] | None = None,
     split: str = "train",
     spans: list[list[Span]] | None = None,
+    **others: list[str | None],
 ) -> SourceRows:
-    nothing = [None] * len(texts)
-    return SourceRows(name, split, [*texts], labels or [*nothing], [*nothing], [*spans] if spans else [*nothing])
+    """Return rows of which the other columns are empty, or those given by the names of SourceRows in `others`."""
+    nothing: list[Any] = [None] * len(texts)
+    values = dict.fromkeys(SourceRows._fields, nothing) | {"labels": labels or nothing, "spans": spans or nothing}
+    return SourceRows(**values | {"name": name, "split": split, "texts": texts} | others)
 
 
 def test_shares_are_those_asked_for() -> None:
@@ -183,7 +189,7 @@ def test_of_equal_texts_the_kept_source_does_not_depend_on_order() -> None:
 
 
 def test_a_class_that_a_split_lacks_is_named() -> None:
-    row = Row("0" * 16, "text", "negative", None, "rows", "train")
+    row = Row("0" * 16, "text", None, "negative", None, None, None, "rows", "train", None)
     other = row._replace(label="positive")
     full = {"train": [row, other], "dev": [row, other], "test": [row, other]}
     check_splits("rows.csv", full, dataset())
@@ -215,6 +221,120 @@ def test_given_splits_are_kept_whatever_the_hash_and_overlap_leaves_the_less_hel
     }
 
 
+PAIRS = {"columns": {"text": "text", "pair": "pair", "score": "score"}, "labels": None}
+
+
+def canonical(raw: SourceRows, **changes: object) -> tuple[list[Row], dict[str, dict[str, object]]]:
+    removed = Removed()
+    return canonical_rows([raw], "rows", dataset(**changes), removed), removed.report()
+
+
+def test_an_id_is_of_the_text_and_of_a_pair_where_there_is_one() -> None:
+    texts = ["one text", "one text", "other"]
+    (row, _), _ = canonical(part("rows.csv", texts), **RAW)
+    assert row.id == hashlib.sha256(row.text.encode()).hexdigest()[:16], "as it has always been"
+    rows, removed = canonical(part("rows.csv", texts, pairs=["a", "b", "a"], scores=["1", "2.5", "-3e1"]), **PAIRS)
+    assert sorted((row.text, row.pair, row.score) for row in rows) == [
+        ("one text", "a", 1.0),
+        ("one text", "b", 2.5),
+        ("other", "a", -30.0),
+    ]
+    assert len({row.id for row in rows}) == 3 and removed == {}
+
+
+def test_what_a_row_lacks_takes_it_away() -> None:
+    raw = part("rows.csv", ["a", "b", "", "d"], pairs=["p", " <br> ", "p", "p"], targets=["t", "t", "", None])
+    rows, removed = canonical(raw, columns={"text": "t", "pair": "p", "target": "w"}, labels=None)
+    assert [(row.text, row.pair, row.target, row.label, row.score) for row in rows] == [("a", "p", "t", None, None)]
+    assert {reason: item["rows"] for reason, item in removed.items()} == {
+        "empty pair": 1,
+        "empty text": 1,
+        "empty target": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("score", "found"),
+    [
+        (None, "no score"),
+        ("", "score ''"),
+        ("high", "score 'high'"),
+        ("nan", "score 'nan'"),
+        ("1e999", "score '1e999'"),
+    ],
+)
+def test_a_score_that_is_no_finite_number_is_named(score: str | None, found: str) -> None:
+    raw = part("rows.csv", ["a", "b"], pairs=["c", "d"], scores=["1", score])
+    with pytest.raises(InputError, match=f"rows.csv: row 2: {found}, expected a finite number .columns.score."):
+        canonical(raw, **PAIRS)
+
+
+def test_two_targets_of_a_text_are_no_conflict_and_two_scores_are() -> None:
+    raw = part("rows.csv", ["Hi", "Hi", "Run"], targets=["Salut", "Hallo", "Lauf"])
+    rows, removed = canonical(raw, columns={"text": "text", "target": "target"}, labels=None)
+    assert {row.text: row.target for row in rows} == {"Hi": "Hallo", "Run": "Lauf"}
+    assert {reason: item["rows"] for reason, item in removed.items()} == {"duplicate text": 1}
+    raw = part("rows.csv", ["a", "a", "b", "b"], pairs=["c"] * 4, scores=["1", "2", "3", "3"])
+    rows, removed = canonical(raw, **PAIRS)
+    assert [(row.text, row.score) for row in rows] == [("b", 3.0)]
+    assert {reason: item["rows"] for reason, item in removed.items()} == {"conflicting scores": 2, "duplicate text": 1}
+
+
+def test_rows_of_a_group_stay_together_whatever_else_comes() -> None:
+    columns = {"text": "text", "pair": "pair", "group": "title"}
+
+    def titles(texts: list[str], groups: list[str | None]) -> dict[str, set[str | None]]:
+        raw = part("rows.csv", texts, pairs=[f"What is {i}?" for i in range(len(texts))], groups=groups)
+        section, removed = dataset(columns=columns, labels=None), Removed()
+        splits = split_rows(canonical_rows([raw], "rows", section, removed), [], section, removed)
+        assert removed.report() == {} and sum(map(len, splits.values())) == len(texts)
+        return {name: {row.group for row in rows} for name, rows in splits.items()}
+
+    names = [f"article {i}" for i in range(200)]
+    few = titles(sentences(800), [names[i % 100] for i in range(800)])
+    many = titles(sentences(1200), [names[i % 200] for i in range(1200)])
+    assert not (few["train"] & few["dev"] or few["train"] & few["test"] or few["dev"] & few["test"])
+    assert all(few[split] <= many[split] for split in few)
+    assert 0.2 < len(many["test"]) / 200 < 0.4
+
+
+def test_a_row_without_its_group_is_named() -> None:
+    raw = part("rows.csv", ["a", "b"], groups=["x", " "])
+    with pytest.raises(InputError, match=r"rows.csv: row 2: no group, expected what keeps rows in one split"):
+        canonical(raw, columns={"text": "text", "group": "title"}, labels=None)
+
+
+def test_pairs_are_compared_as_a_whole() -> None:
+    """Two questions about one passage are two rows, and a question alone is no reason to leave; nor are its labels."""
+    passage, *others = sentences(60)
+    questions = [f"Which {first} and which {second}?" for first in WORDS[:6] for second in WORDS[6:]]
+    columns = {"text": "text", "pair": "pair", "label": "label"}
+    parts = [
+        part("train", [passage] * 20, [*"01"] * 10, pairs=[*questions[:20]]),
+        part("train", others[:20], [*"01"] * 10, pairs=[*questions[:20]]),
+        part("test", others[20:40], [*"01"] * 10, "test", pairs=[*questions[:20]]),
+    ]
+    section, removed = dataset(columns=columns, **GIVEN), Removed()
+    splits = split_rows(canonical_rows(parts, "rows", section, removed), [], section, removed)
+    assert (len(splits["train"]), len(splits["test"]), removed.report()) == (40, 20, {})
+    parts.append(part("again", [others[20]], ["0"], pairs=[questions[0]]))
+    parts.append(part("again", [others[21]], ["0"], pairs=[f"{questions[1]} Please!"]))
+    splits = split_rows(canonical_rows(parts, "rows", section, removed), [], section, removed)
+    assert (len(splits["train"]), len(splits["test"])) == (40, 20)
+    assert {reason: item["rows"] for reason, item in removed.report().items()} == {
+        "duplicate text": 1,
+        "contains a held-out text": 1,
+    }
+
+
+def test_lines_are_kept_where_the_parameters_say_so() -> None:
+    raw = part("rows.csv", ["a  b\nc", "d"], targets=["e\n\n\nf", "g"])
+    columns = {"text": "text", "target": "target"}
+    for line_breaks, expected in (("keep", {"a b\nc": "e\n\nf", "d": "g"}), ("space", {"a b c": "e f", "d": "g"})):
+        rows, _ = canonical(raw, columns=columns, labels=None, line_breaks=line_breaks)
+        assert {row.text: row.target for row in rows} == expected
+
+
 def test_files_of_train_are_split_by_the_shares_beside_given_rows() -> None:
     texts = sentences(400)
     section = dataset(**GIVEN | {"split": {"dev": 0.2, "test": 0.0}})
@@ -244,7 +364,7 @@ def test_labels_that_conflict_with_training_rows_take_no_given_test_row_away() -
 
 
 def test_a_given_split_needs_rows_but_not_of_every_class() -> None:
-    row = Row("0" * 16, "text", "negative", None, "rows", "test")
+    row = Row("0" * 16, "text", None, "negative", None, None, None, "rows", "test", None)
     train = [row._replace(given_split="train"), row._replace(given_split="train", label="positive")]
     check_splits("test.txt", {"train": train, "dev": [row], "test": [row]}, dataset(**GIVEN))
     with pytest.raises(InputError, match=r"no row of dev is left, expected some \(source.files.dev\)"):
@@ -252,7 +372,7 @@ def test_a_given_split_needs_rows_but_not_of_every_class() -> None:
 
 
 SPANS = {
-    "columns": {"text": "text", "label": None, "source": None, "spans": "spans"},
+    "columns": {"text": "text", "spans": "spans"},
     "labels": {"per": "person", "loc": "place"},
 }
 
@@ -293,10 +413,15 @@ def test_labels_of_spans_are_those_of_the_parameters(label: str, message: str) -
     ("changes", "message"),
     [
         (SPANS | {"columns": SPANS["columns"] | {"label": "label"}}, "columns.label must be null where columns.spans"),
-        (SPANS | {"source": dataset().source.model_dump()}, "columns.spans must be null but for .* conll and slots"),
+        (
+            SPANS | {"source": dataset().source.model_dump()},
+            "columns.spans must be null but for .* slots, squad",
+        ),
         ({"columns": RAW["columns"]}, "labels are given, but columns.label and columns.spans are null"),
         ({"labels": {"a": "a", "b": "a"}}, r"labels must name at least 2 classes, got \['a'\]"),
         (SPANS | {"labels": {}}, "labels must name at least"),
+        ({"columns": PAIRS["columns"]}, "labels must be null where columns.score is given"),
+        ({"columns": {"text": "text", "target": "target"}}, "labels must be null where columns.target is given"),
     ],
 )
 def test_labels_name_those_of_rows_or_of_spans(changes: dict[str, object], message: str) -> None:

@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.files import InputError
-from pipeline.validation.measures import SPLITS, class_shares, measure, read_batches
-from pipeline.validation.partition import CANONICAL
+from pipeline.schema import CANONICAL, SPLITS
+from pipeline.validation.measures import class_shares, measure, read_batches
 
 
 def write(folder: Path, held_out: list[str] | None = None, **splits: list[str | None]) -> tuple[Path, Path]:
@@ -109,7 +109,7 @@ def test_a_missing_split_a_broken_file_and_a_missing_column_are_named(tmp_path: 
     with pytest.raises(InputError, match=r"train\.parquet: not a readable Parquet file"):
         list(read_batches(tmp_path / "train.parquet"))
     pq.write_table(pa.table({"id": ["1"], "body": ["x"]}), tmp_path / "train.parquet")
-    with pytest.raises(InputError, match=r"train\.parquet: found columns id, body, expected id, text, label, spans"):
+    with pytest.raises(InputError, match=r"train\.parquet: found columns id, body, expected id, text, pair, label"):
         list(read_batches(tmp_path / "train.parquet"))
 
 

@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.params import ValidationParams
+from pipeline.schema import CANONICAL
 from pipeline.validation.checkpoint import Failure, Outcome
 from pipeline.validation.drift import Difference
 from pipeline.validation.label_noise import LabelNoise
-from pipeline.validation.partition import CANONICAL
 from pipeline.validation.report import render_page, summarize
 
 PARAMS = ValidationParams(

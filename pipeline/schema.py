@@ -1,0 +1,23 @@
+"""The canonical table, which `ingest` writes and every later stage reads: its splits, its columns, what they mean."""
+
+import pyarrow as pa
+
+SPLITS = ("train", "dev", "test")  # each more held out than the one before
+SPAN = pa.struct([("start", pa.int32()), ("end", pa.int32()), ("label", pa.string())])
+CANONICAL = pa.schema(
+    {
+        "id": pa.string(),
+        "text": pa.string(),
+        "pair": pa.string(),
+        "label": pa.string(),
+        "spans": pa.list_(pa.field("element", SPAN)),  # Parquet's name for what a list holds
+        "target": pa.string(),
+        "score": pa.float64(),
+        "source": pa.string(),
+    }
+)
+
+
+def compared(text: str, pair: str | None) -> str:
+    """Return the one text by which rows are compared with each other: that of a row, and its pair below it."""
+    return text if pair is None else f"{text}\n{pair}"
