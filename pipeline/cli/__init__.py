@@ -103,17 +103,21 @@ def use(
 
 @app.command()
 def predict(
-    texts: Annotated[list[str], typer.Argument(help="What to label.")],
+    texts: Annotated[list[str], typer.Argument(help="What the model is to read.")],
+    pair: Annotated[
+        str | None, typer.Option(help="The second text: a question about each text, or what it is compared with.")
+    ] = None,
     task: Annotated[str | None, typer.Option(help="Which task of params.yaml; not needed where there is one.")] = None,
 ) -> None:
-    """Label texts, or spans of them, with the champion: one JSON object a line."""
+    """Answer for texts with the champion: one JSON object a line."""
     from pipeline.params import load_params
     from pipeline.registry import champion
 
     tasks = sorted(load_params(Path("params.yaml")).tasks)
     if task not in tasks and (task is not None or len(tasks) > 1):
         raise InputError(f"--task: expected one of {tasks}, got {task or 'none'}")
-    for answer in champion.predict(task or tasks[0], texts):
+    second = {} if pair is None else {"pair": pair}
+    for answer in champion.predict(task or tasks[0], [{"text": text, **second} for text in texts]):
         print(json.dumps(answer, ensure_ascii=False))
 
 

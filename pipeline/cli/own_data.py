@@ -90,7 +90,7 @@ def _examine(data: Path, kind: Any, text: str, label: str) -> Found:
 
 
 def _source(kind: Any) -> LocalSource:
-    return LocalSource(kind="file", format=kind, header=None, piece_characters=None, files=None, origin=None)
+    return LocalSource(kind="file", format=kind, header=None, files=None, origin=None)
 
 
 def _check_rows(data: Path, label: str, found: Found) -> None:

@@ -35,11 +35,11 @@ def majority(train: Answers, test_rows: int) -> np.ndarray:
 def naive_bayes(train: LabelledTexts, dev: LabelledTexts, test: Sequence[str]) -> np.ndarray:
     """Multinomial naive Bayes on words and pairs of words (Wang & Manning 2012, section 2.1)."""
     counts = CountVectorizer(ngram_range=(1, 2), token_pattern=WORD)
-    features = counts.fit_transform(train.texts)
+    features = counts.fit_transform(train.words)
     return _best_on_dev(
         SMOOTHING,
         lambda alpha: MultinomialNB(alpha=alpha).fit(features, train.actual),
-        counts.transform(dev.texts),
+        counts.transform(dev.words),
         dev.actual,
         counts.transform(test),
     )
@@ -47,12 +47,12 @@ def naive_bayes(train: LabelledTexts, dev: LabelledTexts, test: Sequence[str]) -
 
 def tfidf_logistic_regression(train: LabelledTexts, dev: LabelledTexts, test: Sequence[str]) -> np.ndarray:
     """Logistic regression on TF-IDF of words and pairs of words, from the labels."""
-    weights = _tfidf(len(train.texts))
-    features = weights.fit_transform(train.texts)
+    weights = _tfidf(len(train.words))
+    features = weights.fit_transform(train.words)
     return _best_on_dev(
         INVERSE_REGULARISATION,
         lambda c: LogisticRegression(C=c, max_iter=MAX_ITERATIONS).fit(features, train.actual),
-        weights.transform(dev.texts),
+        weights.transform(dev.words),
         dev.actual,
         weights.transform(test),
     )
@@ -77,7 +77,7 @@ def distilled_tfidf_logistic_regression(
     return _best_on_dev(
         INVERSE_REGULARISATION_SOFT,
         lambda c: LogisticRegression(C=c, solver=solver, max_iter=MAX_ITERATIONS).fit(features, labels, margins),
-        weights.transform(dev.texts),
+        weights.transform(dev.words),
         dev.actual,
         weights.transform(test),
     )

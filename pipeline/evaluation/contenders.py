@@ -66,12 +66,12 @@ def _classifiers(lessons: Lessons) -> dict[str, Answers]:
     train, dev, test = (lessons.splits[split] for split in ("train", "dev", "test"))
     answers: dict[str, Answers] = {"majority": baselines.majority(train.actual, len(test.ids))}
     print("baselines: naive Bayes, TF-IDF and logistic regression", flush=True)
-    answers["naive_bayes"] = baselines.naive_bayes(train, dev, test.texts)
-    answers["tfidf_logistic_regression"] = baselines.tfidf_logistic_regression(train, dev, test.texts)
+    answers["naive_bayes"] = baselines.naive_bayes(train, dev, test.words)
+    answers["tfidf_logistic_regression"] = baselines.tfidf_logistic_regression(train, dev, test.words)
     taught = f"{len(lessons.teacher_logits):,} rows"
     print(f"baselines: logistic regression on the teacher's soft labels, {taught}", flush=True)
     answers["distilled_tfidf_logistic_regression"] = baselines.distilled_tfidf_logistic_regression(
-        train.texts + lessons.transfer, lessons.teacher_logits, dev, test.texts
+        train.words + lessons.transfer, lessons.teacher_logits, dev, test.words
     )
     vectors = _vectors(MeanPooled, lessons)
     answers["frozen_encoder_logistic_regression"] = baselines.frozen_encoder_logistic_regression(

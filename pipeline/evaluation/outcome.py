@@ -96,7 +96,8 @@ def write_predictions(path: Path, answered: Answered) -> None:
     Where a whole row has a label, teacher's and student's probabilities of each follow.
     """
     test = answered.test
-    columns: dict[str, Any] = {"id": test.ids, "text": test.texts, "label": as_column(test.actual)}
+    columns: dict[str, Any] = {"id": test.ids, "text": test.texts}
+    columns |= ({"pair": test.pairs} if test.pairs else {}) | {"label": as_column(test.actual)}
     columns |= {model: as_column(said) for model, said in answered.answers.items()}
     if isinstance(test.actual, np.ndarray) and answered.classes:
         for model, said in answered.choices.items():

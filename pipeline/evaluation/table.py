@@ -20,13 +20,20 @@ SPANS = pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32()), ("label"
 class LabelledTexts:
     """Rows of one split in the order of their file.
 
-    actual: the true answers: indices into the task's labels, int64 (rows,), or the spans of each text.
+    pairs: the second text of each row, None where rows have one text. actual: the true answers: indices into the
+    task's labels, int64 (rows,), or the spans of each text.
     """
 
     ids: list[str]
     texts: list[str]
+    pairs: list[str] | None
     actual: Answers
     sources: list[str]
+
+    @property
+    def words(self) -> list[str]:
+        """Each row's texts as one, for what reads words in no order."""
+        return self.texts if self.pairs is None else [f"{a} {b}" for a, b in zip(self.texts, self.pairs, strict=True)]
 
 
 def read_labelled_texts(path: Path, task_type: str, labels: list[str]) -> LabelledTexts:
@@ -36,13 +43,14 @@ def read_labelled_texts(path: Path, task_type: str, labels: list[str]) -> Labell
     """
     column, read = ANSWERS[task_type]
     try:
-        columns = pq.read_table(path, columns=["id", "text", column, "source"]).to_pydict()
+        columns = pq.read_table(path, columns=["id", "text", "pair", column, "source"]).to_pydict()
     except FileNotFoundError:
         raise InputError(f"{path}: no such file, expected a table written by validate") from None
     if not columns["id"]:
         raise InputError(f"{path}: no rows, expected at least one")
     actual = read(path, columns["id"], columns[column], labels)
-    return LabelledTexts(columns["id"], columns["text"], actual, columns["source"])
+    pairs = None if None in columns["pair"] else columns["pair"]
+    return LabelledTexts(columns["id"], columns["text"], pairs, actual, columns["source"])
 
 
 def _indices(path: Path, ids: list[str], names: list[str | None], labels: list[str]) -> np.ndarray:

@@ -14,6 +14,7 @@ from pipeline.params.datasets import (
     SplitParams,
     ValidationParams,
 )
+from pipeline.params.generation import GenerationParams
 from pipeline.params.pretraining import (
     CorpusParams,
     HubWeights,
@@ -48,6 +49,7 @@ __all__ = [
     "FilesParams",
     "FinetuneParams",
     "GateParams",
+    "GenerationParams",
     "HubSource",
     "HubWeights",
     "LocalSource",

@@ -79,7 +79,7 @@ class LocalSource(_FileSource):
     header: Annotated[list[Label], Field(min_length=1)] | None
     """Names of the columns of CSV or TSV files that have no header line; null where they have one. `...` as the last
     name stands for whatever further fields a row has, which are not read."""
-    piece_characters: Annotated[int, Field(ge=1)] | None
+    piece_characters: Annotated[int, Field(ge=1)] | None = None
     """Length in characters that the rows of format `document` may have, line breaks counted; a longer line is a row by
     itself. Null for other formats."""
     files: FilesParams | None

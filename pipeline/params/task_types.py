@@ -8,7 +8,7 @@ class TaskType(NamedTuple):
 
     metrics: the figures that its models are compared by, the main one first. slices: the groupings that its rows have.
     columns: those that its dataset has to name. optional: further ones that it can read. families: of those models that
-    have a head for it.
+    have a head for it. labelled: whether it has labels. writes: whether its answers are written, token by token.
     """
 
     metrics: tuple[str, ...]
@@ -16,6 +16,8 @@ class TaskType(NamedTuple):
     columns: tuple[str, ...]
     optional: tuple[str, ...]
     families: tuple[str, ...]
+    labelled: bool = True
+    writes: bool = False
 
 
 TASK_TYPES = {

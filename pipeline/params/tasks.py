@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from pipeline.params.generation import GenerationParams
 from pipeline.params.section import Label, Name, Section, Share
 from pipeline.params.task_types import TASK_TYPES
 from pipeline.params.training import ArchitectureParams, TrainingParams
@@ -140,14 +141,17 @@ class TaskParams(Section):
     """Kind of task: one label for a whole text, or labelled spans in it."""
     dataset: Name
     """Dataset that the labelled rows come from."""
-    labels: Annotated[list[Label], Field(min_length=1)]
-    """Names of the labels, of rows or of spans: the same as the dataset's, in the order of the model's outputs."""
+    labels: Annotated[list[Label], Field(default=[])]
+    """Names of the labels, of rows or of spans: the same as the dataset's, in the order of the model's outputs; not
+    given for tasks without labels."""
     max_length: Annotated[int, Field(ge=8)]
     """Maximum length of a row in tokens, special tokens included; longer rows are cut."""
     transfer: TransferParams
     finetune: FinetuneParams
     student: StudentParams
     distill: DistillParams
+    generation: GenerationParams | None = None
+    """How text is written; not given for tasks that write none."""
     evaluate: EvaluateParams
     gate: GateParams
 
@@ -161,6 +165,15 @@ class TaskParams(Section):
             for value in chosen:
                 if value not in known:
                     raise ValueError(f"{key} must be one of {', '.join(known)} for {self.type}, got {value}")
+        return self
+
+    @model_validator(mode="after")
+    def _keys_are_those_of_the_type(self) -> "TaskParams":
+        kind = TASK_TYPES[self.type]
+        for key, needed in (("labels", kind.labelled), ("generation", kind.writes)):
+            given = bool(getattr(self, key))
+            if given != needed:
+                raise ValueError(f"{key}: must {'' if needed else 'not '}be given for {self.type}")
         return self
 
     @model_validator(mode="after")

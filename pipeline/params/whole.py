@@ -118,12 +118,26 @@ def _family_disagreements(key: str, task: TaskParams, params: Params) -> list[st
     return problems
 
 
+def _pair_disagreements(key: str, task: TaskParams) -> list[str]:
+    kind = TASK_TYPES[task.type]
+    if "pair" not in kind.columns + kind.optional:
+        return [f"datasets.{task.dataset}.columns.pair: must be null for {key}, a {task.type}, got a column"]
+    # sentences of a corpus are no pairs, and the teacher says nothing of one alone
+    return [
+        f"{key}.transfer.{name}: must be 0 where datasets.{task.dataset}.columns.pair is given, got {count}"
+        for name, count in (("sentences", task.transfer.sentences), ("recombined", task.transfer.recombined))
+        if count
+    ]
+
+
 def _task_disagreements(key: str, task: TaskParams, params: Params) -> list[str]:
     problems = []
     dataset = params.datasets.get(task.dataset)
     if dataset is None:
         return [f"{key}.dataset: must be one of {sorted(params.datasets)}, got {task.dataset}"]
-    if dataset.labels is None or set(dataset.labels.values()) != set(task.labels):
+    if dataset.columns.pair is not None:
+        problems += _pair_disagreements(key, task)
+    if task.labels and set((dataset.labels or {}).values()) != set(task.labels):
         found = None if dataset.labels is None else sorted(set(dataset.labels.values()))
         problems.append(f"{key}.labels: must be the labels of datasets.{task.dataset} ({found}), got {task.labels}")
     problems += _family_disagreements(key, task, params)

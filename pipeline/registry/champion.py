@@ -8,11 +8,12 @@ from pipeline import tracking
 from pipeline.files import InputError
 
 
-def predict(task: str, texts: list[str]) -> list[dict[str, Any]]:
-    """Return one `{"text", "label", "score"}` or `{"text", "spans"}` per text, as the champion of `task` answers.
+def predict(task: str, rows: list[dict[str, str]]) -> list[dict[str, Any]]:
+    """Return each row and what the champion of `task` answers to it, such as `{"text", "label", "score"}`.
 
-    Raises InputError where the registry holds no champion of that name, or where the model refuses a text: a blank one,
-    one of over a million characters, half of a surrogate pair.
+    A row is `{"text"}`, or `{"text", "pair"}` where the task is one for pairs of texts. Raises InputError where the
+    registry holds no champion of that name, or where the model refuses a row: one that lacks a text or has one too
+    many, a blank text, one of over a million characters, half of a surrogate pair.
     """
     import pandas as pd
     from transformers.utils import logging as transformers_logging
@@ -33,9 +34,9 @@ def predict(task: str, texts: list[str]) -> list[dict[str, Any]]:
         model = mlflow.pyfunc.load_model(uri)
         try:
             # as objects: pandas' own text takes no half of a surrogate pair, which the model refuses in better words
-            answers = model.predict(pd.DataFrame({"text": texts}, dtype=object)).to_dict(orient="records")
+            answers = model.predict(pd.DataFrame(rows, dtype=object)).to_dict(orient="records")
         except mlflow.exceptions.MlflowException as error:
             if error.error_code != "INVALID_PARAMETER_VALUE":
                 raise
             raise InputError(f"{uri}: {error.message}") from None
-    return [{"text": text, **answer} for text, answer in zip(texts, answers, strict=True)]
+    return [{**row, **answer} for row, answer in zip(rows, answers, strict=True)]

@@ -1,7 +1,7 @@
 """Make MLflow whole: the runs behind a student, its datasets, its registered version. Idempotent by content hash."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -115,15 +115,15 @@ def register_version(
     *,
     run_id: str,
     student: Path,
-    examples: Sequence[str],
+    examples: Mapping[str, Sequence[str]],
     description: str,
     tags: dict[str, str],
 ) -> Any:
     """Log the student to its run as a pyfunc and register it as a new version of `name`; return the version.
 
     The logged model holds the plain `from_pretrained` folder under artifacts/model, the code that serves it,
-    the pinned requirements, a signature and an input example. Nothing in it is pickled. Raises InputError where the
-    student is no model that served_model.py serves.
+    the pinned requirements, a signature and `examples`, by column, of what it reads. Nothing in it is pickled. Raises
+    InputError where the student is no model that served_model.py serves.
     """
     import pandas as pd
 
@@ -132,8 +132,9 @@ def register_version(
             name="student",
             python_model=str(Path(__file__).with_name("served_model.py")),
             artifacts={"model": str(student)},
-            signature=_signature(student),
-            input_example=pd.DataFrame({"text": list(examples)}),
+            model_config={"inputs": list(examples)},
+            signature=_signature(student, list(examples)),
+            input_example=pd.DataFrame(examples),
             pip_requirements=[f"{package}=={installed_version(package).split('+')[0]}" for package in REQUIREMENTS],
         )
     client = mlflow.MlflowClient()
@@ -146,8 +147,8 @@ def register_version(
     )
 
 
-def _signature(student: Path) -> Any:
-    """Return what the student takes and what it answers: a label and its score, or spans, as its head has it."""
+def _signature(student: Path, inputs: Sequence[str]) -> Any:
+    """Return what the student takes, texts by these names, and what it answers, as its head has it."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
     from mlflow.types.schema import Array, Object, Property
@@ -162,7 +163,7 @@ def _signature(student: Path) -> Any:
     head = architecture.rpartition("For")[2]
     if head not in answers:
         raise InputError(f"{student}: the model is a {architecture}, expected one for {' or '.join(answers)}")
-    return ModelSignature(Schema([ColSpec("string", "text")]), Schema(answers[head]))
+    return ModelSignature(Schema([ColSpec("string", name) for name in inputs]), Schema(answers[head]))
 
 
 def stored_folders(mlflow: ModuleType, run_id: str, model_uri: str) -> dict[str, Path]:

@@ -40,12 +40,20 @@ def training_rows(rows: Path) -> list[str]:
     return sorted(id_ for table in tables for id_ in table["id"].to_pylist())
 
 
-def example_texts(rows: Path) -> list[str]:
-    """Return two texts of the train split, short ones, to show what the model takes."""
+def example_rows(rows: Path) -> dict[str, list[str]]:
+    """Return two rows of the train split, short ones, by column: `text`, and `pair` where rows have one."""
+    texts = _texts(rows / "train.parquet")
+    chosen = sorted(texts.values(), key=lambda row: (sum(map(len, row.values())), *row.values()))[len(texts) // 4 :][:2]
+    return {name: [row[name] for row in chosen] for name in chosen[0]}
+
+
+def _texts(path: Path) -> dict[str, dict[str, str]]:
+    """Return by a row's id the texts that a model reads of it."""
     import pyarrow.parquet as pq
 
-    texts = pq.read_table(rows / "train.parquet", columns=["text"])["text"].to_pylist()
-    return sorted(texts, key=lambda text: (len(text), text))[len(texts) // 4 :][:2]
+    table = pq.read_table(path, columns=["id", "text", "pair"])
+    named = ["text"] if table["pair"].null_count == len(table) else ["text", "pair"]
+    return dict(zip(table["id"].to_pylist(), table.select(named).to_pylist(), strict=True))
 
 
 def side_by_side(mlflow: ModuleType, name: str, predictions: Path, rows: Path, labels: list[str]) -> Comparison:
@@ -117,12 +125,10 @@ def _check_kinds(name: str, actual: Answers, champions: Mapping[int, list[Any]])
 
 def _score(mlflow: ModuleType, version: Any, ids: list[str], rows: Path, labels: list[str]) -> list[Any]:
     import pandas as pd
-    import pyarrow.parquet as pq
 
-    test = pq.read_table(rows / "test.parquet", columns=["id", "text"])
-    texts = dict(zip(test["id"].to_pylist(), test["text"].to_pylist(), strict=True))
+    texts = _texts(rows / "test.parquet")
     model = mlflow.pyfunc.load_model(f"models:/{version.name}/{version.version}")
-    answers = model.predict(pd.DataFrame({"text": [texts[id_] for id_ in ids]}))
+    answers = model.predict(pd.DataFrame([texts[id_] for id_ in ids]))
     if "spans" in answers:
         return [[(span["start"], span["end"], span["label"]) for span in row] for row in answers["spans"]]
     return [labels.index(answer) if answer in labels else -1 for answer in answers["label"]]

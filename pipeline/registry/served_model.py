@@ -49,44 +49,51 @@ class Student(PythonModel):
         self.columns, self.answers, kind = HEADS[architecture.rpartition("For")[2]]
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         self.model = kind.from_pretrained(folder).eval()
+        self.inputs = (context.model_config or {}).get("inputs", ["text"])
+        # a student of single texts knows no token types: training had none, and a GPT would read them as words
+        told_apart = "pair" in self.inputs and getattr(self.model.config, "type_vocab_size", 1) > 1
+        self.read = ["input_ids", "attention_mask", *(["token_type_ids"] if told_apart else [])]
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """Return a row of answers for each text of column `text`; refuse, as INVALID_PARAMETER_VALUE, what is no text.
+        """Return a row of answers for each row of texts; refuse, as INVALID_PARAMETER_VALUE, what is no text.
 
-        Columns `label` and `score`, where the model labels whole texts; `spans`, a list of `{"start", "end", "label",
+        The input has a column `text`, and one `pair` where the student was taught with pairs of texts. Columns of the
+        answer: `label` and `score`, where the model labels whole texts; `spans`, a list of `{"start", "end", "label",
         "text", "score"}`, where it labels words.
         """
-        texts = _texts(model_input)
-        by_length = sorted(range(len(texts)), key=lambda position: len(texts[position]))
+        rows = _rows(model_input, self.inputs)
+        by_length = sorted(range(len(rows)), key=lambda position: sum(map(len, rows[position])))
         answers: dict[int, tuple[Any, ...]] = {}
-        for start in range(0, len(texts), BATCH_ROWS):
+        for start in range(0, len(rows), BATCH_ROWS):
             positions = by_length[start : start + BATCH_ROWS]
-            chosen = [texts[position] for position in positions]
-            batch = self.tokenizer(chosen, truncation=True, padding=True, return_tensors="pt")
+            texts, *pairs = ([*column] for column in zip(*(rows[position] for position in positions), strict=True))
+            batch = self.tokenizer(texts, *pairs, truncation=True, padding=True, return_tensors="pt")
             with torch.inference_mode():
-                # no token types: training knows none, and a GPT would read them as words
-                logits = self.model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
-            scores, classes = logits.double().softmax(dim=-1).max(dim=-1)
-            found = self.answers(chosen, batch.encodings, scores.tolist(), classes.tolist(), self.model.config.id2label)
-            answers |= zip(positions, found, strict=True)
-        return pd.DataFrame([answers[position] for position in range(len(texts))], columns=self.columns)
+                answers |= zip(positions, self.answers(self, texts, batch), strict=True)
+        return pd.DataFrame([answers[position] for position in range(len(rows))], columns=self.columns)
 
 
-def _labels(
-    texts: list[str], encodings: list[Any], scores: list[float], classes: list[int], names: dict[int, str]
-) -> list[tuple[str, float]]:
+def _likeliest(student: Student, batch: Any) -> tuple[list[Any], list[Any]]:
+    """Return the probability and the number of the likeliest class: of each row, or of each token of each row."""
+    logits = student.model(**{name: batch[name] for name in student.read}).logits
+    scores, classes = logits.double().softmax(dim=-1).max(dim=-1)
+    return scores.tolist(), classes.tolist()
+
+
+def _labels(student: Student, texts: list[str], batch: Any) -> list[tuple[str, float]]:
     """Return the likeliest class of each text and its probability."""
+    names, (scores, classes) = student.model.config.id2label, _likeliest(student, batch)
     return [(names[index], score) for index, score in zip(classes, scores, strict=True)]
 
 
-def _spans(
-    texts: list[str], encodings: list[Any], scores: list[list[float]], classes: list[list[int]], names: dict[int, str]
-) -> list[tuple[list[dict[str, Any]]]]:
-    """Return the spans of each text; scores and classes are those of every token."""
-    answers = []
-    for text, encoding, text_scores, text_classes in zip(texts, encodings, scores, classes, strict=True):
+def _spans(student: Student, texts: list[str], batch: Any) -> list[tuple[list[dict[str, Any]]]]:
+    """Return the spans of each text."""
+    names, answers = student.model.config.id2label, []
+    for text, encoding, text_scores, text_classes in zip(
+        texts, batch.encodings, *_likeliest(student, batch), strict=True
+    ):
         words = [
             Word(start, end, names[text_classes[token]], text_scores[token])
             for start, end, token in _first_tokens(text, encoding)
@@ -139,24 +146,30 @@ HEADS: dict[str, tuple[list[str], Any, Any]] = {
 }
 
 
-def _texts(model_input: Any) -> list[str]:
-    """Return the texts of a frame that has one column, `text`; raise MlflowException where one of them is none."""
+def _rows(model_input: Any, inputs: list[str]) -> list[tuple[str, ...]]:
+    """Return the texts of each row of a frame that has the columns `inputs`; raise MlflowException for what is none."""
     columns = [str(column) for column in getattr(model_input, "columns", ())]
-    if columns != ["text"]:
-        _refuse(f"expected a table with one column, text, got {type(model_input).__name__} with columns {columns[:10]}")
-    texts = list(model_input["text"])
-    for row, text in enumerate(texts):
-        if not isinstance(text, str):
-            _refuse(f"row {row}: text must be a string, got {type(text).__name__}")
-        if not text.strip():
-            _refuse(f"row {row}: text is blank, expected words")
-        if len(text) > MAX_CHARACTERS:
-            _refuse(f"row {row}: text has {len(text):,} characters, expected at most {MAX_CHARACTERS:,}")
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            _refuse(f"row {row}: text holds half of a surrogate pair, expected Unicode text")
-    return texts
+    if sorted(columns) != sorted(inputs):
+        wanted = f"one column, {inputs[0]}" if len(inputs) == 1 else f"the columns {' and '.join(inputs)}"
+        _refuse(f"expected a table with {wanted}, got {type(model_input).__name__} with columns {columns[:10]}")
+    rows = list(zip(*(model_input[name] for name in inputs), strict=True))
+    for number, row in enumerate(rows):
+        for name, text in zip(inputs, row, strict=True):
+            _check_text(f"row {number}: {name}", text)
+    return rows
+
+
+def _check_text(place: str, text: Any) -> None:
+    if not isinstance(text, str):
+        _refuse(f"{place} must be a string, got {type(text).__name__}")
+    if not text.strip():
+        _refuse(f"{place} is blank, expected words")
+    if len(text) > MAX_CHARACTERS:
+        _refuse(f"{place} has {len(text):,} characters, expected at most {MAX_CHARACTERS:,}")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        _refuse(f"{place} holds half of a surrogate pair, expected Unicode text")
 
 
 def _refuse(reason: str) -> NoReturn:

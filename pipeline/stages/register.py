@@ -160,7 +160,7 @@ def _register(
             task,
             run_id=run_id,
             student=folder,
-            examples=rivals.example_texts(rows),
+            examples=rivals.example_rows(rows),
             description=card,
             tags=tags | {publish.STUDENT_HASH: content_hash(student)},
         )

@@ -13,7 +13,14 @@ from pipeline.stages.command import main
 from pipeline.tokenization.encoding import encode_rows, encode_words
 from pipeline.tokenization.folder import load_tokenizer, read_max_length, save_tokenizer
 from pipeline.tokenization.ragged import UNLABELLED, TokenRows, with_same_targets
-from pipeline.tokenization.table import read_labels, read_texts, read_word_labels, text_batches, write_sentences
+from pipeline.tokenization.table import (
+    read_labels,
+    read_pairs,
+    read_texts,
+    read_word_labels,
+    text_batches,
+    write_sentences,
+)
 from pipeline.tokenization.transfer import recombine, select_sentences
 from pipeline.tokenization.vocabulary import cut_vocabulary
 from pipeline.words import words
@@ -48,9 +55,18 @@ def run(
     labels: dict[str, Any] = {split: read_answers(rows / f"{split}.parquet", section.labels) for split in SPLITS}
     labels["transfer"] = unlabelled(texts["transfer"])
 
-    teacher_rows = {split: encode(teacher, texts[split], labels[split], section.max_length) for split in texts}
+    pairs = {split: found for split in SPLITS if (found := read_pairs(rows / f"{split}.parquet")) is not None}
+
+    def encoded(tokenizer: Tokenizer) -> dict[str, TokenRows]:
+        second = {split: {"pairs": pairs[split]} if split in pairs else {} for split in texts}
+        return {
+            split: encode(tokenizer, texts[split], labels[split], section.max_length, **second[split])
+            for split in texts
+        }
+
+    teacher_rows = encoded(teacher)
     student, teacher_ids = _student(task, section, teacher, special_tokens, teacher_rows)
-    student_rows = {split: encode(student, texts[split], labels[split], section.max_length) for split in texts}
+    student_rows = encoded(student)
     for split in texts:
         teacher_rows[split], student_rows[split] = with_same_targets(teacher_rows[split], student_rows[split])
 

@@ -25,6 +25,12 @@ def read_texts(path: Path) -> list[str]:
     return [text for batch in text_batches(path) for text in batch]
 
 
+def read_pairs(path: Path) -> list[str] | None:
+    """Return the second text of each row in file order; None for a table whose rows have none."""
+    column = _open(path).read(columns=["pair"])["pair"]
+    return None if column.null_count == len(column) else [str(pair) for pair in column.to_pylist()]
+
+
 def read_labels(path: Path, labels: list[str]) -> np.ndarray:
     """Return each row's index into `labels`, UNLABELLED for null; int64, shape (rows,).
 

@@ -65,7 +65,6 @@ LOCAL = {
     "kind": "file",
     "format": "conll",
     "header": None,
-    "piece_characters": None,
     "files": GIVEN,
     "origin": "hub: owner/name (CC0)",
 }

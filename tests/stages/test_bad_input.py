@@ -38,7 +38,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     definition["stages"] = {"ingest": definition["stages"]["ingest"]}
     values = read_yaml(ROOT / "recipes/sentiment-from-scratch.yaml")
     dataset = values["datasets"]["rotten_tomatoes"]
-    source = {"kind": "file", "format": "csv", "header": None, "piece_characters": None, "files": None, "origin": None}
+    source = {"kind": "file", "format": "csv", "header": None, "files": None, "origin": None}
     dataset.update(path=str(ROWS), source=source, only_sources=None, split={"dev": 0.1, "test": 0.2})
     dataset.update(columns={"text": "text", "label": "label", "source": None, "spans": None})
     values.update(datasets={"rows": dataset}, corpus=values["corpus"] | {"dataset": "rows"})

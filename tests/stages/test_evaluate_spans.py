@@ -104,7 +104,7 @@ def test_rows_without_spans_are_the_users_mistake(tmp_path: Path) -> None:
     build_project(tmp_path)
     path = tmp_path / "rows" / "test.parquet"
     table = pq.read_table(path)
-    pq.write_table(table.set_column(3, "spans", pa.nulls(len(table), SPANS)), path)
+    pq.write_table(table.set_column(table.column_names.index("spans"), "spans", pa.nulls(len(table), SPANS)), path)
     with pytest.raises(InputError, match="row test0000: no spans, expected a list"):
         run_evaluate(params(), "slots", tmp_path, tmp_path / "first")
     assert not (tmp_path / "first").exists()

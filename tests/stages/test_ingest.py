@@ -33,7 +33,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def values(**changes: object) -> dict[str, Any]:
     """Return params.yaml with both datasets read from a local CSV file."""
     whole = YAML(typ="safe").load((ROOT / "params.yaml").read_text())
-    source = {"kind": "file", "format": "csv", "header": None, "piece_characters": None, "files": None, "origin": None}
+    source = {"kind": "file", "format": "csv", "header": None, "files": None, "origin": None}
     local = {"path": str(ROWS), "source": source, "only_sources": None}
     whole["datasets"]["rotten_tomatoes"] |= local | {"split": {"dev": 0.2, "test": 0.3}} | changes
     whole["datasets"]["imdb"] |= local
@@ -201,7 +201,7 @@ def test_given_splits_with_spans_or_labels(column: str) -> None:
     folder.mkdir()
     for name, first, last in (("train.txt", 0, 60), ("dev.txt", 60, 75), ("test.txt", 75, 90)):
         (folder / name).write_text("\n\n".join(request(row) for row in range(first, last)))
-    source = {"kind": "file", "format": "slots", "header": None, "piece_characters": None, "origin": None}
+    source = {"kind": "file", "format": "slots", "header": None, "origin": None}
     source |= {"files": {"train": ["train.txt"], "dev": ["dev.txt"], "test": ["test.txt"]}}
     labels = {"spans": {"thing": "object", "place": "place"}, "label": {"find": "find", "buy": "buy"}}[column]
     columns = {"text": "text", "label": None, "source": None, "spans": None} | {column: column}

@@ -59,7 +59,7 @@ def test_one_student_is_one_version_and_a_worse_one_stays_challenger(project: Pa
 
     published = [path for path in (project / "mlruns").rglob("*") if path.is_file()]
     assert not [path for path in published if path.suffix in PICKLES]
-    answers = champion.predict("sentiment", ["warm bright film", "dull plot"])
+    answers = champion.predict("sentiment", [{"text": text} for text in ("warm bright film", "dull plot")])
     assert [sorted(answer) for answer in answers] == [["label", "score", "text"]] * 2
     assert all(answer["label"] in ("negative", "positive") and 0.5 <= answer["score"] <= 1 for answer in answers)
 

@@ -44,7 +44,7 @@ def test_versions_answer_with_spans_and_the_gate_compares_their_f1(project: Path
     first = run_register(params(), "slots", project)["registered"]
     assert (first["version"], first["aliases"]) == (1, ["champion"])
     assert run_register(params(), "slots", project)["registered"] == first
-    (answer,) = champion.predict("slots", ["play Madonna in New York"])
+    (answer,) = champion.predict("slots", [{"text": "play Madonna in New York"}])
     found = [(span["start"], span["end"], span["label"], span["text"]) for span in answer["spans"]]
     assert found == [(5, 12, "artist", "Madonna"), (16, 24, "city", "New York")]
     mlflow = tracking.connect()

@@ -53,6 +53,7 @@ def build_project(root: Path) -> None:
         columns = {
             "id": [f"{split}{row:04d}" for row in range(count)],
             "text": texts,
+            "pair": pa.nulls(count, pa.string()),
             "label": [NAMES[label] for label in labels],
             "source": [["web", "print"][row % 2] for row in range(count)],
         }

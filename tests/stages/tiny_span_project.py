@@ -80,7 +80,7 @@ def build_project(root: Path) -> None:
         columns = {
             "id": pa.array([f"{split}{row:04d}" for row in range(len(texts))]),
             "text": pa.array(texts),
-            "label": pa.nulls(len(texts), pa.string()),
+            **dict.fromkeys(("pair", "label"), pa.nulls(len(texts), pa.string())),
             "spans": as_column(spans),
             "source": pa.array([["web", "print"][row % 2] for row in range(len(texts))]),
         }

@@ -34,7 +34,7 @@ def write_table(path: Path, texts: list[str], labels: list[str] | None) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     ids = [f"{i:016x}" for i in range(len(texts))]
     names = [labels[i % 2] if labels else None for i in range(len(texts))]
-    columns = {"id": ids, "text": texts, "label": names, "source": ["s"] * len(texts)}
+    columns = {"id": ids, "text": texts, "pair": [None] * len(texts), "label": names, "source": ["s"] * len(texts)}
     pq.write_table(pa.table({name: pa.array(column, pa.string()) for name, column in columns.items()}), path)
 
 
@@ -43,7 +43,7 @@ def write_spans(path: Path, texts: list[str], spans: list[list[tuple[int, int, s
     kind = pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32()), ("label", pa.string())]))
     named = [[dict(zip(("start", "end", "label"), span, strict=True)) for span in row] for row in spans]
     columns = {"id": pa.array([f"{i:016x}" for i in range(len(texts))]), "text": pa.array(texts)}
-    columns |= {"label": pa.nulls(len(texts), pa.string()), "spans": pa.array(named, kind)}
+    columns |= dict.fromkeys(("pair", "label"), pa.nulls(len(texts), pa.string())) | {"spans": pa.array(named, kind)}
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table(columns | {"source": pa.array(["s"] * len(texts))}), path)
 

@@ -91,7 +91,7 @@ def test_the_command_prints_a_chain_that_holds_and_names_a_link_that_does_not(pr
 def test_every_link_holds_and_stays_so_when_the_model_is_used(project: Path) -> None:
     assert broken(project) == {}
     assert {*OUTPUTS, *SOURCES} < {row.link for row in chain(project)}
-    champion.predict("sentiment", ["warm film"])
+    champion.predict("sentiment", [{"text": "warm film"}])
     assert broken(project) == {}
 
 

@@ -26,7 +26,7 @@ MEGABYTE = "x" * 1_000_000
 
 def local(file_format: str) -> LocalSource:
     return LocalSource.model_validate(
-        {"kind": "file", "format": file_format, "header": None, "piece_characters": None, "files": None, "origin": None}
+        {"kind": "file", "format": file_format, "header": None, "files": None, "origin": None}
     )
 
 

@@ -129,7 +129,7 @@ def test_a_register_that_fails_keeps_secrets_to_itself(project: Path) -> None:
 def test_ingest_and_validate_keep_secrets_to_themselves(tmp_path: Path, label: str) -> None:
     values = read_yaml(ROOT / "recipes/sentiment-from-scratch.yaml")
     dataset = values["datasets"]["rotten_tomatoes"]
-    source = {"kind": "file", "format": "csv", "header": None, "piece_characters": None, "files": None, "origin": None}
+    source = {"kind": "file", "format": "csv", "header": None, "files": None, "origin": None}
     dataset.update(path="rows.csv", source=source, only_sources=None, split={"dev": 0.2, "test": 0.2})
     dataset["columns"]["source"] = None
     with open(tmp_path / "params.yaml", "w", encoding="utf-8") as file:

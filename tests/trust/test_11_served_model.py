@@ -35,7 +35,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Any:
                 task,
                 run_id=run.info.run_id,
                 student=root / task,
-                examples=["play madonna", "in new york"],
+                examples={"text": ["play madonna", "in new york"]},
                 description="tiny",
                 tags={},
             )
@@ -68,7 +68,7 @@ TEXTS = st.lists(st.text(CHARACTERS, max_size=60) | SENTENCES, max_size=4)
 def answering(task: str) -> Any:
     def attempt(texts: list[str]) -> None:
         try:
-            answers = champion.predict(task, texts)
+            answers = champion.predict(task, [{"text": text} for text in texts])
         except InputError as error:
             assert one_line(error).startswith(f"models:/{task}@champion: row ")
             assert any(not text.strip() or any("\ud800" <= sign <= "\udfff" for sign in text) for text in texts)
@@ -116,7 +116,7 @@ def test_a_megabyte_is_answered(quick_predict: None, task: str, text: str) -> No
 
 def test_more_than_a_megabyte_is_refused(quick_predict: None, task: str) -> None:
     with pytest.raises(InputError, match="row 1: text has 1,000,001 characters, expected at most 1,000,000"):
-        champion.predict(task, ["a", "x" * 1_000_001])
+        champion.predict(task, [{"text": "a"}, {"text": "x" * 1_000_001}])
 
 
 def test_the_model_itself_takes_a_table_of_one_column(model: Any, registry: ModuleType) -> None:

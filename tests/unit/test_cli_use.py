@@ -171,7 +171,6 @@ def test_own_data_become_task_and_corpus(project: Path, tmp_path: Path, kind: st
         "kind": "file",
         "format": kind,
         "header": None,
-        "piece_characters": None,
         "files": None,
         "origin": None,
     }

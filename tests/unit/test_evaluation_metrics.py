@@ -69,7 +69,7 @@ def test_length_groups_are_thirds() -> None:
 
 
 def test_rows_without_a_known_label_are_named(tmp_path: Path) -> None:
-    table = pa.table({"id": ["r1"], "text": ["x"], "label": ["odd"], "source": ["s"]})
+    table = pa.table({"id": ["r1"], "text": ["x"], "pair": pa.nulls(1, pa.string()), "label": ["odd"], "source": ["s"]})
     pq.write_table(table, tmp_path / "test.parquet")
     with pytest.raises(InputError, match=r"test\.parquet: row r1: label 'odd', expected one of \['no', 'yes'\]"):
         read_labelled_texts(tmp_path / "test.parquet", "text_classification", ["no", "yes"])
@@ -79,7 +79,7 @@ def test_rows_without_a_known_label_are_named(tmp_path: Path) -> None:
 
 def test_rows_without_known_spans_are_named_and_columns_come_back(tmp_path: Path) -> None:
     path, spans = tmp_path / "test.parquet", [[(0, 1, "no")], [], [(0, 1, "yes"), (2, 3, "no")]]
-    columns = {"id": ["r1", "r2", "r3"], "text": ["x", "y", "z z"], "source": ["s"] * 3}
+    columns = {"id": ["r1", "r2", "r3"], "text": ["x", "y", "z z"], "source": ["s"] * 3, "pair": [None] * 3}
     pq.write_table(pa.table(columns | {"spans": as_column(spans)}), path)
     assert read_labelled_texts(path, "token_classification", ["no", "yes"]).actual == spans
     assert from_column(pq.read_table(path)["spans"]) == spans

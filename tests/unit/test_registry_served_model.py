@@ -68,7 +68,7 @@ def register(mlflow: Any, name: str, student: Path) -> None:
         name,
         run_id=run.info.run_id,
         student=student,
-        examples=["play madonna", "in new york"],
+        examples={"text": ["play madonna", "in new york"]},
         description="tiny",
         tags={},
     )
@@ -207,4 +207,6 @@ def test_predict_prints_a_line_of_json_for_each_text(registry: Any) -> None:
     span = {"start": 0, "end": 2, "label": "city", "text": "东京", "score": pytest.approx((BEGIN + INSIDE) / 2)}
     assert first == {"text": "东京", "spans": [span]}
     assert second == {"text": "play it", "spans": []}
-    assert [sorted(answer) for answer in champion.predict("sentiment", ["play it"])] == [["label", "score", "text"]]
+    assert [sorted(answer) for answer in champion.predict("sentiment", [{"text": "play it"}])] == [
+        ["label", "score", "text"]
+    ]

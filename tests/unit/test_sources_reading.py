@@ -30,7 +30,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def local(file_format: str, **changes: object) -> LocalSource:
     values = {"kind": "file", "format": file_format}
-    values |= dict.fromkeys(("header", "piece_characters", "files", "origin"))
+    values |= dict.fromkeys(("header", "files", "origin"))
     return LocalSource.model_validate(values | changes)
 
 

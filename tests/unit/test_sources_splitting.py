@@ -22,7 +22,7 @@ def dataset(**changes: object) -> DatasetParams:
     values: dict[str, object] = {
         "path": "data/raw/rows.csv",
         "held_out": "none",
-        "source": {"kind": "file", "format": "csv", **dict.fromkeys(("header", "piece_characters", "files", "origin"))},
+        "source": {"kind": "file", "format": "csv", **dict.fromkeys(("header", "files", "origin"))},
         "columns": {"text": "text", "label": "label"},
         "line_breaks": "space",
         "only_sources": None,
@@ -47,7 +47,7 @@ def dataset(**changes: object) -> DatasetParams:
 
 RAW = {"columns": {"text": "text"}, "labels": None}
 GIVEN = {
-    "source": {"kind": "file", "format": "slots", "header": None, "piece_characters": None, "origin": None}
+    "source": {"kind": "file", "format": "slots", "header": None, "origin": None}
     | {"files": {"train": ["train.txt"], "dev": ["dev.txt"], "test": ["test.txt"]}},
     "split": {"dev": 0.0, "test": 0.0},
 }
