@@ -26,6 +26,8 @@ def predict(task: str, rows: list[dict[str, str]]) -> list[dict[str, Any]]:
         raise InputError(
             f"{uri}: not in the registry at {mlflow.get_tracking_uri()}, expected a registered model; run `make run`"
         ) from None
+    if not rows:
+        return []
     # progress bars and advice on type hints would stand between the user and the answer
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     transformers_logging.disable_progress_bar()

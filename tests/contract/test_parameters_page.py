@@ -42,7 +42,7 @@ def test_ranges_and_choices_are_those_of_the_types() -> None:
         "| `tokenizer.vocabulary_size` | integer >= 100 or null | ",
         "| `runtime.precision` | one of `auto`, `float32`, `bfloat16` | ",
         "| `tasks.NAME.distill.layer_map` | list of lists of 2 integers | ",
-        "| `tasks.NAME.labels` | list of 1 or more non-empty texts | ",
+        "| `tasks.NAME.labels` | list of non-empty texts | ",
         "| `init_from.kind` | `random` | ",
     ):
         assert line in PAGE
