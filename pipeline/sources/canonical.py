@@ -128,10 +128,11 @@ def _row(place: str, given: SourceRow, split: str, dataset: DatasetParams) -> Ro
     columns = dataset.columns
     label = _label_name(place, given.label, dataset) if dataset.row_labels else None
     keep_lines = dataset.line_breaks == "keep"
-    text, spans = clean_text(given.text or "", keep_lines=keep_lines), None
     if dataset.span_labels:
         named = [span._replace(label=_label_name(place, span.label, dataset)) for span in given.spans or ()]
         text, spans = clean_spans(given.text or "", named, keep_lines=keep_lines)
+    else:
+        text, spans = clean_text(given.text or "", keep_lines=keep_lines), None
     pair, target = (
         None if column is None else clean_text(value or "", keep_lines=keep_lines)
         for column, value in ((columns.pair, given.pair), (columns.target, given.target))
