@@ -20,12 +20,15 @@ def smallest_dtype(vocabulary_size: int) -> np.dtype:
 class TokenRows:
     """Token ids of N rows, each of one text or of a pair of them, and the M labels that tokens of theirs carry.
 
+    A row of a table that is too long for one of these may be spread over several, in order: its windows.
+
     ids: every row's ids after one another, uint16 or uint32, shape (tokens,).
     offsets: row i is `ids[offsets[i]:offsets[i + 1]]`; int64, shape (N + 1,).
     labels: index into the task's classes, UNLABELLED where there is none; int64, shape (M,).
     targets: row i has `labels[targets[i]:targets[i + 1]]`; int64, shape (N + 1,).
     positions: the token of its row that carries each label, 0 ([CLS]) where it is the whole row's; int64, shape (M,).
     seconds: the token of each row that its second text begins with, the row's length where there is none; int64, (N,).
+    owners: the row of the table that each row is from, never falling; int64, shape (N,).
     """
 
     ids: np.ndarray
@@ -34,6 +37,7 @@ class TokenRows:
     targets: np.ndarray
     positions: np.ndarray
     seconds: np.ndarray
+    owners: np.ndarray
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -59,7 +63,8 @@ class TokenRows:
         """Return rows whose first token carries the label of the whole row; `labels` and `seconds` are int64 (N,)."""
         targets = np.arange(len(labels) + 1, dtype=np.int64)
         seconds = np.diff(offsets) if seconds is None else seconds
-        return cls(ids, offsets, labels, targets, np.zeros(len(labels), dtype=np.int64), seconds)
+        positions, owners = np.zeros(len(labels), dtype=np.int64), np.arange(len(labels), dtype=np.int64)
+        return cls(ids, offsets, labels, targets, positions, seconds, owners)
 
     @classmethod
     def from_rows(
@@ -91,8 +96,9 @@ class TokenRows:
                     f"{folder}: {len(ends)} {name} of {rows} rows and {len(flat)} values, "
                     "expected one more than rows and the last one at the end of the values"
                 )
-        if len(found.seconds) != rows:
-            raise InputError(f"{folder}: {len(found.seconds)} seconds of {rows} rows, expected as many")
+        for name, values in (("seconds", found.seconds), ("owners", found.owners)):
+            if len(values) != rows:
+                raise InputError(f"{folder}: {len(values)} {name} of {rows} rows, expected as many")
         if len(found.positions) != len(found.labels):
             raise InputError(
                 f"{folder}: {len(found.labels)} labels and {len(found.positions)} positions, expected as many"

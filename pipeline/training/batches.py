@@ -78,6 +78,9 @@ class Rows(Protocol):
     def seconds(self) -> np.ndarray: ...
 
     @property
+    def owners(self) -> np.ndarray: ...
+
+    @property
     def labels(self) -> np.ndarray: ...
 
     @property

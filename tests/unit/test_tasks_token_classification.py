@@ -23,7 +23,9 @@ def token_rows() -> TokenRows:
 
 
 def tagged(ids: np.ndarray, offsets: np.ndarray, tags: list[int], targets: list[int], at: list[int]) -> TokenRows:
-    return TokenRows(ids, offsets, np.array(tags), np.array(targets), np.array(at), np.diff(offsets))
+    return TokenRows(
+        ids, offsets, np.array(tags), np.array(targets), np.array(at), np.diff(offsets), np.arange(len(offsets) - 1)
+    )
 
 
 def one_hot(tags: list[int]) -> np.ndarray:

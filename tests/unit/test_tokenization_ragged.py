@@ -19,6 +19,7 @@ def test_rows_come_back_memory_mapped(tmp_path: Path) -> None:
     assert loaded[-1].tolist() == [2, 3]
     assert loaded.labels.tolist() == [1, -1, 0]
     assert loaded.lengths.tolist() == [3, 0, 2]
+    assert loaded.owners.tolist() == [0, 1, 2]
     with pytest.raises(ValueError, match="read-only"):
         loaded.ids[0] = 1
     with pytest.raises(IndexError):
@@ -27,8 +28,9 @@ def test_rows_come_back_memory_mapped(tmp_path: Path) -> None:
 
 def test_a_row_of_two_tokenizers_keeps_the_labels_that_both_have_room_for() -> None:
     ids, offsets = np.arange(6, dtype=np.uint16), np.array([0, 3, 6])
-    first = TokenRows(ids, offsets, np.array([5, 6, 7]), np.array([0, 2, 3]), np.array([1, 2, 1]), np.diff(offsets))
-    second = TokenRows(ids, offsets, np.array([5, 7, 8]), np.array([0, 1, 3]), np.array([2, 1, 2]), np.diff(offsets))
+    rest = (np.diff(offsets), np.arange(2))
+    first = TokenRows(ids, offsets, np.array([5, 6, 7]), np.array([0, 2, 3]), np.array([1, 2, 1]), *rest)
+    second = TokenRows(ids, offsets, np.array([5, 7, 8]), np.array([0, 1, 3]), np.array([2, 1, 2]), *rest)
     one, other = with_same_targets(first, second)
     assert one.labels.tolist() == other.labels.tolist() == [5, 7]
     assert one.targets.tolist() == other.targets.tolist() == [0, 1, 2]
@@ -54,6 +56,10 @@ def test_files_that_do_not_fit_are_named(tmp_path: Path) -> None:
         TokenRows.load(tmp_path)
     np.save(tmp_path / "targets.npy", np.array([0, 2, 2, 5]))
     with pytest.raises(InputError, match="5 labels and 3 positions, expected as many"):
+        TokenRows.load(tmp_path)
+    np.save(tmp_path / "positions.npy", np.zeros(5, dtype=np.int64))
+    np.save(tmp_path / "owners.npy", np.array([0, 1]))
+    with pytest.raises(InputError, match="2 owners of 3 rows, expected as many"):
         TokenRows.load(tmp_path)
     (tmp_path / "labels.npy").write_bytes(b"\x93NUMPY but not really")
     with pytest.raises(InputError, match=r"labels\.npy: not a readable npy file"):

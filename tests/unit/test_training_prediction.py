@@ -73,7 +73,7 @@ class OfTokens(torch.nn.Module):
 def test_a_row_may_be_asked_about_any_number_of_its_tokens() -> None:
     ids, offsets = np.array([5, 6, 7, 8, 9, 4, 3], dtype=np.uint16), np.array([0, 4, 5, 7])
     targets, positions = np.array([0, 2, 2, 3]), np.array([1, 3, 1])
-    rows = TokenRows(ids, offsets, np.full(3, -1), targets, positions, np.diff(offsets))
+    rows = TokenRows(ids, offsets, np.full(3, -1), targets, positions, np.diff(offsets), np.arange(3))
     found = predict_logits(OfTokens(), rows, batch_size=2, pad_token_id=0, dtype=torch.float32)
     assert found.tolist() == [[6.0, 1.0], [8.0, 3.0], [3.0, 1.0]]
 
