@@ -1,4 +1,7 @@
-"""What a word is where single words are labelled: its borders in a text, its tags, and the spans that tags spell."""
+"""What a word is where single words are labelled: its borders in a text, its tags, and the spans that tags spell.
+
+And where answers to questions stand among words, read a window at a time where the text is long.
+"""
 
 import re
 import unicodedata
@@ -7,11 +10,14 @@ from collections.abc import Iterable, Sequence
 OUTSIDE = "O"
 # accents and invisible joiners belong to the sign before them
 _MARKS = "".join(sign for sign in map(chr, range(2**16)) if unicodedata.category(sign) in ("Mn", "Mc", "Me", "Cf"))
-_ALONE = r"\u3040-\u3098\u309b-\u30ff\u3400-\u9fff"  # scripts that are written without spaces
+ALONE = r"\u3040-\u3098\u309b-\u30ff\u3400-\u9fff"  # scripts that are written without spaces
 # one character of such a script, a run of letters and digits, or one other visible sign
-_WORD = re.compile(rf"[{_ALONE}][{_MARKS}]*|(?:[^\W{_ALONE}]|[{_MARKS}])+|[^\w\s][{_MARKS}]*")
+_WORD = re.compile(rf"[{ALONE}][{_MARKS}]*|(?:[^\W{ALONE}]|[{_MARKS}])+|[^\w\s][{_MARKS}]*")
 
 Span = tuple[int, int, str]  # where it starts and ends, and its label
+
+STARTS, ENDS = 1, 2  # what a word's label is the sum of, where answers to questions are labelled
+MAX_ANSWER_WORDS = 30  # of an answer that a model gives: beyond, it has taken two places for one
 
 
 def words(text: str) -> list[tuple[int, int]]:
@@ -59,3 +65,17 @@ def spans_of(borders: Sequence[tuple[int, int]], tags: Iterable[int], labels: Se
         else:
             open_label = None
     return spans
+
+
+def words_within(borders: Sequence[tuple[int, int]], start: int, end: int) -> tuple[int, int] | None:
+    """Return the first and the last word that have characters in `start` to `end`, None where no word has any."""
+    inside = [word for word, (first, last) in enumerate(borders) if first < end and start < last]
+    return (inside[0], inside[-1]) if inside else None
+
+
+def next_window(first: int, count: int) -> int:
+    """Return the first word of the window after that of `count` words from `first` on: half of it is read again.
+
+    So an answer no longer than half a window stands whole in one of them.
+    """
+    return first + max(count // 2, 1)

@@ -7,6 +7,7 @@ from transformers import (
     BertConfig,
     BertForMaskedLM,
     BertForPreTraining,
+    BertForQuestionAnswering,
     BertForSequenceClassification,
     BertForTokenClassification,
     PreTrainedModel,
@@ -21,6 +22,7 @@ HEADS: dict[str, type[PreTrainedModel]] = {
     "masked_lm_next_sentence": BertForPreTraining,
     "text_classification": BertForSequenceClassification,
     "token_classification": BertForTokenClassification,
+    "question_answering": BertForQuestionAnswering,
 }
 # the maps are the largest tensors of a long row, and fused attention on a card has no dropout to give
 ALWAYS: dict[str, Any] = {"attention_probs_dropout_prob": 0.0}

@@ -5,7 +5,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import BertForSequenceClassification, BertForTokenClassification, RobertaForTokenClassification
+from transformers import (
+    BertForQuestionAnswering,
+    BertForSequenceClassification,
+    BertForTokenClassification,
+    RobertaForQuestionAnswering,
+    RobertaForTokenClassification,
+)
 
 
 def target_logits(model: nn.Module, inputs: Mapping[str, Tensor], positions: Tensor) -> Tensor:
@@ -22,14 +28,24 @@ def target_logits(model: nn.Module, inputs: Mapping[str, Tensor], positions: Ten
     if isinstance(model, BertForTokenClassification | RobertaForTokenClassification):
         states = model.base_model(**inputs).last_hidden_state
         return model.classifier(model.dropout(states.flatten(0, 1).index_select(0, positions)))
-    logits: Tensor = model(**inputs).logits
-    return at_targets(logits, positions)
+    if isinstance(model, BertForQuestionAnswering | RobertaForQuestionAnswering):
+        states = model.base_model(**inputs).last_hidden_state
+        return model.qa_outputs(states.flatten(0, 1).index_select(0, positions))
+    return at_targets(logits_of(model(**inputs)), positions)
 
 
 def accepted(model: nn.Module, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the inputs that the model's family knows: RoBERTa and GPT have no token types to tell two texts apart."""
     known = getattr(getattr(model, "config", None), "type_vocab_size", 1) > 1
     return {name: value for name, value in inputs.items() if known or name != "token_type_ids"}
+
+
+def logits_of(output: Any) -> Tensor:
+    """Return the logits in what a model puts out; those of an answer's start and of its end make two classes."""
+    if hasattr(output, "start_logits"):
+        return torch.stack([output.start_logits, output.end_logits], dim=-1)
+    logits: Tensor = output.logits
+    return logits
 
 
 def at_targets(logits: Tensor, positions: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from typing import Any
 from transformers import (
     ModernBertConfig,
     ModernBertForMaskedLM,
+    ModernBertForQuestionAnswering,
     ModernBertForSequenceClassification,
     ModernBertForTokenClassification,
     PreTrainedModel,
@@ -23,6 +24,7 @@ HEADS: dict[str, type[PreTrainedModel]] = {
     "masked_lm": ModernBertForMaskedLM,
     "text_classification": ModernBertForSequenceClassification,
     "token_classification": ModernBertForTokenClassification,
+    "question_answering": ModernBertForQuestionAnswering,
 }
 ALWAYS: dict[str, Any] = {"attention_dropout": 0.0}  # as BERT's
 

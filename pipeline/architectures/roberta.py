@@ -11,6 +11,7 @@ from transformers import (
     PreTrainedModel,
     RobertaConfig,
     RobertaForMaskedLM,
+    RobertaForQuestionAnswering,
     RobertaForSequenceClassification,
     RobertaForTokenClassification,
 )
@@ -24,6 +25,7 @@ HEADS: dict[str, type[PreTrainedModel]] = {
     "masked_lm": RobertaForMaskedLM,
     "text_classification": RobertaForSequenceClassification,
     "token_classification": RobertaForTokenClassification,
+    "question_answering": RobertaForQuestionAnswering,
 }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pipeline.architectures.classifier import accepted, at_targets, target_logits
+from pipeline.architectures.classifier import accepted, at_targets, logits_of, target_logits
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def layer_outputs(model: nn.Module, inputs: Mapping[str, Tensor], positions: Ten
         return LayerOutputs(target_logits(model, inputs, positions), {}, {})
     output = model(**accepted(model, inputs), output_hidden_states=True)
     return LayerOutputs(
-        at_targets(output.logits, positions),
+        at_targets(logits_of(output), positions),
         {layer: output.hidden_states[layer] for layer in layers.hidden_states},
         {layer: attention_scores(model, layer, output.hidden_states[layer - 1]) for layer in layers.attentions},
     )

@@ -88,12 +88,12 @@ class DistillationLoss(nn.Module):
         student = layer_outputs(self.model, batch, positions, self.layers)
         row_of_target = positions // attention_mask.shape[1]
         its_choices = self.task.distributions(teacher_logits, labels, row_of_target).logits
-        own_choices, labels, row = self.task.distributions(student.logits, labels, row_of_target)
+        own_choices, labels, row, real = self.task.distributions(student.logits, labels, row_of_target)
         losses = torch.zeros(len(labels), device=labels.device)
         if weights.soft_labels:
             losses = losses + weights.soft_labels * soft_label_loss(own_choices, its_choices, self.distill.temperature)
         if weights.logits:
-            losses = losses + weights.logits * logit_mse(own_choices, its_choices)
+            losses = losses + weights.logits * logit_mse(own_choices, its_choices, real)
         if weights.hard_labels:
             losses = losses + weights.hard_labels * hard_label_loss(own_choices, labels)
         for (own, its), projection in zip(hidden_state_pairs(self.distill), self.projections, strict=True):

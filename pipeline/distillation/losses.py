@@ -20,13 +20,16 @@ def soft_label_loss(student_logits: Tensor, teacher_logits: Tensor, temperature:
     return temperature**2 * (teacher.exp() * (teacher - student)).sum(dim=-1)
 
 
-def logit_mse(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
+def logit_mse(student_logits: Tensor, teacher_logits: Tensor, real: Tensor | None = None) -> Tensor:
     """Return the mean over classes of (student - teacher)², the logit regression of Ba & Caruana 2014, equation 1.
 
     Theirs is half the squared norm; the mean makes the value independent of the number of classes. Logits:
-    (targets, classes).
+    (targets, classes). `real`, bool (targets, classes), says which are no padding where targets have fewer than others.
     """
-    return (student_logits.float() - teacher_logits.float()).square().mean(dim=-1)
+    squares = (student_logits.float() - teacher_logits.float()).square()
+    if real is None:
+        return squares.mean(dim=-1)
+    return squares.masked_fill(~real, 0.0).sum(dim=-1) / real.sum(dim=-1)
 
 
 def hard_label_loss(student_logits: Tensor, labels: Tensor) -> Tensor:

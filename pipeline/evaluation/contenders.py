@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from pipeline.evaluation import baselines, taggers
+from pipeline.evaluation import baselines, readers, taggers
 from pipeline.evaluation.figures import Answers, score
 from pipeline.evaluation.frozen_encoder import MeanPooled, TokenStates, frozen_vectors
 from pipeline.evaluation.table import LabelledTexts
@@ -33,7 +33,8 @@ class Lessons:
 
     labels: the task's. splits: train, dev and test. tokens: the teacher's of those and of the texts `transfer`, as
     pipeline.tokenization.ragged.TokenRows has them. teacher_logits: those of train and of transfer, after one another,
-    float32 (targets, classes). pretrained: the folder of the language model. dtype: what it computes in.
+    float32 (targets, classes). pretrained: the folder of the language model. dtype: what it computes in. answers: the
+    task's, from logits (targets, classes) of the token rows of texts.
     """
 
     labels: list[str]
@@ -43,6 +44,7 @@ class Lessons:
     teacher_logits: np.ndarray
     pretrained: Path
     dtype: torch.dtype
+    answers: Callable[[np.ndarray, Any, Sequence[str]], Answers]
 
 
 def ask_networks(task: Task, networks: Mapping[str, tuple[Path, Rows]], texts: Sequence[str]) -> dict[str, Any]:
@@ -116,6 +118,22 @@ def _frozen_tagger(lessons: Lessons, targets: Mapping[str, np.ndarray]) -> Answe
     return on_test.spans(test.texts, tags, lessons.labels)
 
 
+def _readers(lessons: Lessons) -> dict[str, Answers]:
+    (train, dev, test), tokens = (lessons.splits[split] for split in ("train", "dev", "test")), lessons.tokens
+    sentences = readers.most_similar_sentence(train.texts, test.texts, test.pairs or [])
+    print("baselines: start and end from what the frozen encoder says of words", flush=True)
+    vectors = _vectors(TokenStates, lessons)
+    logits = readers.frozen_encoder_reader(
+        vectors["train"],
+        np.asarray(tokens["train"].labels),
+        vectors["dev"],
+        vectors["test"],
+        lambda logits: score("token_f1", dev.actual, lessons.answers(logits, tokens["dev"], dev.texts)),
+    )
+    frozen = lessons.answers(logits, tokens["test"], test.texts)
+    return {"most_similar_sentence": sentences, "frozen_encoder_reader": frozen}
+
+
 def _vectors(read: type[TokenStates], lessons: Lessons) -> dict[str, np.ndarray]:
     tokens = {split: lessons.tokens[split] for split in lessons.splits}
     return frozen_vectors(read, lessons.pretrained, tokens, lessons.dtype)
@@ -124,4 +142,5 @@ def _vectors(read: type[TokenStates], lessons: Lessons) -> dict[str, np.ndarray]
 BASELINES: dict[str, Callable[[Lessons], dict[str, Answers]]] = {
     "text_classification": _classifiers,
     "token_classification": _taggers,
+    "question_answering": _readers,
 }

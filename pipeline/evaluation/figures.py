@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from pipeline.evaluation.answer_texts import SCALE, exact_matches, token_overlaps
 from pipeline.words import Span
 
 # one a row: a class's index, the spans of its text, or a text
@@ -81,8 +82,14 @@ def _micro_f1(sums: np.ndarray) -> np.ndarray:
     return np.where(total > 0, 2 * sums[..., 0] / np.maximum(total, 1), 1.0)
 
 
+def _mean_of_scaled(sums: np.ndarray) -> np.ndarray:
+    return np.asarray(sums[..., 0] / SCALE / sums[..., 1])
+
+
 FIGURES = {
     "accuracy": Figure(_right, _accuracy),
     "macro_f1": Figure(_by_class, _macro_f1),
     "span_f1": Figure(_spans_found, _micro_f1),
+    "token_f1": Figure(token_overlaps, _mean_of_scaled),
+    "exact_match": Figure(exact_matches, _accuracy),
 }

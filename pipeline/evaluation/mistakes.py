@@ -8,6 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.evaluation.answer_texts import token_overlaps
+
 ROWS_SHOWN = 10
 SHOWN_CHARACTERS = 300
 ANSWERS = ("label", "student", "teacher")
@@ -22,7 +24,10 @@ def worst_rows(predictions: Path, labels: list[str]) -> dict[str, Any]:
     """
     table = pq.read_table(predictions)
     wrong = [row for row in table.to_pylist() if row["student"] != row["label"]]
-    found = _furthest_off(wrong) if pa.types.is_list(table["label"].type) else _surest(wrong, labels)
+    if pa.types.is_list(table["label"].type):
+        found = _furthest_off(wrong)
+    else:
+        found = _least_alike(wrong) if pa.types.is_string(table["label"].type) else _surest(wrong, labels)
     return found | {"scored": any("score" in row for row in found["rows"])}
 
 
@@ -44,6 +49,13 @@ def _furthest_off(wrong: list[Row]) -> dict[str, Any]:
     wrong.sort(key=lambda row: (-missed_or_made_up(row), row["id"]))
     rows = [_shown(row, partial(_in_words, row["text"])) for row in wrong[:ROWS_SHOWN]]
     return {"title": "Where the student's spans are furthest off", "rows": rows}
+
+
+def _least_alike(wrong: list[Row]) -> dict[str, Any]:
+    alike = token_overlaps([row["label"] for row in wrong], [row["student"] for row in wrong])[:, 0].tolist()
+    order = sorted(range(len(wrong)), key=lambda index: (alike[index], wrong[index]["id"]))
+    rows = [_shown(wrong[index] | {"text": wrong[index]["pair"]}, str) for index in order[:ROWS_SHOWN]]
+    return {"title": "Where the student's answer has least in common with the actual one", "rows": rows}
 
 
 def _in_words(text: str, spans: list[Row]) -> str:

@@ -29,9 +29,12 @@ NAMES = {
     "most_frequent_tag": "most frequent tag of each word",
     "distilled_linear_tagger": "linear tagger, distilled",
     "frozen_encoder_tagger": "frozen encoder + regression",
+    "most_similar_sentence": "most similar sentence",
+    "frozen_encoder_reader": "frozen encoder + regression",
     "undistilled_student": "student without a teacher",
     "macro_f1": "macro F1",
     "span_f1": "span F1",
+    "token_f1": "token F1",
 }
 
 

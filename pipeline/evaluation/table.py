@@ -21,7 +21,7 @@ class LabelledTexts:
     """Rows of one split in the order of their file.
 
     pairs: the second text of each row, None where rows have one text. actual: the true answers: indices into the
-    task's labels, int64 (rows,), or the spans of each text.
+    task's labels, int64 (rows,), or the spans of each text, or the text of each answer.
     """
 
     ids: list[str]
@@ -48,22 +48,22 @@ def read_labelled_texts(path: Path, task_type: str, labels: list[str]) -> Labell
         raise InputError(f"{path}: no such file, expected a table written by validate") from None
     if not columns["id"]:
         raise InputError(f"{path}: no rows, expected at least one")
-    actual = read(path, columns["id"], columns[column], labels)
+    actual = read(path, columns, labels)
     pairs = None if None in columns["pair"] else columns["pair"]
     return LabelledTexts(columns["id"], columns["text"], pairs, actual, columns["source"])
 
 
-def _indices(path: Path, ids: list[str], names: list[str | None], labels: list[str]) -> np.ndarray:
-    index = {label: position for position, label in enumerate(labels)}
-    for id_, name in zip(ids, names, strict=True):
+def _indices(path: Path, columns: dict[str, list[Any]], labels: list[str]) -> np.ndarray:
+    index, names = {label: position for position, label in enumerate(labels)}, columns["label"]
+    for id_, name in zip(columns["id"], names, strict=True):
         if name not in index:
             raise InputError(f"{path}: row {id_}: label {name!r}, expected one of {labels}")
     return np.array([index[str(name)] for name in names], dtype=np.int64)
 
 
-def _spans(path: Path, ids: list[str], rows: list[list[dict[str, Any]] | None], labels: list[str]) -> list[list[Span]]:
+def _spans(path: Path, columns: dict[str, list[Any]], labels: list[str]) -> list[list[Span]]:
     found = []
-    for id_, row in zip(ids, rows, strict=True):
+    for id_, row in zip(columns["id"], columns["spans"], strict=True):
         if row is None:
             raise InputError(f"{path}: row {id_}: no spans, expected a list (columns.spans of the dataset)")
         for span in row:
@@ -73,18 +73,28 @@ def _spans(path: Path, ids: list[str], rows: list[list[dict[str, Any]] | None], 
     return found
 
 
+def _span_texts(path: Path, columns: dict[str, list[Any]], labels: list[str]) -> list[str]:
+    """Return the text of the one span of each row, the answer to its question."""
+    found = _spans(path, columns, labels)
+    for id_, spans in zip(columns["id"], found, strict=True):
+        if len(spans) != 1:
+            raise InputError(f"{path}: row {id_}: {len(spans)} spans, expected one, the answer")
+    return [text[start:end] for text, [(start, end, _)] in zip(columns["text"], found, strict=True)]
+
+
 # by a task's type: the column of the canonical table that has the answers, and how it is read
 ANSWERS: dict[str, tuple[str, Callable[..., Answers]]] = {
     "text_classification": ("label", _indices),
     "token_classification": ("spans", _spans),
+    "question_answering": ("spans", _span_texts),
 }
 
 
 def as_column(answers: Answers) -> pa.Array:
-    """Return answers as a column of a table: int64, or a list of `{start, end, label}` a row."""
-    if isinstance(answers, np.ndarray):
-        return pa.array(answers)
+    """Return answers as a column of a table: int64, strings, or a list of `{start, end, label}` a row."""
     rows: Any = answers
+    if isinstance(answers, np.ndarray) or all(isinstance(row, str) for row in rows):
+        return pa.array(rows)
     return pa.array([[dict(zip(SPANS.value_type.names, span, strict=True)) for span in row] for row in rows], SPANS)
 
 
@@ -92,7 +102,7 @@ def from_column(column: pa.Array | pa.ChunkedArray) -> Answers:
     """Return what `as_column` made a column of."""
     if pa.types.is_list(column.type):
         return [[_as_tuple(span) for span in row] for row in column.to_pylist()]
-    return np.asarray(column)
+    return column.to_pylist() if pa.types.is_string(column.type) else np.asarray(column)
 
 
 def _as_tuple(span: dict[str, Any]) -> Span:

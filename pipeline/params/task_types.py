@@ -35,4 +35,11 @@ TASK_TYPES = {
         optional=(),
         families=("bert", "roberta", "modernbert"),  # a GPT's tag of a token would not know what comes after it
     ),
+    "question_answering": TaskType(
+        metrics=("token_f1", "exact_match"),
+        slices=("source", "length"),
+        columns=("pair", "spans"),
+        optional=(),
+        families=("bert", "roberta", "modernbert"),  # for the same reason
+    ),
 }

@@ -112,9 +112,10 @@ class GateParams(Section):
 
     rule: Literal["not_worse", "better"]
     """What a new version must be shown to be: less than `margin` worse than every champion so far, or better."""
-    metric: Literal["accuracy", "macro_f1", "span_f1"]
+    metric: Literal["accuracy", "macro_f1", "span_f1", "token_f1", "exact_match"]
     """Figure that is compared: of text classification accuracy, by a test for paired proportions, or macro F1, of token
-    classification the F1 of spans; both F1 by a paired bootstrap."""
+    classification the F1 of spans, of question answering the F1 of answers' words or the share of answers that are
+    exactly right; all but accuracy by a paired bootstrap."""
     margin: Share
     """Loss of `metric` that `not_worse` accepts; 0.01 is one percentage point."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)]
@@ -137,15 +138,17 @@ class GateParams(Section):
 class TaskParams(Section):
     """One task: a teacher, a student, a registered model."""
 
-    type: Literal["text_classification", "token_classification"]
-    """Kind of task: one label for a whole text, or labelled spans in it."""
+    type: Literal["text_classification", "token_classification", "question_answering"]
+    """Kind of task: one label for a whole text, labelled spans in it, or the place in it that answers a question, the
+    dataset's column `pair`."""
     dataset: Name
     """Dataset that the labelled rows come from."""
     labels: Annotated[list[Label], Field(default=[])]
     """Names of the labels, of rows or of spans: the same as the dataset's, in the order of the model's outputs; not
     given for tasks without labels."""
     max_length: Annotated[int, Field(ge=8)]
-    """Maximum length of a row in tokens, special tokens included; longer rows are cut."""
+    """Maximum length of a row in tokens, special tokens included; longer rows are cut. In question answering a longer
+    text is read in windows, each with the question, that overlap by half."""
     transfer: TransferParams
     finetune: FinetuneParams
     student: StudentParams

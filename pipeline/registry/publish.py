@@ -155,9 +155,11 @@ def _signature(student: Path, inputs: Sequence[str]) -> Any:
 
     types = {"start": "long", "end": "long", "label": "string", "text": "string", "score": "double"}
     span = Object([Property(name, kind) for name, kind in types.items()])
+    types["answer"] = "string"
     answers: dict[str, list[Any]] = {
         "SequenceClassification": [ColSpec("string", "label"), ColSpec("double", "score")],
         "TokenClassification": [ColSpec(Array(span), "spans")],
+        "QuestionAnswering": [ColSpec(types[name], name) for name in ("answer", "start", "end", "score")],
     }
     (architecture,) = read_json(student / "config.json")["architectures"]
     head = architecture.rpartition("For")[2]

@@ -17,6 +17,7 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc import PythonModel, PythonModelContext
 from transformers import (
     AutoConfig,
+    AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     AutoTokenizer,
@@ -24,7 +25,9 @@ from transformers import (
 
 BATCH_ROWS = 32
 MAX_CHARACTERS = 1_000_000  # as ingest has it: what is longer is no text
-# as pipeline/words.py has it: what the student was taught to label
+MIN_ROOM = 8  # tokens of a text that a question has to leave room for, as pipeline/tokenization/questions.py has it
+# as pipeline/words.py has it: what the student was taught to label, and how far an answer reaches
+MAX_ANSWER_WORDS = 30
 MARKS = "".join(sign for sign in map(chr, range(2**16)) if unicodedata.category(sign) in ("Mn", "Mc", "Me", "Cf"))
 ALONE = r"\u3040-\u3098\u309b-\u30ff\u3400-\u9fff"
 WORD = re.compile(rf"[{ALONE}][{MARKS}]*|(?:[^\W{ALONE}]|[{MARKS}])+|[^\w\s][{MARKS}]*")
@@ -46,7 +49,7 @@ class Student(PythonModel):
         """Load the `from_pretrained` folder that was registered with this file."""
         folder = context.artifacts["model"]
         (architecture,) = AutoConfig.from_pretrained(folder).architectures
-        self.columns, self.answers, kind = HEADS[architecture.rpartition("For")[2]]
+        self.columns, self.read_rows, kind = HEADS[architecture.rpartition("For")[2]]
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         self.model = kind.from_pretrained(folder).eval()
         self.inputs = (context.model_config or {}).get("inputs", ["text"])
@@ -61,61 +64,68 @@ class Student(PythonModel):
 
         The input has a column `text`, and one `pair` where the student was taught with pairs of texts. Columns of the
         answer: `label` and `score`, where the model labels whole texts; `spans`, a list of `{"start", "end", "label",
-        "text", "score"}`, where it labels words.
+        "text", "score"}`, where it labels words; `answer`, `start`, `end` and `score`, where it finds in `text` what
+        answers `pair`.
         """
         rows = _rows(model_input, self.inputs)
         by_length = sorted(range(len(rows)), key=lambda position: sum(map(len, rows[position])))
         answers: dict[int, tuple[Any, ...]] = {}
         for start in range(0, len(rows), BATCH_ROWS):
             positions = by_length[start : start + BATCH_ROWS]
-            texts, *pairs = ([*column] for column in zip(*(rows[position] for position in positions), strict=True))
-            batch = self.tokenizer(texts, *pairs, truncation=True, padding=True, return_tensors="pt")
             with torch.inference_mode():
-                answers |= zip(positions, self.answers(self, texts, batch), strict=True)
+                answers |= zip(positions, self.read_rows(self, [rows[place] for place in positions]), strict=True)
         return pd.DataFrame([answers[position] for position in range(len(rows))], columns=self.columns)
 
+    def batch(self, texts: list[str], *pairs: list[str], truncation: bool | str = True) -> tuple[Any, Any]:
+        """Return a batch of texts, or of pairs of them, as tokens, and what the model puts out for it."""
+        batch = self.tokenizer(texts, *pairs, truncation=truncation, padding=True, return_tensors="pt")
+        return batch, self.model(**{name: batch[name] for name in self.read})
 
-def _likeliest(student: Student, batch: Any) -> tuple[list[Any], list[Any]]:
+
+def _likeliest(logits: torch.Tensor) -> tuple[list[Any], list[Any]]:
     """Return the probability and the number of the likeliest class: of each row, or of each token of each row."""
-    logits = student.model(**{name: batch[name] for name in student.read}).logits
     scores, classes = logits.double().softmax(dim=-1).max(dim=-1)
     return scores.tolist(), classes.tolist()
 
 
-def _labels(student: Student, texts: list[str], batch: Any) -> list[tuple[str, float]]:
-    """Return the likeliest class of each text and its probability."""
-    names, (scores, classes) = student.model.config.id2label, _likeliest(student, batch)
+def _labels(student: Student, rows: list[tuple[str, ...]]) -> list[tuple[str, float]]:
+    """Return the likeliest class of each text, or pair of texts, and its probability."""
+    _, output = student.batch(*([*column] for column in zip(*rows, strict=True)))
+    names, (scores, classes) = student.model.config.id2label, _likeliest(output.logits)
     return [(names[index], score) for index, score in zip(classes, scores, strict=True)]
 
 
-def _spans(student: Student, texts: list[str], batch: Any) -> list[tuple[list[dict[str, Any]]]]:
+def _spans(student: Student, rows: list[tuple[str, ...]]) -> list[tuple[list[dict[str, Any]]]]:
     """Return the spans of each text."""
-    names, answers = student.model.config.id2label, []
+    texts, names, answers = [text for (text,) in rows], student.model.config.id2label, []
+    batch, output = student.batch(texts)
     for text, encoding, text_scores, text_classes in zip(
-        texts, batch.encodings, *_likeliest(student, batch), strict=True
+        texts, batch.encodings, *_likeliest(output.logits), strict=True
     ):
+        borders = [match.span() for match in WORD.finditer(text)]
         words = [
             Word(start, end, names[text_classes[token]], text_scores[token])
-            for start, end, token in _first_tokens(text, encoding)
+            for (start, end), token in zip(borders, _first_tokens(encoding, borders), strict=False)
         ]
         answers.append(([_span(text, members) for members in _grouped(words)],))
     return answers
 
 
-def _first_tokens(text: str, encoding: Any) -> list[tuple[int, int, int]]:
-    """Return each word's borders and the token that holds its first character, up to where the text was cut.
+def _first_tokens(encoding: Any, borders: list[tuple[int, int]], sequence: int = 0) -> list[int]:
+    """Return the token that holds the first character of each word, up to where the text was cut.
 
-    Where a tokenizer leaves a character out, the token before it stands for the word.
+    sequence: which of two texts the words are of. Where a tokenizer leaves a character out, the token before it stands
+    for the word.
     """
-    tokens = [(start, position) for position, (start, end) in enumerate(encoding.offsets) if end > start]
+    places = zip(encoding.offsets, encoding.sequence_ids, strict=True)
+    tokens = [(*place, token) for token, (place, text) in enumerate(places) if text == sequence and place[1] > place[0]]
     if not tokens:
         return []
-    starts = [start for start, _ in tokens]
-    limit = max(end for _, end in encoding.offsets) if encoding.overflowing else len(text)
-    borders = [match.span() for match in WORD.finditer(text) if match.start() < limit]
-    holding = [starts[max(bisect_right(starts, start) - 1, 0)] for start, _ in borders]
-    # of several that split one character the first
-    return [(*word, tokens[bisect_left(starts, there)][1]) for word, there in zip(borders, holding, strict=True)]
+    starts = [start for start, _, _ in tokens]
+    limit = max(end for _, end, _ in tokens)
+    kept = [start for start, _ in borders if start < limit or not encoding.overflowing]
+    holding = [starts[max(bisect_right(starts, start) - 1, 0)] for start in kept]
+    return [tokens[bisect_left(starts, there)][2] for there in holding]  # of several that split one character the first
 
 
 def _grouped(words: list[Word]) -> list[list[Word]]:
@@ -139,10 +149,57 @@ def _span(text: str, words: list[Word]) -> dict[str, Any]:
     return {"start": start, "end": end, "label": label, "text": text[start:end], "score": fmean(w.score for w in words)}
 
 
-# by what a model's class does: the answers' columns, how they are made, and what loads the folder
+def _answers(student: Student, rows: list[tuple[str, ...]]) -> list[tuple[str, int, int, float]]:
+    """Return what answers the question in each text: the likeliest span, where it stands, and its probability.
+
+    A text is read window by window, the next one beginning in the middle of the last, as the student was taught.
+    """
+    for _, question in rows:
+        _check_room(student, question)
+    borders = [[match.span() for match in WORD.finditer(text)] for text, _ in rows]
+    best: list[tuple[str, int, int, float]] = [("", 0, 0, 0.0)] * len(rows)
+    todo = [(row, 0) for row in range(len(rows)) if borders[row]]
+    while todo:
+        todo, now = todo[BATCH_ROWS:], todo[:BATCH_ROWS]
+        begins = [max(borders[row][word - 1][1] if word else 0, borders[row][word][0] - 1) for row, word in now]
+        windows = [rows[row][0][begin:] for (row, _), begin in zip(now, begins, strict=True)]
+        batch, output = student.batch([rows[row][1] for row, _ in now], windows, truncation="only_second")
+        logits = torch.stack([output.start_logits, output.end_logits], dim=-1).double()
+        for (row, word), begin, encoding, own in zip(now, begins, batch.encodings, logits, strict=True):
+            left = [(start - begin, end - begin) for start, end in borders[row][word:]]
+            tokens = _first_tokens(encoding, left, sequence=1)
+            first, last, score = _likeliest_place(own[[0, *tokens]])
+            if score > best[row][3]:
+                start, end = borders[row][word + first][0], borders[row][word + last][1]
+                best[row] = (rows[row][0][start:end], start, end, score)
+            if len(tokens) < len(left):
+                todo.append((row, word + max(len(tokens) // 2, 1)))
+    return best
+
+
+def _likeliest_place(logits: torch.Tensor) -> tuple[int, int, float]:
+    """Return the first and the last word of a window's likeliest span, and its probability.
+
+    logits: (1 + words, 2), of start and of end; those of [CLS], which stands for no answer, first.
+    """
+    start, end = logits.softmax(dim=0)[1:].T
+    scores = (start[:, None] * end).triu().tril(MAX_ANSWER_WORDS - 1)
+    first, last = divmod(int(scores.argmax()), len(end))
+    return first, last, float(scores[first, last])
+
+
+def _check_room(student: Student, question: str) -> None:
+    tokens = len(student.tokenizer(question, add_special_tokens=False)["input_ids"])
+    allowed = student.tokenizer.model_max_length - student.tokenizer.num_special_tokens_to_add(pair=True) - MIN_ROOM
+    if tokens > allowed:
+        _refuse(f"pair has {tokens} tokens and leaves no room for the text, expected a question of at most {allowed}")
+
+
+# by what a model's class does: the answers' columns, how they are made of rows, and what loads the folder
 HEADS: dict[str, tuple[list[str], Any, Any]] = {
     "SequenceClassification": (["label", "score"], _labels, AutoModelForSequenceClassification),
     "TokenClassification": (["spans"], _spans, AutoModelForTokenClassification),
+    "QuestionAnswering": (["answer", "start", "end", "score"], _answers, AutoModelForQuestionAnswering),
 }
 
 

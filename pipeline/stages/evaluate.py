@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from pipeline.evaluation.contenders import Lessons
     from pipeline.evaluation.outcome import Answered
+    from pipeline.tasks.labelling import LabellingTask
     from pipeline.tokenization.ragged import TokenRows
 
 SPLITS = ("train", "dev", "test")
@@ -37,18 +38,20 @@ def run(
     from pipeline.evaluation import outcome
     from pipeline.files import write_json
     from pipeline.params.task_types import TASK_TYPES
+    from pipeline.tasks import TASKS
     from pipeline.tokenization.ragged import TokenRows
     from pipeline.training import runtime
 
     section, dtype = params.tasks[task], runtime.prepare(params.runtime)
-    lessons = _lessons(section, rows, tokens, pretrained, transfer, soft_labels, dtype)
+    head = TASKS[section.type]().from_params(section)
+    lessons = _lessons(section, head, rows, tokens, pretrained, transfer, soft_labels, dtype)
     student_rows = TokenRows.load(tokens / "student" / "test")
     networks = {
         "teacher": (teacher, lessons.tokens["test"]),
         "student": (student, student_rows),
         "undistilled_student": (undistilled, student_rows),
     }
-    answered = _answered(section, lessons, networks, params.runtime.threads)
+    answered = _answered(section, head, lessons, networks, params.runtime.threads)
     found = outcome.evaluation_outcome(
         task,
         answered,
@@ -65,6 +68,7 @@ def run(
 
 def _lessons(
     section: TaskParams,
+    head: "LabellingTask",
     rows: Path,
     tokens: Path,
     pretrained: Path,
@@ -87,19 +91,23 @@ def _lessons(
         np.concatenate([open_array(soft_labels / f"{name}.npy") for name in ("train", "transfer")]),
         pretrained,
         dtype,
+        head.answers,
     )
 
 
 def _answered(
-    section: TaskParams, lessons: "Lessons", networks: "dict[str, tuple[Path, TokenRows]]", threads: int
+    section: TaskParams,
+    head: "LabellingTask",
+    lessons: "Lessons",
+    networks: "dict[str, tuple[Path, TokenRows]]",
+    threads: int,
 ) -> "Answered":
     """Ask the networks, each with the test rows in its tokens, and the baselines."""
     from threadpoolctl import threadpool_limits
 
     from pipeline.evaluation import contenders, outcome
-    from pipeline.tasks import TASKS
 
-    head, test = TASKS[section.type]().from_params(section), lessons.splits["test"]
+    test = lessons.splits["test"]
     said = contenders.ask_networks(head, networks, test.texts)
     choices = {
         name: outcome.Choices(found.logits, found.labels)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -12,8 +12,10 @@ from pipeline.params import Params, TaskParams
 from pipeline.stages.command import main
 from pipeline.tokenization.encoding import encode_rows, encode_words
 from pipeline.tokenization.folder import load_tokenizer, read_max_length, save_tokenizer
+from pipeline.tokenization.questions import encode_questions
 from pipeline.tokenization.ragged import UNLABELLED, TokenRows, with_same_targets
 from pipeline.tokenization.table import (
+    read_answer_places,
     read_labels,
     read_pairs,
     read_texts,
@@ -51,22 +53,25 @@ def run(
     texts = {split: read_texts(rows / f"{split}.parquet") for split in SPLITS}
     sentences = _transfer_sentences(task, params, corpus / "train.parquet", texts["train"])
     texts["transfer"] = [text for _, text in sentences]
-    read_answers, unlabelled, encode = ENCODING[section.type]
-    labels: dict[str, Any] = {split: read_answers(rows / f"{split}.parquet", section.labels) for split in SPLITS}
-    labels["transfer"] = unlabelled(texts["transfer"])
+    encoding = ENCODING[section.type]
+    labels: dict[str, Any] = {split: encoding.read(rows / f"{split}.parquet", section.labels) for split in SPLITS}
+    labels["transfer"] = encoding.unlabelled(texts["transfer"])
 
     pairs = {split: found for split in SPLITS if (found := read_pairs(rows / f"{split}.parquet")) is not None}
 
-    def encoded(tokenizer: Tokenizer) -> dict[str, TokenRows]:
-        second = {split: {"pairs": pairs[split]} if split in pairs else {} for split in texts}
-        return {
-            split: encode(tokenizer, texts[split], labels[split], section.max_length, **second[split])
-            for split in texts
-        }
+    def encoded(tokenizer: Tokenizer, **beside: Tokenizer) -> dict[str, TokenRows]:
+        found = {}
+        for split, own in texts.items():
+            further: dict[str, Any] = {**beside, **({"pairs": pairs[split]} if split in pairs else {})}
+            found[split] = encoding.encode(tokenizer, own, labels[split], section.max_length, **further)
+        return found
 
     teacher_rows = encoded(teacher)
     student, teacher_ids = _student(task, section, teacher, special_tokens, teacher_rows)
-    student_rows = encoded(student)
+    if encoding.in_windows:  # the same ones for both
+        teacher_rows, student_rows = encoded(teacher, beside=student), encoded(student, beside=teacher)
+    else:
+        student_rows = encoded(student)
     for split in texts:
         teacher_rows[split], student_rows[split] = with_same_targets(teacher_rows[split], student_rows[split])
 
@@ -90,10 +95,24 @@ def _unlabelled_words(texts: list[str]) -> list[list[int]]:
     return [[UNLABELLED] * len(words(text)) for text in texts]
 
 
-# by the task's type: how a table's labels are read, what takes their place in the transfer set, what carries them
-ENCODING: dict[str, tuple[Callable[..., Any], Callable[[list[str]], Any], Callable[..., TokenRows]]] = {
-    "text_classification": (read_labels, _unlabelled_rows, encode_rows),
-    "token_classification": (read_word_labels, _unlabelled_words, encode_words),
+class Encoding(NamedTuple):
+    """How a table's labels are read, what takes their place in the transfer set, and what makes token rows of both.
+
+    in_windows: whether a long text is spread over several token rows.
+    """
+
+    read: Callable[..., Any]
+    unlabelled: Callable[[list[str]], Any]
+    encode: Callable[..., TokenRows]
+    in_windows: bool = False
+
+
+# by the task's type
+ENCODING = {
+    "text_classification": Encoding(read_labels, _unlabelled_rows, encode_rows),
+    "token_classification": Encoding(read_word_labels, _unlabelled_words, encode_words),
+    # of no question there is no answer: the transfer set of pairs is empty
+    "question_answering": Encoding(read_answer_places, list, encode_questions, in_windows=True),
 }
 
 

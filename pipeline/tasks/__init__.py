@@ -20,7 +20,14 @@ def _token_classification() -> type:
     return TokenClassification
 
 
+def _question_answering() -> type:
+    from pipeline.tasks.question_answering import QuestionAnswering
+
+    return QuestionAnswering
+
+
 TASKS: dict[str, Callable[[], Any]] = {
     "text_classification": _text_classification,
     "token_classification": _token_classification,
+    "question_answering": _question_answering,
 }

@@ -22,11 +22,16 @@ from pipeline.training.prediction import predict_logits
 
 
 class Distributions(NamedTuple):
-    """Choices among K each: their logits (choices, K), and int64 (choices,) the right one, -1 for none, and the row."""
+    """Choices among K each: their logits (choices, K), and int64 (choices,) the right one, -1 for none, and the row.
+
+    real: bool (choices, K), which of the K a choice has, None where each has all; the logits of others are so low that
+    their probability is exactly 0.
+    """
 
     logits: Tensor
     labels: Tensor
     rows: Tensor
+    real: Tensor | None = None
 
 
 class Said(NamedTuple):
@@ -203,11 +208,20 @@ class LabellingLoss(nn.Module):
         repeated = {name: value.repeat(readings, 1) for name, value in inputs.items()}
         logits = target_logits(self.model, repeated, places).float()
         found = self.task.distributions(logits, labels.repeat(readings), places // length)
-        loss = F.cross_entropy(found.logits, found.labels, reduction="sum", label_smoothing=self.label_smoothing)
-        loss = loss / readings
+        loss = summed_cross_entropy(found, self.label_smoothing) / readings
         if readings == 2:
             loss = loss + self.consistency * disagreement(*found.logits.chunk(2)).sum()
         return {"loss": loss, "count": torch.tensor(len(found.labels) // readings, device=loss.device)}
+
+
+def summed_cross_entropy(choices: Distributions, label_smoothing: float) -> Tensor:
+    """Return the sum of -log softmax(logits)_label, smoothed over what each choice is really among."""
+    logits, labels, _, real = choices
+    if real is None:
+        return F.cross_entropy(logits, labels, reduction="sum", label_smoothing=label_smoothing)
+    of_label = F.cross_entropy(logits, labels, reduction="sum")
+    of_all = -F.log_softmax(logits, dim=-1).masked_fill(~real, 0.0).sum(dim=-1) / real.sum(dim=-1)
+    return (1 - label_smoothing) * of_label + label_smoothing * of_all.sum()
 
 
 def disagreement(first: Tensor, second: Tensor) -> Tensor:

@@ -47,7 +47,7 @@ def encode_words(tokenizer: Tokenizer, texts: list[str], labels: Sequence[Sequen
         batch = texts[start : start + BATCH_TEXTS]
         for text, encoding in zip(batch, tokenizer.encode_batch(batch), strict=True):
             ids.append(encoding.ids)
-            positions.append(_first_tokens(encoding, words(text)))
+            positions.append(first_tokens(encoding, words(text)))
     tokenizer.no_truncation()
     kept = [list(row[: len(places)]) for row, places in zip(labels, positions, strict=True)]
     plain = TokenRows.from_rows(ids, [UNLABELLED] * len(ids), smallest_dtype(tokenizer.get_vocab_size()))
@@ -56,20 +56,22 @@ def encode_words(tokenizer: Tokenizer, texts: list[str], labels: Sequence[Sequen
     return replace(plain, labels=flat_labels, targets=targets, positions=flat_positions)
 
 
-def _first_tokens(encoding: Encoding, borders: list[tuple[int, int]]) -> list[int]:
+def first_tokens(encoding: Encoding, borders: list[tuple[int, int]], sequence: int = 0) -> list[int]:
     """Return the position of the token that holds the first character of each word, up to the end of the row.
 
-    Where a tokenizer leaves a character out, the token before it stands for the word.
+    sequence: which of two texts the words are of. Where a tokenizer leaves a character out, the token before it stands
+    for the word.
     """
-    tokens = [(start, position) for position, (start, end) in enumerate(encoding.offsets) if end > start]
+    places = zip(encoding.offsets, encoding.sequence_ids, strict=True)
+    tokens = [(*place, token) for token, (place, text) in enumerate(places) if text == sequence and place[1] > place[0]]
     if not tokens:
         return []
-    starts = np.array([start for start, _ in tokens])
-    end = max(end for _, end in encoding.offsets)
+    starts = np.array([start for start, _, _ in tokens])
+    end = max(end for _, end, _ in tokens)
     whole = not encoding.overflowing
     holding = np.maximum(np.searchsorted(starts, [start for start, _ in borders], side="right") - 1, 0)
     first = np.searchsorted(starts, starts[holding])  # of several that split one character
-    return [tokens[token][1] for token, (start, _) in zip(first.tolist(), borders, strict=True) if whole or start < end]
+    return [tokens[token][2] for token, (start, _) in zip(first.tolist(), borders, strict=True) if whole or start < end]
 
 
 def _encode(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +13,14 @@ from pipeline.tokenization.ragged import UNLABELLED
 from pipeline.words import tags_of, words
 
 BATCH_ROWS = 1000
+
+
+class AnswerPlace(NamedTuple):
+    """The id of a row and where the answer to its question stands in its text, in characters."""
+
+    id: str
+    start: int
+    end: int
 
 
 def text_batches(path: Path) -> Iterator[list[str]]:
@@ -60,6 +69,21 @@ def read_word_labels(path: Path, labels: list[str]) -> list[list[int]]:
         except KeyError as error:
             raise InputError(f"{path}: row {row['id']}: span label {error}, expected one of {labels}") from None
     return tags
+
+
+def read_answer_places(path: Path, labels: list[str]) -> list[AnswerPlace]:
+    """Return the place of the answer of each row: its one span, whose label is among `labels`.
+
+    Raises InputError naming the first row that has none, several, or one of another label.
+    """
+    places = []
+    for row in _open(path).read(columns=["id", "spans"]).to_pylist():
+        spans = row["spans"] or []
+        if len(spans) != 1 or spans[0]["label"] not in labels:
+            found = [span["label"] for span in spans]
+            raise InputError(f"{path}: row {row['id']}: spans {found}, expected the one answer, one of {labels}")
+        places.append(AnswerPlace(row["id"], spans[0]["start"], spans[0]["end"]))
+    return places
 
 
 def write_sentences(path: Path, sentences: list[tuple[str, str]]) -> None:

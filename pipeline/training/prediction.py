@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.architectures.classifier import accepted, at_targets
+from pipeline.architectures.classifier import accepted, at_targets, logits_of
 from pipeline.training import runtime
 from pipeline.training.batches import Collate, Rows, collate_rows, row_at
 from pipeline.training.progress import Progress
@@ -39,7 +39,7 @@ def predict_logits(
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size].tolist()
             inputs, positions = model_inputs(model, rows, batch, pad_token_id)
-            said = at_targets(model(**inputs).logits, positions).float().cpu().numpy()
+            said = at_targets(logits_of(model(**inputs)), positions).float().cpu().numpy()
             if logits is None:
                 logits = np.empty((int(rows.targets[-1]), said.shape[1]), dtype=np.float32)
             logits[targets_of(rows, batch)] = said
