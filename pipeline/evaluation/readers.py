@@ -19,7 +19,7 @@ from pipeline.words import ENDS, STARTS
 
 INVERSE_REGULARISATION = (0.001, 0.01, 0.1)
 NEGATIVES = 20  # words that answer nothing for each one that does: a sample, as most of a text answers nothing
-_SENTENCE = re.compile(r"[^.!?。！？\n]+(?:[.!?。！？]+(?!\s|$)[^.!?。！？\n]*)*[.!?。！？]*")
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])\s*|\n+")
 
 
 def most_similar_sentence(train: Sequence[str], texts: Sequence[str], questions: Sequence[str]) -> list[str]:
@@ -30,7 +30,7 @@ def most_similar_sentence(train: Sequence[str], texts: Sequence[str], questions:
     weights = TfidfVectorizer(token_pattern=WORD, sublinear_tf=True).fit(train)
     answers = []
     for text, question in zip(texts, questions, strict=True):
-        sentences = [found for part in _SENTENCE.findall(text) if (found := part.strip())] or [text]
+        sentences = [part for part in _SENTENCE_END.split(text.strip()) if part]
         overlap = weights.transform(sentences) @ weights.transform([question]).T
         answers.append(sentences[int(overlap.toarray().argmax())])
     return answers

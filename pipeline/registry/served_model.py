@@ -168,7 +168,7 @@ def _answers(student: Student, rows: list[tuple[str, ...]]) -> list[tuple[str, i
         for (row, word), begin, encoding, own in zip(now, begins, batch.encodings, logits, strict=True):
             left = [(start - begin, end - begin) for start, end in borders[row][word:]]
             tokens = _first_tokens(encoding, left, sequence=1)
-            first, last, score = _likeliest_place(own[[0, *tokens]])
+            first, last, score = _likeliest_place(own[[0, *tokens]]) if tokens else (0, 0, 0.0)
             if score > best[row][3]:
                 start, end = borders[row][word + first][0], borders[row][word + last][1]
                 best[row] = (rows[row][0][start:end], start, end, score)
