@@ -172,8 +172,9 @@ def _answers(student: Student, rows: list[tuple[str, ...]]) -> list[tuple[str, i
             if score > best[row][3]:
                 start, end = borders[row][word + first][0], borders[row][word + last][1]
                 best[row] = (rows[row][0][start:end], start, end, score)
-            if len(tokens) < len(left):
-                todo.append((row, word + max(len(tokens) // 2, 1)))
+            following = word + max(len(tokens) // 2, 1)
+            if encoding.overflowing and len(tokens) < len(left) and following < len(borders[row]):
+                todo.append((row, following))
     return best
 
 

@@ -90,8 +90,9 @@ def _windows(
             count = min(map(len, tokens))
             second = sum(text != 1 for text in encodings[0].sequence_ids[:-1])
             found.append(_Window(row, word, encodings[0].ids, second, tokens[0][:count]))
-            if count < len(left):
-                further.append((row, next_window(word, count)))
+            cut = count < len(left) and any(encoding.overflowing for encoding in encodings)
+            if cut and (following := next_window(word, count)) < len(borders[row]):
+                further.append((row, following))
         todo = further
     return sorted(found)
 
