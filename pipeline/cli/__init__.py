@@ -103,9 +103,12 @@ def use(
 
 @app.command()
 def predict(
-    texts: Annotated[list[str], typer.Argument(help="What the model is to read.")],
+    texts: Annotated[list[str] | None, typer.Argument(help="What the model is to read.")] = None,
     pair: Annotated[
         str | None, typer.Option(help="The second text: a question about each text, or what it is compared with.")
+    ] = None,
+    passages: Annotated[
+        Path | None, typer.Option(help="Instead of texts, a file of passages, one a line: the best are found and read.")
     ] = None,
     task: Annotated[str | None, typer.Option(help="Which task of params.yaml; not needed where there is one.")] = None,
 ) -> None:
@@ -116,8 +119,15 @@ def predict(
     tasks = sorted(load_params(Path("params.yaml")).tasks)
     if task not in tasks and (task is not None or len(tasks) > 1):
         raise InputError(f"--task: expected one of {tasks}, got {task or 'none'}")
+    if (passages is None) != bool(texts) or (passages is not None and pair is None):
+        raise InputError("predict: expected TEXT…, with --pair for pairs, or --pair QUESTION --passages FILE")
+    if passages is not None and pair is not None:
+        from pipeline.cli.passages import answer_from_passages
+
+        print(json.dumps(answer_from_passages(task or tasks[0], pair, passages), ensure_ascii=False))
+        return
     second = {} if pair is None else {"pair": pair}
-    for answer in champion.predict(task or tasks[0], [{"text": text, **second} for text in texts]):
+    for answer in champion.predict(task or tasks[0], [{"text": text, **second} for text in texts or []]):
         print(json.dumps(answer, ensure_ascii=False))
 
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from pipeline.evaluation.contenders import Lessons
     from pipeline.evaluation.outcome import Answered
+    from pipeline.evaluation.table import LabelledTexts
     from pipeline.tasks.labelling import LabellingTask
     from pipeline.tokenization.ragged import TokenRows
 
@@ -60,6 +61,8 @@ def run(
         settings=section.evaluate,
         seed=params.runtime.seed,
     )
+    if section.type == "question_answering":
+        found["retrieval"] = _with_retrieved_passages(head, lessons.splits["test"], student)
     outcome.write_predictions(predictions, answered)
     outcome.write_confusion(confusion, answered)
     outcome.write_reliability(reliability, found["reliability"])
@@ -118,6 +121,25 @@ def _answered(
     with threadpool_limits(threads):  # scikit-learn's sums depend on them as torch's do
         answers |= contenders.baseline_answers(section.type, lessons)
     return outcome.Answered(test, section.labels, head.classes, choices, answers)
+
+
+def _with_retrieved_passages(head: "LabellingTask", test: "LabelledTexts", student: Path) -> dict[str, float]:
+    """Return how often the passage of a test question is found among all of the split, and what the best one brings."""
+    from pipeline.evaluation import contenders, figures, retrieval
+    from pipeline.tokenization.folder import load_tokenizer, read_max_length
+    from pipeline.tokenization.questions import encode_questions
+    from pipeline.tokenization.table import AnswerPlace
+
+    passages, questions = [*dict.fromkeys(test.texts)], test.pairs or []
+    best = retrieval.best_passages(passages, questions, 5)
+    right, texts = [passages.index(text) for text in test.texts], [passages[row[0]] for row in best]
+    unknown = [AnswerPlace(id_, 0, 0) for id_ in test.ids]
+    tokens = encode_questions(load_tokenizer(student)[0], texts, unknown, read_max_length(student), questions)
+    said = contenders.ask_networks(head, {"student_with_retrieved_passages": (student, tokens)}, texts)
+    answers = said["student_with_retrieved_passages"].answers
+    found = {f"recall_at_{count}": retrieval.recall(best, right, count) for count in (1, 5)}
+    found |= {metric: figures.score(metric, test.actual, answers) for metric in ("token_f1", "exact_match")}
+    return {"passages": len(passages)} | {name: round(value, 6) for name, value in found.items()}
 
 
 if __name__ == "__main__":

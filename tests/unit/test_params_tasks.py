@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pipeline.files import InputError
-from pipeline.params import check_params, load_params
+from pipeline.params import check_params, load_params, read_yaml
 from tests.span_dataset import SPAN_DATASET
 
 ROOT = Path(__file__).parents[2]
@@ -38,6 +38,12 @@ def values(type_: str, metric: str, slices: list[str], gaps: dict[str, float]) -
             "gate.metric must be one of span_f1 for token_classification, got acc",
         ),
         (
+            "question_answering",
+            "span_f1",
+            [],
+            "gate.metric must be one of token_f1, exact_match for question_answering, got span_f1",
+        ),
+        (
             "token_classification",
             "span_f1",
             ["source", "label"],
@@ -56,3 +62,23 @@ def test_gaps_are_limited_where_slices_are_measured_only() -> None:
     check_params(values("token_classification", "span_f1", ["length"], {"length": 0.1}), Path("params.yaml"))
     with pytest.raises(InputError, match=r"max_accuracy_gaps\.source must be one of evaluate.slices"):
         check_params(values("token_classification", "span_f1", ["length"], {"source": 0.1}), Path("params.yaml"))
+
+
+def test_a_family_that_does_not_read_ahead_answers_no_questions() -> None:
+    recipe = read_yaml(ROOT / "recipes/xquad.yaml")
+    check_params(recipe, Path("params.yaml"))
+    recipe["tasks"]["answers"]["student"]["architecture"]["family"] = "gpt"
+    expected = r"student\.architecture\.family: must be bert or roberta or modernbert for question_answering, got gpt"
+    with pytest.raises(InputError, match=expected):
+        check_params(recipe, Path("params.yaml"))
+
+
+@pytest.mark.parametrize("column", ["pair", "spans"])
+def test_questions_and_the_places_of_their_answers_are_named(column: str) -> None:
+    recipe = read_yaml(ROOT / "recipes/xquad.yaml")
+    del recipe["datasets"]["xquad"]["columns"][column]
+    recipe["datasets"]["xquad"]["labels"] = None if column == "spans" else {"answer": "answer"}
+    with pytest.raises(
+        InputError, match=rf"(columns\.{column}: must be given for tasks\.answers|tasks\.answers\.labels)"
+    ):
+        check_params(recipe, Path("params.yaml"))

@@ -1,5 +1,6 @@
 """The registered student that answers questions: the answers that evaluate finds, long texts, what it refuses."""
 
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import BertConfig, BertForQuestionAnswering
+from typer.testing import CliRunner
 
 from pipeline import tracking
+from pipeline.cli import app
 from pipeline.files import InputError
 from pipeline.registry import champion, publish, served_model
 from pipeline.tasks import TASKS
@@ -22,7 +25,7 @@ from pipeline.tokenization.training import train_wordpiece
 from pipeline.training.prediction import predict_logits
 from pipeline.words import MAX_ANSWER_WORDS, words
 
-MAX_LENGTH, NAME = 24, "answers"
+MAX_LENGTH, NAME, ROOT = 24, "answers", Path(__file__).parents[2]
 PIECES = ["\x07", "Ada", "babbage", "met", "in", "1833", "東京", "cafe\u0301", ",", "?", "\u200d", "  ", "\n", "zzz"]
 TEXTS = st.lists(st.sampled_from(PIECES), min_size=1, max_size=50).map(" ".join)
 
@@ -107,3 +110,25 @@ def test_the_signature_names_the_answers_columns(student: Any) -> None:
         ("answer", "string"), ("start", "long"), ("end", "long"), ("score", "double"),
     ]  # fmt: skip
     assert [column.name for column in student.metadata.signature.inputs] == ["text", "pair"]
+
+
+def test_the_answer_is_found_in_the_passages_that_fit_the_question(student: Any) -> None:
+    parameters = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    Path("params.yaml").write_text(parameters.replace("\n  sentiment:\n", f"\n  {NAME}:\n"), encoding="utf-8")
+    others = [f"Nobody was in the tower, {word}." for word in ("zzz", "cafe", "1833", "ada", "engine", "of")]
+    Path("passages.txt").write_text("\n".join(["", *others, "Babbage met her in 1833."]), encoding="utf-8")
+    asked = ["predict", "--pair", "Who met Babbage?", "--passages"]
+    result = CliRunner().invoke(app, [*asked, "passages.txt"])
+    assert result.exit_code == 0, result.output
+    answer = json.loads(result.stdout)
+    assert [*answer] == ["text", "pair", "answer", "start", "end", "score", "passage"]
+    assert Path("passages.txt").read_text(encoding="utf-8").splitlines()[answer["passage"] - 1] == answer["text"]
+    Path("passages.txt").write_text("\n \n", encoding="utf-8")
+    for arguments, expected in (
+        ([*asked, "passages.txt"], "passages.txt: no passages, expected one a line"),
+        ([*asked, "none.txt"], "none.txt: no such file, expected one passage a line"),
+        ([*asked, "passages.txt", "a text"], "expected TEXT"),
+        (["predict"], "expected TEXT"),
+    ):
+        refused = CliRunner().invoke(app, arguments)
+        assert refused.exit_code and expected in f"{refused.output}{refused.exception}", arguments
