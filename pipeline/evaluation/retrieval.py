@@ -13,14 +13,16 @@ def best_passages(passages: Sequence[str], questions: Sequence[str], count: int)
 
     By BM25 (Robertson & Zaragoza 2009, equation 3.15) on words as SQuAD compares them; of equal ones the earlier.
     """
-    index = bm25s.BM25()
-    index.index([_words(passage) for passage in passages], show_progress=False)
-    scores = np.stack([index.get_scores(_words(question)) for question in questions])
-    return np.argsort(-scores, axis=1, kind="stable")[:, :count]
+    index, indexed = bm25s.BM25(), [normalized(passage) or [""] for passage in passages]  # none without a length
+    index.index(indexed, show_progress=False)
+    known = {word for words in indexed for word in words}  # of others bm25s makes an error
 
+    def scores(question: str) -> np.ndarray:
+        words = [word for word in normalized(question) if word in known]
+        return np.asarray(index.get_scores(words)) if words else np.zeros(len(passages))
 
-def _words(text: str) -> list[str]:
-    return normalized(text) or [""]  # bm25s takes no text without words
+    scored = np.stack([scores(question) for question in questions])
+    return np.argsort(-scored, axis=1, kind="stable")[:, :count]
 
 
 def recall(best: np.ndarray, right: Sequence[int], count: int) -> float:
