@@ -93,7 +93,7 @@ ANSWERS: dict[str, tuple[str, Callable[..., Answers]]] = {
 def as_column(answers: Answers) -> pa.Array:
     """Return answers as a column of a table: int64, strings, or a list of `{start, end, label}` a row."""
     rows: Any = answers
-    if isinstance(answers, np.ndarray) or all(isinstance(row, str) for row in rows):
+    if isinstance(answers, np.ndarray) or (rows and isinstance(rows[0], str)):
         return pa.array(rows)
     return pa.array([[dict(zip(SPANS.value_type.names, span, strict=True)) for span in row] for row in rows], SPANS)
 

@@ -68,7 +68,7 @@ def write_questions(path: Path, rows: list[tuple[str, str, int, int]]) -> None:
 
 def settings() -> Params:
     training = {"batch_size": 16, "learning_rate": 3e-3, "evaluations": 6, "embeddings_rate": 1.0}
-    stages = {"finetune": 40, "distill": 80}
+    stages = {"finetune": 30, "distill": 60}
     task: dict[str, Any] = {f"{stage}__training__{key}": training[key] for stage in stages for key in training}
     task |= {f"{stage}__training__epochs": epochs for stage, epochs in stages.items()}
     task |= {"distill__losses__hard_labels": 1.0}
