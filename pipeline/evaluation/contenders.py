@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from pipeline.evaluation import baselines, taggers
+from pipeline.evaluation import baselines, similarity, taggers
 from pipeline.evaluation.figures import Answers, score
 from pipeline.evaluation.frozen_encoder import MeanPooled, TokenStates, frozen_vectors
 from pipeline.evaluation.table import LabelledTexts
@@ -116,6 +116,18 @@ def _frozen_tagger(lessons: Lessons, targets: Mapping[str, np.ndarray]) -> Answe
     return on_test.spans(test.texts, tags, lessons.labels)
 
 
+def _similarities(lessons: Lessons) -> dict[str, Answers]:
+    train, test = lessons.splits["train"], lessons.splits["test"]
+    print("baselines: cosines of TF-IDF, of the language model's vectors", flush=True)
+    both = {"test": lessons.tokens["test"].apart()}
+    vectors = frozen_vectors(MeanPooled, lessons.pretrained, both, lessons.dtype)["test"]
+    return {
+        "tfidf_cosine": similarity.tfidf_cosine(train, test),
+        "character_tfidf_cosine": similarity.character_tfidf_cosine(train, test),
+        "frozen_encoder_cosine": similarity.cosines(vectors[::2], vectors[1::2]),
+    }
+
+
 def _vectors(read: type[TokenStates], lessons: Lessons) -> dict[str, np.ndarray]:
     tokens = {split: lessons.tokens[split] for split in lessons.splits}
     return frozen_vectors(read, lessons.pretrained, tokens, lessons.dtype)
@@ -124,4 +136,5 @@ def _vectors(read: type[TokenStates], lessons: Lessons) -> dict[str, np.ndarray]
 BASELINES: dict[str, Callable[[Lessons], dict[str, Answers]]] = {
     "text_classification": _classifiers,
     "token_classification": _taggers,
+    "sentence_similarity": _similarities,
 }

@@ -21,7 +21,7 @@ class LabelledTexts:
     """Rows of one split in the order of their file.
 
     pairs: the second text of each row, None where rows have one text. actual: the true answers: indices into the
-    task's labels, int64 (rows,), or the spans of each text.
+    task's labels, int64 (rows,), their scores, float64 (rows,), or the spans of each text.
     """
 
     ids: list[str]
@@ -73,15 +73,23 @@ def _spans(path: Path, ids: list[str], rows: list[list[dict[str, Any]] | None], 
     return found
 
 
+def _scores(path: Path, ids: list[str], scores: list[float | None], labels: list[str]) -> np.ndarray:
+    for id_, score in zip(ids, scores, strict=True):
+        if score is None:
+            raise InputError(f"{path}: row {id_}: no score, expected a number (columns.score of the dataset)")
+    return np.array(scores, dtype=np.float64)
+
+
 # by a task's type: the column of the canonical table that has the answers, and how it is read
 ANSWERS: dict[str, tuple[str, Callable[..., Answers]]] = {
     "text_classification": ("label", _indices),
     "token_classification": ("spans", _spans),
+    "sentence_similarity": ("score", _scores),
 }
 
 
 def as_column(answers: Answers) -> pa.Array:
-    """Return answers as a column of a table: int64, or a list of `{start, end, label}` a row."""
+    """Return answers as a column of a table: int64, float64, or a list of `{start, end, label}` a row."""
     if isinstance(answers, np.ndarray):
         return pa.array(answers)
     rows: Any = answers

@@ -16,6 +16,7 @@ from pipeline.params.datasets import (
 )
 from pipeline.params.generation import GenerationParams
 from pipeline.params.pretraining import (
+    ContrastiveParams,
     CorpusParams,
     HubWeights,
     LocalWeights,
@@ -41,6 +42,7 @@ from pipeline.params.whole import Params
 __all__ = [
     "ArchitectureParams",
     "ColumnsParams",
+    "ContrastiveParams",
     "CorpusParams",
     "DatasetParams",
     "DecontaminationParams",

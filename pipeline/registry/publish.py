@@ -158,6 +158,7 @@ def _signature(student: Path, inputs: Sequence[str]) -> Any:
     answers: dict[str, list[Any]] = {
         "SequenceClassification": [ColSpec("string", "label"), ColSpec("double", "score")],
         "TokenClassification": [ColSpec(Array(span), "spans")],
+        "SentenceSimilarity": [ColSpec("double", "similarity")],
     }
     (architecture,) = read_json(student / "config.json")["architectures"]
     head = architecture.rpartition("For")[2]

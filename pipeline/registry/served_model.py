@@ -17,6 +17,7 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc import PythonModel, PythonModelContext
 from transformers import (
     AutoConfig,
+    AutoModel,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     AutoTokenizer,
@@ -46,12 +47,14 @@ class Student(PythonModel):
         """Load the `from_pretrained` folder that was registered with this file."""
         folder = context.artifacts["model"]
         (architecture,) = AutoConfig.from_pretrained(folder).architectures
-        self.columns, self.answers, kind = HEADS[architecture.rpartition("For")[2]]
+        head = architecture.rpartition("For")[2]
+        self.columns, self.answers, kind = HEADS[head]
+        self.apart = head in APART
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
-        self.model = kind.from_pretrained(folder).eval()
+        self.model = kind.from_pretrained(folder, **({"add_pooling_layer": False} if self.apart else {})).eval()
         self.inputs = (context.model_config or {}).get("inputs", ["text"])
         # a student of single texts knows no token types: training had none, and a GPT would read them as words
-        told_apart = "pair" in self.inputs and getattr(self.model.config, "type_vocab_size", 1) > 1
+        told_apart = "pair" in self.inputs and not self.apart and getattr(self.model.config, "type_vocab_size", 1) > 1
         self.read = ["input_ids", "attention_mask", *(["token_type_ids"] if told_apart else [])]
 
     def predict(
@@ -61,7 +64,7 @@ class Student(PythonModel):
 
         The input has a column `text`, and one `pair` where the student was taught with pairs of texts. Columns of the
         answer: `label` and `score`, where the model labels whole texts; `spans`, a list of `{"start", "end", "label",
-        "text", "score"}`, where it labels words.
+        "text", "score"}`, where it labels words; `similarity`, from -1 to 1, where it compares two texts.
         """
         rows = _rows(model_input, self.inputs)
         by_length = sorted(range(len(rows)), key=lambda position: sum(map(len, rows[position])))
@@ -69,7 +72,8 @@ class Student(PythonModel):
         for start in range(0, len(rows), BATCH_ROWS):
             positions = by_length[start : start + BATCH_ROWS]
             texts, *pairs = ([*column] for column in zip(*(rows[position] for position in positions), strict=True))
-            batch = self.tokenizer(texts, *pairs, truncation=True, padding=True, return_tensors="pt")
+            read = [[*texts, *pairs[0]]] if self.apart else [texts, *pairs]
+            batch = self.tokenizer(*read, truncation=True, padding=True, return_tensors="pt")
             with torch.inference_mode():
                 answers |= zip(positions, self.answers(self, texts, batch), strict=True)
         return pd.DataFrame([answers[position] for position in range(len(rows))], columns=self.columns)
@@ -139,11 +143,21 @@ def _span(text: str, words: list[Word]) -> dict[str, Any]:
     return {"start": start, "end": end, "label": label, "text": text[start:end], "score": fmean(w.score for w in words)}
 
 
+def _similarities(student: Student, texts: list[str], batch: Any) -> list[tuple[float]]:
+    """Return the cosine of each text's mean hidden state with its pair's; the pairs stand behind all texts."""
+    states = student.model(**{name: batch[name] for name in student.read}).last_hidden_state.double()
+    mask = batch["attention_mask"][:, :, None].double()
+    first, second = ((states * mask).sum(dim=1) / mask.sum(dim=1)).chunk(2)
+    return [(cosine,) for cosine in torch.cosine_similarity(first, second).tolist()]
+
+
 # by what a model's class does: the answers' columns, how they are made, and what loads the folder
 HEADS: dict[str, tuple[list[str], Any, Any]] = {
     "SequenceClassification": (["label", "score"], _labels, AutoModelForSequenceClassification),
     "TokenClassification": (["spans"], _spans, AutoModelForTokenClassification),
+    "SentenceSimilarity": (["similarity"], _similarities, AutoModel),
 }
+APART = ("SentenceSimilarity",)  # heads of models that read each text by itself
 
 
 def _rows(model_input: Any, inputs: list[str]) -> list[tuple[str, ...]]:

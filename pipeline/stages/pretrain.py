@@ -36,10 +36,10 @@ def run(params: Params, *, tokens: Path, tokenizer: Path, init_from: Path, out: 
     objective = OBJECTIVES[settings.objective]().from_params(settings, vocabulary)
     train_arrays, dev_arrays = (_arrays(tokens, objective.arrays, prefix) for prefix in ("", "dev_"))
     rows, dev_rows = objective.rows(**train_arrays), objective.rows(**dev_arrays)
-    lengths = np.full(len(rows), train_arrays["input_ids"].shape[1])
+    longest, lengths = train_arrays["input_ids"].shape[-1], _lengths(train_arrays["input_ids"], vocabulary)
     sample = [dev_rows[i] for i in range(min(DEV_SEQUENCES, len(dev_rows)))]
     # at most max_tokens, and a step at least unless none is wanted
-    steps = max(min(settings.max_tokens, 1), settings.max_tokens // int(training.batch_size * lengths[0]))
+    steps = max(min(settings.max_tokens, 1), settings.max_tokens // int(training.batch_size * lengths.mean()))
 
     def dev_loss(module: "torch.nn.Module") -> dict[str, float]:
         masks = np.random.default_rng([seed, 2])  # the same ones at every evaluation
@@ -50,9 +50,10 @@ def run(params: Params, *, tokens: Path, tokenizer: Path, init_from: Path, out: 
     inputs = {"tokens": tokens, "tokenizer": tokenizer} | ({"weights": weights} if weights else {})
     key = {"params": chosen, "inputs": {name: content_hash(path) for name, path in inputs.items()}}
     with work_folder("pretrain", key) as work, tracking.stage_run("pretrain", chosen, work) as stage:
-        model = _model(params, weights, vocabulary, int(lengths[0]))
+        model = _model(params, weights, vocabulary, longest)
         if settings.embeddings == "cooccurrence":
-            _start_embeddings(model, params, train_arrays["input_ids"], np.flatnonzero(vocabulary.special))
+            sequences = train_arrays["input_ids"].reshape(-1, longest)
+            _start_embeddings(model, params, sequences, np.flatnonzero(vocabulary.special))
         records = []
         if steps:
             module = objective.loss(model).to(runtime.device())
@@ -94,6 +95,18 @@ def _arrays(tokens: Path, names: tuple[str, ...], prefix: str) -> dict[str, Any]
     if not len(arrays["input_ids"]):
         raise InputError(f"{tokens}/{prefix}input_ids.npy: 0 sequences, expected a corpus that fills at least one")
     return arrays
+
+
+def _lengths(input_ids: Any, vocabulary: "Vocabulary") -> Any:
+    """Return the tokens of each row, int64 (rows,): packed sequences, (rows, length), carry no padding.
+
+    Of a row of texts, (rows, texts, length), the tokens of all its texts.
+    """
+    import numpy as np
+
+    if input_ids.ndim == 2:
+        return np.full(len(input_ids), input_ids.shape[1])
+    return (input_ids != vocabulary.ids["pad_token_id"]).sum(axis=(1, 2))
 
 
 def _model(params: Params, weights: Path | None, vocabulary: "Vocabulary", length: int) -> "PreTrainedModel":

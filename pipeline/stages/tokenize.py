@@ -10,12 +10,13 @@ from tokenizers import Tokenizer
 from pipeline.files import InputError, replacing
 from pipeline.params import Params, TaskParams
 from pipeline.stages.command import main
-from pipeline.tokenization.encoding import encode_rows, encode_words
+from pipeline.tokenization.encoding import encode_apart, encode_rows, encode_words
 from pipeline.tokenization.folder import load_tokenizer, read_max_length, save_tokenizer
 from pipeline.tokenization.ragged import UNLABELLED, TokenRows, with_same_targets
 from pipeline.tokenization.table import (
     read_labels,
     read_pairs,
+    read_scores,
     read_texts,
     read_word_labels,
     text_batches,
@@ -86,6 +87,10 @@ def _unlabelled_rows(texts: list[str]) -> np.ndarray:
     return np.full(len(texts), UNLABELLED, dtype=np.int64)
 
 
+def _unlabelled_pairs(texts: list[str]) -> np.ndarray:
+    return np.full(len(texts), UNLABELLED, dtype=np.float32)
+
+
 def _unlabelled_words(texts: list[str]) -> list[list[int]]:
     return [[UNLABELLED] * len(words(text)) for text in texts]
 
@@ -94,6 +99,7 @@ def _unlabelled_words(texts: list[str]) -> list[list[int]]:
 ENCODING: dict[str, tuple[Callable[..., Any], Callable[[list[str]], Any], Callable[..., TokenRows]]] = {
     "text_classification": (read_labels, _unlabelled_rows, encode_rows),
     "token_classification": (read_word_labels, _unlabelled_words, encode_words),
+    "sentence_similarity": (read_scores, _unlabelled_pairs, encode_apart),
 }
 
 

@@ -20,7 +20,14 @@ def _token_classification() -> type:
     return TokenClassification
 
 
+def _sentence_similarity() -> type:
+    from pipeline.tasks.sentence_similarity import SentenceSimilarity
+
+    return SentenceSimilarity
+
+
 TASKS: dict[str, Callable[[], Any]] = {
     "text_classification": _text_classification,
     "token_classification": _token_classification,
+    "sentence_similarity": _sentence_similarity,
 }
