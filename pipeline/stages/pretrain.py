@@ -126,6 +126,12 @@ def _model(params: Params, weights: Path | None, vocabulary: "Vocabulary", lengt
     else:
         assert weights is not None  # pipeline.params refuses random weights without an architecture
         model = _loaded(weights, head, ids["pad_token_id"])
+        pairs = params.datasets[params.corpus.dataset].columns.pair
+        if head == "contrastive" and pairs is None and not model.config.hidden_dropout_prob:
+            raise InputError(
+                f"init_from: {weights}/config.json: hidden_dropout_prob is 0, expected more for contrastive, else both "
+                "readings of a sentence are the same"
+            )
     if model.config.vocab_size < vocabulary.size:
         raise InputError(
             f"init_from: {model.config.vocab_size} word embeddings, expected the {vocabulary.size} of its tokenizer"
