@@ -36,7 +36,7 @@ def run(params: Params, *, tokens: Path, tokenizer: Path, init_from: Path, out: 
     objective = OBJECTIVES[settings.objective]().from_params(settings, vocabulary)
     train_arrays, dev_arrays = (_arrays(tokens, objective.arrays, prefix) for prefix in ("", "dev_"))
     rows, dev_rows = objective.rows(**train_arrays), objective.rows(**dev_arrays)
-    longest, lengths = train_arrays["input_ids"].shape[-1], _lengths(train_arrays["input_ids"], vocabulary)
+    lengths = _lengths(train_arrays["input_ids"], vocabulary)
     sample = [dev_rows[i] for i in range(min(DEV_SEQUENCES, len(dev_rows)))]
     # at most max_tokens, and a step at least unless none is wanted
     steps = max(min(settings.max_tokens, 1), settings.max_tokens // int(training.batch_size * lengths.mean()))
@@ -50,9 +50,9 @@ def run(params: Params, *, tokens: Path, tokenizer: Path, init_from: Path, out: 
     inputs = {"tokens": tokens, "tokenizer": tokenizer} | ({"weights": weights} if weights else {})
     key = {"params": chosen, "inputs": {name: content_hash(path) for name, path in inputs.items()}}
     with work_folder("pretrain", key) as work, tracking.stage_run("pretrain", chosen, work) as stage:
-        model = _model(params, weights, vocabulary, longest)
+        model = _model(params, weights, vocabulary, train_arrays["input_ids"].shape)
         if settings.embeddings == "cooccurrence":
-            sequences = train_arrays["input_ids"].reshape(-1, longest)
+            sequences = train_arrays["input_ids"].reshape(-1, train_arrays["input_ids"].shape[-1])
             _start_embeddings(model, params, sequences, np.flatnonzero(vocabulary.special))
         records = []
         if steps:
@@ -109,7 +109,8 @@ def _lengths(input_ids: Any, vocabulary: "Vocabulary") -> Any:
     return (input_ids != vocabulary.ids["pad_token_id"]).sum(axis=(1, 2))
 
 
-def _model(params: Params, weights: Path | None, vocabulary: "Vocabulary", length: int) -> "PreTrainedModel":
+def _model(params: Params, weights: Path | None, vocabulary: "Vocabulary", rows: tuple[int, ...]) -> "PreTrainedModel":
+    """Return the model to be trained; `rows` is the shape of the token ids."""
     from pipeline.architectures import ARCHITECTURES
     from pipeline.architectures.limits import longest_row
 
@@ -126,8 +127,7 @@ def _model(params: Params, weights: Path | None, vocabulary: "Vocabulary", lengt
     else:
         assert weights is not None  # pipeline.params refuses random weights without an architecture
         model = _loaded(weights, head, ids["pad_token_id"])
-        pairs = params.datasets[params.corpus.dataset].columns.pair
-        if head == "contrastive" and pairs is None and not model.config.hidden_dropout_prob:
+        if head == "contrastive" and rows[1] == 1 and not model.config.hidden_dropout_prob:
             raise InputError(
                 f"init_from: {weights}/config.json: hidden_dropout_prob is 0, expected more for contrastive, else both "
                 "readings of a sentence are the same"
@@ -137,8 +137,8 @@ def _model(params: Params, weights: Path | None, vocabulary: "Vocabulary", lengt
             f"init_from: {model.config.vocab_size} word embeddings, expected the {vocabulary.size} of its tokenizer"
         )
     limit = longest_row(model.config.to_dict())
-    if limit is not None and limit < length:
-        raise InputError(f"corpus.sequence_length: must be <= {limit}, the positions of the model, got {length}")
+    if limit is not None and limit < rows[-1]:
+        raise InputError(f"corpus.sequence_length: must be <= {limit}, the positions of the model, got {rows[-1]}")
     return model
 
 
