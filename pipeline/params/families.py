@@ -3,6 +3,15 @@
 OBJECTIVES = {
     "bert": ("masked_lm", "masked_lm_next_sentence", "contrastive"),
     "roberta": ("masked_lm", "contrastive"),
+    "modernbert": ("masked_lm",),
     "gpt": ("causal_lm",),
+    "llama": ("causal_lm",),
 }
-TOKENIZERS = {"bert": ("wordpiece", "bpe"), "roberta": ("bpe",), "gpt": ("bpe",)}
+TOKENIZERS = {
+    "bert": ("wordpiece", "bpe"),
+    "roberta": ("bpe",),
+    "modernbert": ("bpe",),
+    "gpt": ("bpe",),
+    "llama": ("bpe",),
+}
+WITH_ATTENTIONS = ("bert", "roberta")  # whose attention scores a student can learn from
