@@ -23,8 +23,7 @@ def values(**changes: Any) -> dict[str, Any]:
     return found
 
 
-NO_MASKS = {"pretrain__mask_share": None, "pretrain__whole_word_mask": None}
-ALONE = NO_MASKS | {"pretrain__contrastive__masked_lm": 0.0}
+MASKS = {"pretrain__mask_share": 0.15, "pretrain__whole_word_mask": False}
 
 
 @pytest.mark.parametrize(
@@ -46,12 +45,9 @@ ALONE = NO_MASKS | {"pretrain__contrastive__masked_lm": 0.0}
             {"datasets__sts_b__columns__pair": None},
             "datasets.sts_b.columns.pair: must be given for tasks.similarity, a sentence_similarity, got null",
         ),
-        (NO_MASKS, "pretrain.mask_share: must be given for contrastive, got null"),
-        (
-            ALONE | {"pretrain__mask_share": 0.15},
-            "pretrain.mask_share: must be null for contrastive, got 0.15",
-        ),
-        ({"pretrain__contrastive": None}, "pretrain.contrastive: must be given for contrastive, got null"),
+        ({"pretrain__contrastive__masked_lm": 1.0}, "pretrain.mask_share: must be given for contrastive, got null"),
+        (MASKS, "pretrain.mask_share: must be null for contrastive, got 0.15"),
+        (MASKS | {"pretrain__contrastive": None}, "pretrain.contrastive: must be given for contrastive, got null"),
         (
             {"pretrain__architecture__dropout": 0.0},
             "pretrain.architecture.dropout: must be > 0 for contrastive, else both readings of a sentence are the "
@@ -65,7 +61,7 @@ def test_what_does_not_fit_is_named(changes: dict[str, Any], expected: str) -> N
     assert str(error.value) == f"params.yaml: {expected}"
 
 
-def test_pairs_need_no_dropout_and_masks_are_left_out_with_masked_lm() -> None:
+def test_pairs_need_no_dropout() -> None:
     pairs = {"datasets__imdb__columns": {"text": "text", "pair": "other", "source": "source"}}
-    found = check_params(values(**ALONE, **pairs, pretrain__architecture__dropout=0.0), Path("params.yaml"))
-    assert found.pretrain.contrastive is not None and found.pretrain.mask_share is None
+    found = check_params(values(**pairs, pretrain__architecture__dropout=0.0), Path("params.yaml"))
+    assert found.pretrain.contrastive is not None
