@@ -15,14 +15,17 @@ from transformers import (
 
 from pipeline.architectures.attention import attention_implementation
 from pipeline.architectures.loading import load_weights
+from pipeline.architectures.sentence_similarity import BertForSentenceSimilarity
 from pipeline.params import ArchitectureParams
 
 HEADS: dict[str, type[PreTrainedModel]] = {
     "masked_lm": BertForMaskedLM,
     "masked_lm_next_sentence": BertForPreTraining,
+    "contrastive": BertForMaskedLM,  # the head stays with the model, whether or not masked LM is learnt beside it
     "text_classification": BertForSequenceClassification,
     "token_classification": BertForTokenClassification,
     "question_answering": BertForQuestionAnswering,
+    "sentence_similarity": BertForSentenceSimilarity,
 }
 # the maps are the largest tensors of a long row, and fused attention on a card has no dropout to give
 ALWAYS: dict[str, Any] = {"attention_probs_dropout_prob": 0.0}

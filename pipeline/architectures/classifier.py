@@ -13,6 +13,8 @@ from transformers import (
     RobertaForTokenClassification,
 )
 
+from pipeline.architectures.sentence_similarity import EncodesApart
+
 
 def target_logits(model: nn.Module, inputs: Mapping[str, Tensor], positions: Tensor) -> Tensor:
     """Return the logits, (targets, classes), of the tokens at `positions` of the flattened batch.
@@ -35,8 +37,11 @@ def target_logits(model: nn.Module, inputs: Mapping[str, Tensor], positions: Ten
 
 
 def accepted(model: nn.Module, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the inputs that the model's family knows: RoBERTa and GPT have no token types to tell two texts apart."""
-    known = getattr(getattr(model, "config", None), "type_vocab_size", 1) > 1
+    """Return the inputs that the model's family knows: RoBERTa and GPT have no token types to tell two texts apart.
+
+    A model that encodes them apart needs the types to know where the second begins.
+    """
+    known = isinstance(model, EncodesApart) or getattr(getattr(model, "config", None), "type_vocab_size", 1) > 1
     return {name: value for name, value in inputs.items() if known or name != "token_type_ids"}
 
 

@@ -19,13 +19,16 @@ from transformers import (
 from pipeline.architectures.attention import attention_implementation
 from pipeline.architectures.bert import ALWAYS
 from pipeline.architectures.loading import load_weights
+from pipeline.architectures.sentence_similarity import RobertaForSentenceSimilarity
 from pipeline.params import ArchitectureParams
 
 HEADS: dict[str, type[PreTrainedModel]] = {
     "masked_lm": RobertaForMaskedLM,
+    "contrastive": RobertaForMaskedLM,  # as BERT's
     "text_classification": RobertaForSequenceClassification,
     "token_classification": RobertaForTokenClassification,
     "question_answering": RobertaForQuestionAnswering,
+    "sentence_similarity": RobertaForSentenceSimilarity,
 }
 
 

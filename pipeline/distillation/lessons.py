@@ -12,7 +12,6 @@ from transformers import PreTrainedModel
 from pipeline.distillation.intermediate import Layers, layer_outputs
 from pipeline.distillation.losses import (
     attention_loss,
-    hard_label_loss,
     hidden_state_loss,
     logit_mse,
     soft_label_loss,
@@ -64,7 +63,8 @@ def with_teacher(batch: dict[str, Tensor], teacher: Sequence[TeacherRow]) -> dic
 class DistillationLoss(nn.Module):
     """A student and the weighted sum of its distillation losses, with the projections W_h of TinyBERT's equation 8.
 
-    task: as pipeline.tasks has it; it says which choices the logits of targets stand for.
+    task: as pipeline.tasks has it; it says which choices the logits of targets stand for, and what they lose against
+    their labels (`hard_labels`; Hinton et al. 2015, section 2, the second of their two objectives, at temperature 1).
     """
 
     def __init__(self, task: Any, student: PreTrainedModel, distill: DistillParams, teacher_width: int) -> None:
@@ -88,14 +88,15 @@ class DistillationLoss(nn.Module):
         student = layer_outputs(self.model, batch, positions, self.layers)
         row_of_target = positions // attention_mask.shape[1]
         its_choices = self.task.distributions(teacher_logits, labels, row_of_target).logits
-        own_choices, labels, row, real = self.task.distributions(student.logits, labels, row_of_target)
+        choices = self.task.distributions(student.logits, labels, row_of_target)
+        own_choices, labels, row, real = choices
         losses = torch.zeros(len(labels), device=labels.device)
         if weights.soft_labels:
             losses = losses + weights.soft_labels * soft_label_loss(own_choices, its_choices, self.distill.temperature)
         if weights.logits:
             losses = losses + weights.logits * logit_mse(own_choices, its_choices, real)
         if weights.hard_labels:
-            losses = losses + weights.hard_labels * hard_label_loss(own_choices, labels)
+            losses = losses + weights.hard_labels * self.task.label_loss(choices)
         for (own, its), projection in zip(hidden_state_pairs(self.distill), self.projections, strict=True):
             states, target = student.hidden_states[own], teacher[f"{OF_TEACHER}hidden_states_{its}"]
             distance = hidden_state_loss(states, target, projection, attention_mask)

@@ -32,13 +32,14 @@ def logit_mse(student_logits: Tensor, teacher_logits: Tensor, real: Tensor | Non
     return squares.masked_fill(~real, 0.0).sum(dim=-1) / real.sum(dim=-1)
 
 
-def hard_label_loss(student_logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the cross-entropy -log softmax(student)_label, exactly 0 where the label is -1 (unlabelled).
+def divergence(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
+    """Return how far the student is from its teacher: `soft_label_loss` at temperature 1, a single logit's `logit_mse`.
 
-    Hinton et al. 2015, section 2, the second of their two objectives, at temperature 1. Logits: (targets, classes);
-    labels: int64 (targets,).
+    One logit is a number and no distribution. Logits: (targets, classes).
     """
-    return F.cross_entropy(student_logits.float(), labels, ignore_index=-1, reduction="none")
+    if student_logits.shape[-1] == 1:
+        return logit_mse(student_logits, teacher_logits)
+    return soft_label_loss(student_logits, teacher_logits, temperature=1.0)
 
 
 def hidden_state_loss(student: Tensor, teacher: Tensor, projection: Tensor, attention_mask: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from pipeline.evaluation import baselines, readers, taggers
+from pipeline.evaluation import baselines, readers, similarity, taggers
 from pipeline.evaluation.figures import Answers, score
 from pipeline.evaluation.frozen_encoder import MeanPooled, TokenStates, frozen_vectors
 from pipeline.evaluation.table import LabelledTexts
@@ -134,6 +134,18 @@ def _readers(lessons: Lessons) -> dict[str, Answers]:
     return {"most_similar_sentence": sentences, "frozen_encoder_reader": frozen}
 
 
+def _similarities(lessons: Lessons) -> dict[str, Answers]:
+    train, test = lessons.splits["train"], lessons.splits["test"]
+    print("baselines: cosines of TF-IDF, of the language model's vectors", flush=True)
+    both = {"test": lessons.tokens["test"].apart()}
+    vectors = frozen_vectors(MeanPooled, lessons.pretrained, both, lessons.dtype)["test"]
+    return {
+        "tfidf_cosine": similarity.tfidf_cosine(train, test),
+        "character_tfidf_cosine": similarity.character_tfidf_cosine(train, test),
+        "frozen_encoder_cosine": similarity.cosines(vectors[::2], vectors[1::2]),
+    }
+
+
 def _vectors(read: type[TokenStates], lessons: Lessons) -> dict[str, np.ndarray]:
     tokens = {split: lessons.tokens[split] for split in lessons.splits}
     return frozen_vectors(read, lessons.pretrained, tokens, lessons.dtype)
@@ -143,4 +155,5 @@ BASELINES: dict[str, Callable[[Lessons], dict[str, Answers]]] = {
     "text_classification": _classifiers,
     "token_classification": _taggers,
     "question_answering": _readers,
+    "sentence_similarity": _similarities,
 }

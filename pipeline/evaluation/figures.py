@@ -8,7 +8,7 @@ import numpy as np
 from pipeline.evaluation.answer_texts import SCALE, exact_matches, token_overlaps
 from pipeline.words import Span
 
-# one a row: a class's index, the spans of its text, or a text
+# one a row: a class's index, a number, the spans of its text, or a text
 Answers = np.ndarray | Sequence[int] | Sequence[Sequence[Span]] | Sequence[str]
 
 
@@ -86,10 +86,37 @@ def _mean_of_scaled(sums: np.ndarray) -> np.ndarray:
     return np.asarray(sums[..., 0] / SCALE / sums[..., 1])
 
 
+def _ranked(actual: Answers, answers: Answers) -> np.ndarray:
+    """Return for each row 1, both its ranks x and y, x², y² and xy.
+
+    A rank is among all N rows given here, twice its distance from the middle one: whole numbers from 1 - N to N - 1,
+    also where rows tie, which share the mean of their ranks.
+    """
+    x, y = (_doubled_ranks(np.asarray(column)) for column in (actual, answers))
+    return np.stack([np.ones_like(x), x, y, x * x, y * y, x * y], axis=1)
+
+
+def _doubled_ranks(values: np.ndarray) -> np.ndarray:
+    _, place, times = np.unique(values, return_inverse=True, return_counts=True)
+    return (2 * np.cumsum(times) - times - len(values)).astype(np.int64)[place]
+
+
+def _spearman(sums: np.ndarray) -> np.ndarray:
+    """Return Pearson's correlation of the ranks, 0 where one of them never changes.
+
+    Of all rows it is Spearman's coefficient. Where rows are resampled or left out their ranks stay what they are among
+    all of them, which is a close approximation: a rank's place among the drawn rows varies by chance alone.
+    """
+    rows, x, y, xx, yy, xy = np.moveaxis(sums.astype(np.float64), -1, 0)
+    spread = (rows * xx - x * x) * (rows * yy - y * y)
+    return np.where(spread > 0, (rows * xy - x * y) / np.sqrt(np.where(spread > 0, spread, 1.0)), 0.0)
+
+
 FIGURES = {
     "accuracy": Figure(_right, _accuracy),
     "macro_f1": Figure(_by_class, _macro_f1),
     "span_f1": Figure(_spans_found, _micro_f1),
     "token_f1": Figure(token_overlaps, _mean_of_scaled),
     "exact_match": Figure(exact_matches, _accuracy),
+    "spearman": Figure(_ranked, _spearman, unit="points"),
 }

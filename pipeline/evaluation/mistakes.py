@@ -5,8 +5,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from scipy.stats import rankdata
 
 from pipeline.evaluation.answer_texts import token_overlaps
 
@@ -23,6 +25,8 @@ def worst_rows(predictions: Path, labels: list[str]) -> dict[str, Any]:
     `teacher`, all in words; `score`, the student's probability, where a whole text has a label.
     """
     table = pq.read_table(predictions)
+    if pa.types.is_floating(table["label"].type):
+        return _misplaced(table) | {"scored": False}
     wrong = [row for row in table.to_pylist() if row["student"] != row["label"]]
     if pa.types.is_list(table["label"].type):
         found = _furthest_off(wrong)
@@ -58,12 +62,21 @@ def _least_alike(wrong: list[Row]) -> dict[str, Any]:
     return {"title": "Where the student's answer has least in common with the actual one", "rows": rows}
 
 
+def _misplaced(table: pa.Table) -> dict[str, Any]:
+    ranks = {name: rankdata(table[name].to_numpy()) for name in ANSWERS}
+    off = np.abs(ranks["student"] - ranks["label"])
+    order = sorted(range(len(off)), key=lambda row: (-off[row], table["id"][row].as_py()))
+    rows = [_shown(table.slice(row, 1).to_pylist()[0], lambda number: f"{number:.2f}") for row in order[:ROWS_SHOWN]]
+    return {"title": "Where the student ranks a pair furthest from its place", "rows": rows}
+
+
 def _in_words(text: str, spans: list[Row]) -> str:
     return " · ".join(f"{span['label']}: {text[span['start'] : span['end']]}" for span in spans) or "nothing"
 
 
 def _shown(row: Row, in_words: Callable[[Any], str]) -> Row:
-    return {"text": _cut(row["text"])} | {name: _cut(in_words(row[name])) for name in ANSWERS}
+    texts = " · ".join(_cut(row[name]) for name in ("text", "pair") if name in row)
+    return {"text": texts} | {name: _cut(in_words(row[name])) for name in ANSWERS}
 
 
 def _cut(text: str) -> str:

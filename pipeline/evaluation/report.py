@@ -36,6 +36,10 @@ NAMES = {
     "macro_f1": "macro F1",
     "span_f1": "span F1",
     "token_f1": "token F1",
+    "tfidf_cosine": "TF-IDF of words, cosine",
+    "character_tfidf_cosine": "TF-IDF of character n-grams, cosine",
+    "frozen_encoder_cosine": "frozen encoder, cosine",
+    "spearman": "Spearman correlation",
 }
 
 
@@ -73,7 +77,7 @@ def _task_summary(folder: Path) -> dict[str, Any]:
 def conclusions(task: dict[str, Any]) -> list[str]:
     """Return in plain sentences what a task's summary says; a baseline that beats the student comes first."""
     metric, compared = task["metric"], task["comparison"]
-    figure, student = FIGURES[metric], task["student"][metric]
+    figure, student, agreement = FIGURES[metric], task["student"][metric], compared["agreement"]
     sentences = [
         f"{display_name(name)} beats the student: {figure.shown(score)} against {figure.shown(student)}."
         for name, score in best_first(metric, task["baselines"])
@@ -91,7 +95,8 @@ def conclusions(task: dict[str, Any]) -> list[str]:
         low, high = compared["recovered_share_interval"]
         sentences.append(
             f"It recovers {compared['recovered_share']:.0%} ({low:.0%} to {high:.0%}) of what the teacher is better by "
-            f"than the same student without one, and agrees with the teacher on {compared['agreement']:.1%} of rows."
+            "than the same student without one"
+            + (f", and agrees with the teacher on {agreement:.1%} of rows." if agreement is not None else ".")
         )
     return sentences
 

@@ -21,7 +21,7 @@ class LabelledTexts:
     """Rows of one split in the order of their file.
 
     pairs: the second text of each row, None where rows have one text. actual: the true answers: indices into the
-    task's labels, int64 (rows,), or the spans of each text, or the text of each answer.
+    task's labels, int64 (rows,), scores, float64 (rows,), the spans of each text, or the text of each answer.
     """
 
     ids: list[str]
@@ -82,16 +82,24 @@ def _span_texts(path: Path, columns: dict[str, list[Any]], labels: list[str]) ->
     return [text[start:end] for text, [(start, end, _)] in zip(columns["text"], found, strict=True)]
 
 
+def _scores(path: Path, columns: dict[str, list[Any]], labels: list[str]) -> np.ndarray:
+    for id_, score in zip(columns["id"], columns["score"], strict=True):
+        if score is None:
+            raise InputError(f"{path}: row {id_}: no score, expected a number (columns.score of the dataset)")
+    return np.array(columns["score"], dtype=np.float64)
+
+
 # by a task's type: the column of the canonical table that has the answers, and how it is read
 ANSWERS: dict[str, tuple[str, Callable[..., Answers]]] = {
     "text_classification": ("label", _indices),
     "token_classification": ("spans", _spans),
     "question_answering": ("spans", _span_texts),
+    "sentence_similarity": ("score", _scores),
 }
 
 
 def as_column(answers: Answers) -> pa.Array:
-    """Return answers as a column of a table: int64, strings, or a list of `{start, end, label}` a row."""
+    """Return answers as a column of a table: numbers, strings, or a list of `{start, end, label}` a row."""
     rows: Any = answers
     if isinstance(answers, np.ndarray) or (rows and isinstance(rows[0], str)):
         return pa.array(rows)

@@ -27,8 +27,15 @@ def _causal_lm() -> type:
     return CausalLM
 
 
+def _contrastive() -> type:
+    from pipeline.objectives.contrastive import Contrastive
+
+    return Contrastive
+
+
 OBJECTIVES: dict[str, Callable[[], Any]] = {
     "masked_lm": _masked_lm,
     "masked_lm_next_sentence": _masked_lm_next_sentence,
     "causal_lm": _causal_lm,
+    "contrastive": _contrastive,
 }

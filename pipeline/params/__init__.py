@@ -12,6 +12,7 @@ from pipeline.params.datasets import (
 )
 from pipeline.params.generation import GenerationParams
 from pipeline.params.pretraining import (
+    ContrastiveParams,
     CorpusParams,
     HubWeights,
     LocalWeights,
@@ -38,6 +39,7 @@ from pipeline.params.whole import Params
 __all__ = [
     "ArchitectureParams",
     "ColumnsParams",
+    "ContrastiveParams",
     "CorpusParams",
     "DatasetParams",
     "DecontaminationParams",

@@ -1,8 +1,8 @@
 """What each family of models can be pretrained by; what it can do afterwards stands in `task_types`."""
 
 OBJECTIVES = {
-    "bert": ("masked_lm", "masked_lm_next_sentence"),
-    "roberta": ("masked_lm",),
+    "bert": ("masked_lm", "masked_lm_next_sentence", "contrastive"),
+    "roberta": ("masked_lm", "contrastive"),
     "modernbert": ("masked_lm",),
     "gpt": ("causal_lm",),
     "llama": ("causal_lm",),

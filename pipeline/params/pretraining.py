@@ -82,6 +82,18 @@ class TokenizerParams(Section):
         return self
 
 
+class ContrastiveParams(Section):
+    """How sentence vectors are learnt: a sentence is told from the others of its batch (SimCSE)."""
+
+    temperature: Annotated[float, Field(gt=0)]
+    """Divides the cosines before they compete; a small one makes the nearest of the others count most."""
+    pooling: Literal["mean", "cls"]
+    """What the vector of a sentence is: the mean of its tokens' last hidden states, or that of its first token."""
+    masked_lm: Annotated[float, Field(ge=0)]
+    """Weight of masked LM on the same sentences beside it, so that a model from random weights learns the language; 0
+    leaves it out."""
+
+
 class PretrainParams(Section):
     """The training of the language model on sequences full of text; masks are drawn anew for every batch."""
 
@@ -90,16 +102,20 @@ class PretrainParams(Section):
     embeddings: Literal["random", "cooccurrence"] | None
     """What the word embeddings start from: random numbers, or which tokens stand near each other in the corpus; null
     where `init_from` brings a model."""
-    objective: Literal["masked_lm", "masked_lm_next_sentence", "causal_lm"]
+    objective: Literal["masked_lm", "masked_lm_next_sentence", "causal_lm", "contrastive"]
     """What is learnt: to predict masked tokens (families `bert` and `roberta`), or also to tell whether one segment
-    follows another in the text (`bert`), or, `causal_lm`, to predict every token from those before it (`gpt`)."""
+    follows another in the text (`bert`), or, `causal_lm`, to predict every token from those before it (`gpt`), or,
+    `contrastive`, to tell a sentence, read twice with different dropout, from other sentences; where the rows of the
+    corpus are pairs, a text's pair from other pairs (`bert` and `roberta`)."""
     mask_share: Annotated[float, Field(gt=0, lt=1)] | None
-    """Share of the tokens that are masked and predicted; null with `causal_lm`."""
+    """Share of the tokens that are masked and predicted; null with `causal_lm` and without `contrastive.masked_lm`."""
     whole_word_mask: bool | None
-    """Whether all tokens of a word are masked together; null with `causal_lm`."""
+    """Whether all tokens of a word are masked together; null as `mask_share` is."""
     across_documents: bool | None
     """Whether a token sees the documents that stand before its own in a sequence, and the end of one predicts how the
     next begins; null unless the objective is `causal_lm`."""
+    contrastive: ContrastiveParams | None = None
+    """How `contrastive` learns; not given for other objectives."""
     max_tokens: Annotated[int, Field(ge=0)]
     """Maximum number of tokens to train on, repetitions counted; 0 keeps the weights of `init_from` as they are."""
     training: OptimizationParams

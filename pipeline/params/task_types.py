@@ -9,6 +9,7 @@ class TaskType(NamedTuple):
     metrics: the figures that its models are compared by, the main one first. slices: the groupings that its rows have.
     columns: those that its dataset has to name. optional: further ones that it can read. families: of those models that
     have a head for it. labelled: whether it has labels. writes: whether its answers are written, token by token.
+    without: the keys of a task that say nothing of it and must be 0.
     """
 
     metrics: tuple[str, ...]
@@ -18,6 +19,7 @@ class TaskType(NamedTuple):
     families: tuple[str, ...]
     labelled: bool = True
     writes: bool = False
+    without: tuple[str, ...] = ()
 
 
 TASK_TYPES = {
@@ -41,5 +43,20 @@ TASK_TYPES = {
         columns=("pair", "spans"),
         optional=(),
         families=("bert", "roberta", "modernbert"),  # for the same reason
+    ),
+    "sentence_similarity": TaskType(
+        metrics=("spearman",),
+        slices=("source", "length"),
+        columns=("pair", "score"),
+        optional=(),
+        families=("bert", "roberta"),
+        labelled=False,
+        without=(  # an answer is one number: there are no probabilities, and the layers' outputs are two texts'
+            "finetune.label_smoothing",
+            "finetune.consistency",
+            "distill.losses.soft_labels",
+            "distill.losses.hidden_states",
+            "distill.losses.attentions",
+        ),
     ),
 }

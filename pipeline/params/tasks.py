@@ -1,5 +1,6 @@
 """The sections of `tasks`: what the teacher labels, teacher, student, evaluation, promotion."""
 
+import functools
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -65,7 +66,8 @@ class LossWeights(Section):
     logits: Annotated[float, Field(ge=0)]
     """Weight of the squared difference between the logits of teacher and student."""
     hard_labels: Annotated[float, Field(ge=0)]
-    """Weight of the cross-entropy with the true label, for rows that have one."""
+    """Weight of the cross-entropy with the true label, or of the squared difference from the true score, for rows that
+    have one."""
     hidden_states: Annotated[float, Field(ge=0)]
     """Weight of the squared difference between the hidden states of paired layers."""
     attentions: Annotated[float, Field(ge=0)]
@@ -112,10 +114,10 @@ class GateParams(Section):
 
     rule: Literal["not_worse", "better"]
     """What a new version must be shown to be: less than `margin` worse than every champion so far, or better."""
-    metric: Literal["accuracy", "macro_f1", "span_f1", "token_f1", "exact_match"]
-    """Figure that is compared: of text classification accuracy, by a test for paired proportions, or macro F1, of token
-    classification the F1 of spans, of question answering the F1 of answers' words or the share of answers that are
-    exactly right; all but accuracy by a paired bootstrap."""
+    metric: Literal["accuracy", "macro_f1", "span_f1", "token_f1", "exact_match", "spearman"]
+    """Figure that is compared, one that goes with the type of the task: for text classification `accuracy` or
+    `macro_f1`, for token classification `span_f1`, for question answering `token_f1` or `exact_match`, for sentence
+    similarity `spearman`. Accuracy has a test for paired proportions, all others a paired bootstrap."""
     margin: Share
     """Loss of `metric` that `not_worse` accepts; 0.01 is one percentage point."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)]
@@ -138,9 +140,9 @@ class GateParams(Section):
 class TaskParams(Section):
     """One task: a teacher, a student, a registered model."""
 
-    type: Literal["text_classification", "token_classification", "question_answering"]
-    """Kind of task: one label for a whole text, labelled spans in it, or the place in it that answers a question, the
-    dataset's column `pair`."""
+    type: Literal["text_classification", "token_classification", "question_answering", "sentence_similarity"]
+    """Kind of task: one label for a whole text (or a pair of texts), labelled spans in it, the place in it that answers
+    a question (the dataset's column `pair`), or how alike two texts are."""
     dataset: Name
     """Dataset that the labelled rows come from."""
     labels: Annotated[list[Label], Field(default=[])]
@@ -177,6 +179,14 @@ class TaskParams(Section):
             given = bool(getattr(self, key))
             if given != needed:
                 raise ValueError(f"{key}: must {'' if needed else 'not '}be given for {self.type}")
+        return self
+
+    @model_validator(mode="after")
+    def _keys_without_meaning_are_0(self) -> "TaskParams":
+        for key in TASK_TYPES[self.type].without:
+            value = functools.reduce(getattr, key.split("."), self)
+            if value:
+                raise ValueError(f"{key}: must be 0 for {self.type}, got {value}")
         return self
 
     @model_validator(mode="after")

@@ -68,6 +68,13 @@ def _disagreements(params: Params) -> list[str]:
         if params.tokenizer.kind != "adopt":
             problems.append(f"tokenizer.kind: must be adopt when init_from brings weights, got {params.tokenizer.kind}")
     problems += _pretraining_disagreements(params.pretrain, params.tokenizer)
+    if params.pretrain.architecture is not None and not params.pretrain.architecture.dropout:
+        corpus = params.datasets.get(params.corpus.dataset)
+        if params.pretrain.objective == "contrastive" and corpus is not None and corpus.columns.pair is None:
+            problems.append(
+                "pretrain.architecture.dropout: must be > 0 for contrastive, else both readings of a sentence are the "
+                "same, got 0.0"
+            )
     for name, task in params.tasks.items():
         problems += _task_disagreements(f"tasks.{name}", task, params)
     return problems
@@ -83,8 +90,14 @@ def _pretraining_disagreements(pretrain: PretrainParams, tokenizer: TokenizerPar
         ):
             if found not in fitting:
                 problems.append(f"{key}: must be {' or '.join(fitting)} for family {family}, got {found}")
-    causal = pretrain.objective == "causal_lm"
-    for key, needed in (("mask_share", not causal), ("whole_word_mask", not causal), ("across_documents", causal)):
+    causal, beside = pretrain.objective == "causal_lm", pretrain.contrastive
+    masked = not causal and (beside is None or beside.masked_lm > 0)
+    for key, needed in (
+        ("mask_share", masked),
+        ("whole_word_mask", masked),
+        ("across_documents", causal),
+        ("contrastive", pretrain.objective == "contrastive"),
+    ):
         value = getattr(pretrain, key)
         if needed and value is None:
             problems.append(f"pretrain.{key}: must be given for {pretrain.objective}, got null")

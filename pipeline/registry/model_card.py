@@ -11,8 +11,20 @@ from pipeline.evaluation.figures import FIGURES
 from pipeline.evaluation.report import best_first, display_name
 
 # what the hub calls a figure, and by a task's main figure the task
-TASKS = {"accuracy": "text-classification", "span_f1": "token-classification", "token_f1": "question-answering"}
-NAMES = {"accuracy": "accuracy", "macro_f1": "f1", "span_f1": "f1", "token_f1": "f1", "exact_match": "exact_match"}
+TASKS = {
+    "accuracy": "text-classification",
+    "span_f1": "token-classification",
+    "token_f1": "question-answering",
+    "spearman": "sentence-similarity",
+}
+NAMES = {
+    "accuracy": "accuracy",
+    "macro_f1": "f1",
+    "span_f1": "f1",
+    "token_f1": "f1",
+    "exact_match": "exact_match",
+    "spearman": "spearmanr",
+}
 
 
 def model_card(task: str, evaluation: dict[str, Any], *, dataset: str, hashes: dict[str, str], code: str) -> str:
@@ -29,6 +41,8 @@ def model_card(task: str, evaluation: dict[str, Any], *, dataset: str, hashes: d
         f"| {name.replace('_', ' ')} | {shown(score)} |"
         for name, score in best_first(metric, {name: figures[metric] for name, figures in baselines.items()})
     )
+    agreement = comparison["agreement"]
+    agrees = "" if agreement is None else f" and agrees with it on\n{agreement:.1%} of the rows"
     labels = f" Labels: {', '.join(map(_as_it_is, evaluation['labels']))}." if evaluation["labels"] else ""
     error = student.get("calibration_error")
     calibration = "" if error is None else f" Its expected calibration error is {error:.3f}."
@@ -50,8 +64,7 @@ On {evaluation["rows"]:,} test rows of {dataset} that no choice was made on:
 | **student** ({student["parameters"] / 1e6:.1f} M parameters) | **{shown(student[metric])}** {interval} |
 {rows}
 
-The student keeps {comparison["relative_score"]:.1%} of the teacher's {display_name(metric)} and agrees with it on
-{comparison["agreement"]:.1%} of the rows.{calibration}
+The student keeps {comparison["relative_score"]:.1%} of the teacher's {display_name(metric)}{agrees}.{calibration}
 
 ## What it is not for
 

@@ -160,6 +160,7 @@ def _signature(student: Path, inputs: Sequence[str]) -> Any:
         "SequenceClassification": [ColSpec("string", "label"), ColSpec("double", "score")],
         "TokenClassification": [ColSpec(Array(span), "spans")],
         "QuestionAnswering": [ColSpec(types[name], name) for name in ("answer", "start", "end", "score")],
+        "SentenceSimilarity": [ColSpec("double", "similarity")],
     }
     (architecture,) = read_json(student / "config.json")["architectures"]
     head = architecture.rpartition("For")[2]

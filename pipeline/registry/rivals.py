@@ -62,7 +62,8 @@ def side_by_side(mlflow: ModuleType, name: str, predictions: Path, rows: Path, l
     The predictions that were logged with a champion are used where they cover the candidate's test rows; where they do
     not, it is scored again. Rows that any champion trained on are left out. An earlier candidate counts as judged by
     these rows where most of them were among its own.
-    Raises InputError where a champion answers with labels of texts and the candidate with spans, or otherwise.
+    Raises InputError where a champion's answers are of another kind than the candidate's: labels, spans, texts,
+    numbers.
     """
     import pyarrow.parquet as pq
 
@@ -114,16 +115,21 @@ def _answers(mlflow: ModuleType, version: Any, ids: list[str], rows: Path, label
 
 
 def _check_kinds(name: str, actual: Answers, champions: Mapping[int, list[Any]]) -> None:
+    wanted = _kind(actual)
     for version, answers in champions.items():
-        if len(answers) and (found := _kind(answers[0])) != (wanted := _kind(actual[0])):
+        found = _kind(answers) if len(answers) else wanted
+        if found != wanted:
             raise InputError(
                 f"tasks.{name}: version {version}, a champion, answers with {found}, this task with {wanted}; expected "
                 "a name of its own for a task of another type"
             )
 
 
-def _kind(answer: Any) -> str:
-    return "spans" if isinstance(answer, list) else "texts" if isinstance(answer, str) else "labels"
+def _kind(answers: Answers) -> str:
+    """Return what answers are made of, as a message says it."""
+    first = answers[0] if len(answers) else 0
+    kinds = {list: "spans", str: "texts", float: "numbers"}
+    return next((name for kind, name in kinds.items() if isinstance(first, kind)), "labels")
 
 
 def _score(mlflow: ModuleType, version: Any, ids: list[str], rows: Path, labels: list[str]) -> list[Any]:
@@ -132,6 +138,8 @@ def _score(mlflow: ModuleType, version: Any, ids: list[str], rows: Path, labels:
     texts = _texts(rows / "test.parquet")
     model = mlflow.pyfunc.load_model(f"models:/{version.name}/{version.version}")
     answers = model.predict(pd.DataFrame([texts[id_] for id_ in ids]))
+    if "similarity" in answers:
+        return list(answers["similarity"])
     if "spans" in answers:
         return [[(span["start"], span["end"], span["label"]) for span in row] for row in answers["spans"]]
     if "answer" in answers:

@@ -6,6 +6,7 @@ MLflow copies this file beside the weights, so it may import only what the model
 import re
 import unicodedata
 from bisect import bisect_left, bisect_right
+from functools import partial
 from statistics import fmean
 from typing import Any, NamedTuple, NoReturn
 
@@ -17,6 +18,7 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc import PythonModel, PythonModelContext
 from transformers import (
     AutoConfig,
+    AutoModel,
     AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
@@ -49,13 +51,10 @@ class Student(PythonModel):
         """Load the `from_pretrained` folder that was registered with this file."""
         folder = context.artifacts["model"]
         (architecture,) = AutoConfig.from_pretrained(folder).architectures
-        self.columns, self.read_rows, kind = HEADS[architecture.rpartition("For")[2]]
+        self.columns, self.read_rows, load = HEADS[architecture.rpartition("For")[2]]
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
-        self.model = kind.from_pretrained(folder).eval()
+        self.model = load(folder).eval()
         self.inputs = (context.model_config or {}).get("inputs", ["text"])
-        # a student of single texts knows no token types: training had none, and a GPT would read them as words
-        told_apart = "pair" in self.inputs and getattr(self.model.config, "type_vocab_size", 1) > 1
-        self.read = ["input_ids", "attention_mask", *(["token_type_ids"] if told_apart else [])]
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
@@ -65,7 +64,7 @@ class Student(PythonModel):
         The input has a column `text`, and one `pair` where the student was taught with pairs of texts. Columns of the
         answer: `label` and `score`, where the model labels whole texts; `spans`, a list of `{"start", "end", "label",
         "text", "score"}`, where it labels words; `answer`, `start`, `end` and `score`, where it finds in `text` what
-        answers `pair`.
+        answers `pair`; `similarity`, from -1 to 1, where it compares two texts.
         """
         rows = _rows(model_input, self.inputs)
         by_length = sorted(range(len(rows)), key=lambda position: sum(map(len, rows[position])))
@@ -79,7 +78,10 @@ class Student(PythonModel):
     def batch(self, texts: list[str], *pairs: list[str], truncation: bool | str = True) -> tuple[Any, Any]:
         """Return a batch of texts, or of pairs of them, as tokens, and what the model puts out for it."""
         batch = self.tokenizer(texts, *pairs, truncation=truncation, padding=True, return_tensors="pt")
-        return batch, self.model(**{name: batch[name] for name in self.read})
+        # single texts have no token types: training had none, and a GPT would read them as words
+        told_apart = bool(pairs) and getattr(self.model.config, "type_vocab_size", 1) > 1
+        read = ["input_ids", "attention_mask", *(["token_type_ids"] if told_apart else [])]
+        return batch, self.model(**{name: batch[name] for name in read})
 
 
 def _likeliest(logits: torch.Tensor) -> tuple[list[Any], list[Any]]:
@@ -196,11 +198,21 @@ def _check_room(student: Student, question: str) -> None:
         _refuse(f"pair has {tokens} tokens and leaves no room for the text, expected a question of at most {allowed}")
 
 
+def _similarities(student: Student, rows: list[tuple[str, ...]]) -> list[tuple[float]]:
+    """Return the cosine of each text's mean hidden state with its pair's, each read by itself."""
+    texts, pairs = zip(*rows, strict=True)
+    batch, output = student.batch([*texts, *pairs])
+    states, mask = output.last_hidden_state.double(), batch["attention_mask"][:, :, None].double()
+    first, second = ((states * mask).sum(dim=1) / mask.sum(dim=1)).chunk(2)
+    return [(cosine,) for cosine in torch.cosine_similarity(first, second).tolist()]
+
+
 # by what a model's class does: the answers' columns, how they are made of rows, and what loads the folder
 HEADS: dict[str, tuple[list[str], Any, Any]] = {
-    "SequenceClassification": (["label", "score"], _labels, AutoModelForSequenceClassification),
-    "TokenClassification": (["spans"], _spans, AutoModelForTokenClassification),
-    "QuestionAnswering": (["answer", "start", "end", "score"], _answers, AutoModelForQuestionAnswering),
+    "SequenceClassification": (["label", "score"], _labels, AutoModelForSequenceClassification.from_pretrained),
+    "TokenClassification": (["spans"], _spans, AutoModelForTokenClassification.from_pretrained),
+    "QuestionAnswering": (["answer", "start", "end", "score"], _answers, AutoModelForQuestionAnswering.from_pretrained),
+    "SentenceSimilarity": (["similarity"], _similarities, partial(AutoModel.from_pretrained, add_pooling_layer=False)),
 }
 
 

@@ -36,10 +36,10 @@ def run(params: Params, *, tokens: Path, tokenizer: Path, init_from: Path, out: 
     objective = OBJECTIVES[settings.objective]().from_params(settings, vocabulary)
     train_arrays, dev_arrays = (_arrays(tokens, objective.arrays, prefix) for prefix in ("", "dev_"))
     rows, dev_rows = objective.rows(**train_arrays), objective.rows(**dev_arrays)
-    lengths = np.full(len(rows), train_arrays["input_ids"].shape[1])
+    lengths = _lengths(train_arrays["input_ids"], vocabulary)
     sample = [dev_rows[i] for i in range(min(DEV_SEQUENCES, len(dev_rows)))]
     # at most max_tokens, and a step at least unless none is wanted
-    steps = max(min(settings.max_tokens, 1), settings.max_tokens // int(training.batch_size * lengths[0]))
+    steps = max(min(settings.max_tokens, 1), settings.max_tokens // int(training.batch_size * lengths.mean()))
 
     def dev_loss(module: "torch.nn.Module") -> dict[str, float]:
         masks = np.random.default_rng([seed, 2])  # the same ones at every evaluation
@@ -50,9 +50,10 @@ def run(params: Params, *, tokens: Path, tokenizer: Path, init_from: Path, out: 
     inputs = {"tokens": tokens, "tokenizer": tokenizer} | ({"weights": weights} if weights else {})
     key = {"params": chosen, "inputs": {name: content_hash(path) for name, path in inputs.items()}}
     with work_folder("pretrain", key) as work, tracking.stage_run("pretrain", chosen, work) as stage:
-        model = _model(params, weights, vocabulary, int(lengths[0]))
+        model = _model(params, weights, vocabulary, train_arrays["input_ids"].shape)
         if settings.embeddings == "cooccurrence":
-            _start_embeddings(model, params, train_arrays["input_ids"], np.flatnonzero(vocabulary.special))
+            sequences = train_arrays["input_ids"].reshape(-1, train_arrays["input_ids"].shape[-1])
+            _start_embeddings(model, params, sequences, np.flatnonzero(vocabulary.special))
         records = []
         if steps:
             module = objective.loss(model).to(runtime.device())
@@ -96,7 +97,20 @@ def _arrays(tokens: Path, names: tuple[str, ...], prefix: str) -> dict[str, Any]
     return arrays
 
 
-def _model(params: Params, weights: Path | None, vocabulary: "Vocabulary", length: int) -> "PreTrainedModel":
+def _lengths(input_ids: Any, vocabulary: "Vocabulary") -> Any:
+    """Return the tokens of each row, int64 (rows,): packed sequences, (rows, length), carry no padding.
+
+    Of a row of texts, (rows, texts, length), the tokens of all its texts.
+    """
+    import numpy as np
+
+    if input_ids.ndim == 2:
+        return np.full(len(input_ids), input_ids.shape[1])
+    return (input_ids != vocabulary.ids["pad_token_id"]).sum(axis=(1, 2))
+
+
+def _model(params: Params, weights: Path | None, vocabulary: "Vocabulary", rows: tuple[int, ...]) -> "PreTrainedModel":
+    """Return the model to be trained; `rows` is the shape of the token ids."""
     from pipeline.architectures import ARCHITECTURES
     from pipeline.architectures.limits import longest_row
 
@@ -113,13 +127,18 @@ def _model(params: Params, weights: Path | None, vocabulary: "Vocabulary", lengt
     else:
         assert weights is not None  # pipeline.params refuses random weights without an architecture
         model = _loaded(weights, head, ids["pad_token_id"])
+        if head == "contrastive" and rows[1] == 1 and not model.config.hidden_dropout_prob:
+            raise InputError(
+                f"init_from: {weights}/config.json: hidden_dropout_prob is 0, expected more for contrastive, else both "
+                "readings of a sentence are the same"
+            )
     if model.config.vocab_size < vocabulary.size:
         raise InputError(
             f"init_from: {model.config.vocab_size} word embeddings, expected the {vocabulary.size} of its tokenizer"
         )
     limit = longest_row(model.config.to_dict())
-    if limit is not None and limit < length:
-        raise InputError(f"corpus.sequence_length: must be <= {limit}, the positions of the model, got {length}")
+    if limit is not None and limit < rows[-1]:
+        raise InputError(f"corpus.sequence_length: must be <= {limit}, the positions of the model, got {rows[-1]}")
     return model
 
 

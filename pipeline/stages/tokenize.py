@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 from pipeline.files import InputError, replacing
 from pipeline.params import Params, TaskParams
 from pipeline.stages.command import main
-from pipeline.tokenization.encoding import encode_rows, encode_words
+from pipeline.tokenization.encoding import encode_apart, encode_rows, encode_words
 from pipeline.tokenization.folder import load_tokenizer, read_max_length, save_tokenizer
 from pipeline.tokenization.questions import encode_questions
 from pipeline.tokenization.ragged import UNLABELLED, TokenRows, with_same_targets
@@ -18,6 +18,7 @@ from pipeline.tokenization.table import (
     read_answer_places,
     read_labels,
     read_pairs,
+    read_scores,
     read_texts,
     read_word_labels,
     text_batches,
@@ -91,6 +92,10 @@ def _unlabelled_rows(texts: list[str]) -> np.ndarray:
     return np.full(len(texts), UNLABELLED, dtype=np.int64)
 
 
+def _unlabelled_pairs(texts: list[str]) -> np.ndarray:
+    return np.full(len(texts), UNLABELLED, dtype=np.float32)
+
+
 def _unlabelled_words(texts: list[str]) -> list[list[int]]:
     return [[UNLABELLED] * len(words(text)) for text in texts]
 
@@ -113,6 +118,7 @@ ENCODING = {
     "token_classification": Encoding(read_word_labels, _unlabelled_words, encode_words),
     # of no question there is no answer: the transfer set of pairs is empty
     "question_answering": Encoding(read_answer_places, list, encode_questions, in_windows=True),
+    "sentence_similarity": Encoding(read_scores, _unlabelled_pairs, encode_apart),
 }
 
 

@@ -26,8 +26,15 @@ def _question_answering() -> type:
     return QuestionAnswering
 
 
+def _sentence_similarity() -> type:
+    from pipeline.tasks.sentence_similarity import SentenceSimilarity
+
+    return SentenceSimilarity
+
+
 TASKS: dict[str, Callable[[], Any]] = {
     "text_classification": _text_classification,
     "token_classification": _token_classification,
     "question_answering": _question_answering,
+    "sentence_similarity": _sentence_similarity,
 }

@@ -46,13 +46,11 @@ class LabellingTask:
     """A model with a linear layer that gives each target, a token that carries a label, one logit for each class.
 
     labels: the task's, as params.yaml names them. best: the figure of `score` by which the best state is chosen, and
-    its direction. head: the head's name among an architecture's HEADS. auto: transformers' class that loads a model
-    with that head.
+    its direction. head: the head's name among an architecture's HEADS, where the class of its models stands.
     """
 
     best: tuple[str, Literal["max", "min"]]
     head: str
-    auto: Any
 
     def __init__(self, labels: list[str]) -> None:
         self.labels = labels
@@ -81,13 +79,11 @@ class LabellingTask:
         `dropout` is that of hidden states and head; attention maps have none. Raises InputError where weights of the
         encoder itself are missing, or where its family carries no such head.
         """
-        family = family_of(folder)
-        architecture = ARCHITECTURES[family]()
-        if self.head not in architecture.HEADS:
-            raise InputError(f"{folder}: a {family} carries no head for {self.head}, expected another family")
+        architecture = ARCHITECTURES[family_of(folder)]()
+        kind = self._kind(folder)
         torch.manual_seed(seed)
         with _without_load_report():
-            model, loading = self.auto.from_pretrained(
+            model, loading = kind.from_pretrained(
                 folder,
                 **self.names,
                 **architecture.dropout_settings(dropout),
@@ -96,7 +92,7 @@ class LabellingTask:
                 local_files_only=True,
                 output_loading_info=True,
             )
-        encoder = f"{model.base_model_prefix}."
+        encoder = "" if model.base_model is model else f"{model.base_model_prefix}."
         missing = [key for key in loading["missing_keys"] if key.startswith(encoder) and "pooler" not in key]
         if missing:
             raise InputError(f"{folder}: no weights for {min(missing)}, expected those of a whole encoder")
@@ -104,10 +100,18 @@ class LabellingTask:
 
     def load(self, folder: Path, **settings: Any) -> PreTrainedModel:
         """Return the trained model in `folder`, in float32; `settings` are further keywords of `from_pretrained`."""
-        model: PreTrainedModel = self.auto.from_pretrained(
-            folder, dtype=torch.float32, local_files_only=True, **settings
-        )
+        with _without_load_report():
+            model: PreTrainedModel = self._kind(folder).from_pretrained(
+                folder, dtype=torch.float32, local_files_only=True, **settings
+            )
         return model
+
+    def _kind(self, folder: Path) -> Any:
+        family = family_of(folder)
+        heads: dict[str, Any] = ARCHITECTURES[family]().HEADS
+        if self.head not in heads:
+            raise InputError(f"{folder}: a {family} carries no head for {self.head}, expected another family")
+        return heads[self.head]
 
     def rows(self, tokens: Rows) -> "RowSequence":
         """Return token rows and their labels as `collate` takes them."""
@@ -120,6 +124,20 @@ class LabellingTask:
     def loss(self, model: PreTrainedModel, label_smoothing: float = 0.0, consistency: float = 0.0) -> "LabellingLoss":
         """Return `model` with its loss on labelled rows, for the training loop."""
         return LabellingLoss(self, model, label_smoothing, consistency)
+
+    def label_loss(self, choices: Distributions, label_smoothing: float = 0.0) -> Tensor:
+        """Return what choices lose against their labels, (choices,), exactly 0 where the label is -1.
+
+        Here the cross-entropy -log softmax(logits)_label; smoothing mixes in the uniform distribution (Szegedy et al.
+        2016, section 7) over what each choice is really among.
+        """
+        logits, labels, _, real = choices
+        logits = logits.float()
+        if real is None or not label_smoothing:
+            return F.cross_entropy(logits, labels, ignore_index=-1, reduction="none", label_smoothing=label_smoothing)
+        of_label = F.cross_entropy(logits, labels, ignore_index=-1, reduction="none")
+        of_all = -F.log_softmax(logits, dim=-1).masked_fill(~real, 0.0).sum(dim=-1) / real.sum(dim=-1)
+        return torch.where(labels >= 0, (1 - label_smoothing) * of_label + label_smoothing * of_all, 0.0)
 
     def distributions(self, logits: Tensor, labels: Tensor, rows: Tensor) -> Distributions:
         """Return what is to be compared with a label, or with another model's: here the classes of each target.
@@ -187,7 +205,7 @@ class RowSequence(Sequence[Row]):
 
 
 class LabellingLoss(nn.Module):
-    """A model and its cross-entropy, as a sum over the targets and their count.
+    """A model and its task's `label_loss`, as a sum over the targets and their count.
 
     With `consistency`, a row is read twice in training, each time with its own dropout: Wu et al. 2021 (R-Drop),
     equation 4, halved so that the cross-entropy keeps its size.
@@ -201,27 +219,17 @@ class LabellingLoss(nn.Module):
         self.label_smoothing, self.consistency = label_smoothing, consistency
 
     def forward(self, positions: Tensor, labels: Tensor, **inputs: Tensor) -> dict[str, Tensor]:
-        """Return {"loss", "count"}; smoothing mixes in the uniform distribution (Szegedy et al. 2016, section 7)."""
+        """Return {"loss", "count"}; shapes as `collate` makes them."""
         readings = 2 if self.consistency and self.training else 1
         size, length = inputs["input_ids"].numel(), inputs["input_ids"].shape[1]
         places = torch.cat([positions + reading * size for reading in range(readings)])
         repeated = {name: value.repeat(readings, 1) for name, value in inputs.items()}
         logits = target_logits(self.model, repeated, places).float()
         found = self.task.distributions(logits, labels.repeat(readings), places // length)
-        loss = summed_cross_entropy(found, self.label_smoothing) / readings
+        loss = self.task.label_loss(found, self.label_smoothing).sum() / readings
         if readings == 2:
             loss = loss + self.consistency * disagreement(*found.logits.chunk(2)).sum()
         return {"loss": loss, "count": torch.tensor(len(found.labels) // readings, device=loss.device)}
-
-
-def summed_cross_entropy(choices: Distributions, label_smoothing: float) -> Tensor:
-    """Return the sum of -log softmax(logits)_label, smoothed over what each choice is really among."""
-    logits, labels, _, real = choices
-    if real is None:
-        return F.cross_entropy(logits, labels, reduction="sum", label_smoothing=label_smoothing)
-    of_label = F.cross_entropy(logits, labels, reduction="sum")
-    of_all = -F.log_softmax(logits, dim=-1).masked_fill(~real, 0.0).sum(dim=-1) / real.sum(dim=-1)
-    return (1 - label_smoothing) * of_label + label_smoothing * of_all.sum()
 
 
 def disagreement(first: Tensor, second: Tensor) -> Tensor:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-from transformers import AutoModelForSequenceClassification
 
 from pipeline.tasks.labelling import LabellingTask, cross_entropy
 from pipeline.training.batches import Rows
@@ -14,7 +13,6 @@ class TextClassification(LabellingTask):
 
     best = ("accuracy", "max")
     head = "text_classification"
-    auto = AutoModelForSequenceClassification
 
     def answers(self, logits: np.ndarray, tokens: Rows, texts: Sequence[str]) -> np.ndarray:
         """Return the index of the likeliest label of each row, int64 (rows,), from logits (rows, classes)."""

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-from transformers import AutoModelForTokenClassification
 
 from pipeline.tasks.labelling import LabellingTask, cross_entropy
 from pipeline.training.batches import Rows
@@ -15,7 +14,6 @@ class TokenClassification(LabellingTask):
 
     best = ("span_f1", "max")
     head = "token_classification"
-    auto = AutoModelForTokenClassification
 
     @property
     def classes(self) -> list[str]:

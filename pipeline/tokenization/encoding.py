@@ -29,6 +29,38 @@ def encode_rows(
     return TokenRows.one_label_each(ids, offsets, labels, seconds)
 
 
+def encode_apart(
+    tokenizer: Tokenizer, texts: list[str], scores: np.ndarray, max_length: int, pairs: Sequence[str] = ()
+) -> TokenRows:
+    """Return each text and its pair behind it, [CLS] text [SEP] [CLS] pair [SEP], each cut to `max_length` tokens.
+
+    scores: one for each text, UNLABELLED where there is none.
+    """
+    first, second = (encode_rows(tokenizer, list(column), scores, max_length) for column in (texts, pairs))
+    parts = [np.zeros(0, first.ids.dtype), *itertools.chain(*zip(first, second, strict=True))]
+    offsets = np.concatenate([[0], np.cumsum(first.lengths + second.lengths)]).astype(np.int64)
+    return TokenRows.one_label_each(np.concatenate(parts), offsets, scores, first.lengths)
+
+
+def encode_sentences(
+    tokenizer: Tokenizer, rows: Sequence[tuple[str, ...]], length: int, pad_token_id: int
+) -> tuple[np.ndarray, int]:
+    """Return rows of one or two texts as [CLS] … [SEP], cut and padded to `length`, and how many tokens they hold.
+
+    Ids of the smallest dtype, (rows, texts, length).
+    """
+    shape = (len(rows), len(rows[0]) if rows else 1, length)
+    ids, tokens = np.full(shape, pad_token_id, dtype=smallest_dtype(tokenizer.get_vocab_size())), 0
+    tokenizer.enable_truncation(length)
+    for start in range(0, len(rows), BATCH_TEXTS):
+        for place, column in enumerate(zip(*rows[start : start + BATCH_TEXTS], strict=True)):
+            for row, encoding in enumerate(tokenizer.encode_batch_fast(list(column)), start):
+                ids[row, place, : len(encoding.ids)] = encoding.ids
+                tokens += len(encoding.ids)
+    tokenizer.no_truncation()
+    return ids, tokens
+
+
 def encode_documents(tokenizer: Tokenizer, batches: Iterable[list[str]]) -> TokenRows:
     """Return each text's ids, whole and without special tokens."""
     ids, offsets, _ = _encode(tokenizer, batches, special_tokens=False)

@@ -24,7 +24,8 @@ class TokenRows:
 
     ids: every row's ids after one another, uint16 or uint32, shape (tokens,).
     offsets: row i is `ids[offsets[i]:offsets[i + 1]]`; int64, shape (N + 1,).
-    labels: index into the task's classes, UNLABELLED where there is none; int64, shape (M,).
+    labels: index into the task's classes, UNLABELLED where there is none; int64, shape (M,); where an answer is a
+    number, that number between 0 and 1, float32.
     targets: row i has `labels[targets[i]:targets[i + 1]]`; int64, shape (N + 1,).
     positions: the token of its row that carries each label, 0 ([CLS]) where it is the whole row's; int64, shape (M,).
     seconds: the token of each row that its second text begins with, the row's length where there is none; int64, (N,).
@@ -55,6 +56,12 @@ class TokenRows:
     def lengths(self) -> np.ndarray:
         """Tokens of each row, int64, shape (N,)."""
         return np.diff(self.offsets)
+
+    def apart(self) -> "TokenRows":
+        """Return both texts of each pair as unlabelled rows of their own: the first, its second, the next first, …"""
+        ends = np.stack([self.offsets[:-1] + self.seconds, self.offsets[1:]], axis=1).ravel()
+        labels = np.full(len(ends), UNLABELLED, dtype=np.int64)
+        return TokenRows.one_label_each(self.ids, np.concatenate([[0], ends]), labels)
 
     @classmethod
     def one_label_each(

@@ -54,6 +54,29 @@ def read_labels(path: Path, labels: list[str]) -> np.ndarray:
     return np.array([indices[label] for label in found], dtype=np.int64)
 
 
+def read_scores(path: Path, labels: list[str]) -> np.ndarray:
+    """Return each row's score between 0 and 1, the least and the greatest of the train split; float32, shape (rows,).
+
+    `path` is one of the splits' files, `labels` are none. Scores beyond those of train count as the nearest of them.
+    Raises InputError naming the first row without a score, or where all scores of train are the same.
+    """
+    scores = {split: _scores(split) for split in (path.with_name("train.parquet"), path)}
+    least, greatest = (pick(scores[path.with_name("train.parquet")]) for pick in (np.min, np.max))
+    if least == greatest:
+        raise InputError(f"{path.with_name('train.parquet')}: every score is {least:g}, expected different ones")
+    return np.clip((scores[path] - least) / (greatest - least), 0, 1).astype(np.float32)
+
+
+def _scores(path: Path) -> np.ndarray:
+    table = _open(path).read(columns=["id", "score"])
+    for id_, score in zip(table["id"].to_pylist(), table["score"].to_pylist(), strict=True):
+        if score is None:
+            raise InputError(f"{path}: row {id_}: no score, expected a number (columns.score of the dataset)")
+    if not len(table):
+        raise InputError(f"{path}: no rows, expected at least one")
+    return table["score"].to_numpy()
+
+
 def read_word_labels(path: Path, labels: list[str]) -> list[list[int]]:
     """Return the tag of each word of each row, an index into `pipeline.words.tag_names(labels)`.
 

@@ -22,7 +22,7 @@ ALLOWED = {
     "evaluation": {"training"} | GROUND,
     "registry": {"evaluation", "training"} | GROUND,  # the gate asks evaluation's statistics
     "training": {"objectives", "architectures"} | GROUND,
-    "objectives": GROUND,
+    "objectives": {"architectures"} | GROUND,
     "architectures": GROUND,
     "params": {"files", "processes"},
     "files": {"processes"},

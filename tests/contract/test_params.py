@@ -164,11 +164,12 @@ def test_a_student_may_be_of_another_family(family: dict[str, Any], student: str
     [
         (
             GPT | {"pretrain.architecture.family": "bert"},
-            "pretrain.objective: must be masked_lm or masked_lm_next_sentence for family bert, got causal_lm",
+            "pretrain.objective: must be masked_lm or masked_lm_next_sentence or contrastive for family bert, got "
+            "causal_lm",
         ),
         (
             ROBERTA | {"pretrain.objective": "masked_lm_next_sentence"},
-            "pretrain.objective: must be masked_lm for family roberta, got masked_lm_next_sentence",
+            "pretrain.objective: must be masked_lm or contrastive for family roberta, got masked_lm_next_sentence",
         ),
         (
             {"pretrain.architecture.family": "gpt"},

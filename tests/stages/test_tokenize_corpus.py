@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.files import InputError, content_hash, read_json
@@ -72,6 +74,46 @@ def test_a_causal_corpus_is_full_sequences_without_a_frame() -> None:
     write_table(CORPUS / "dev.parquet", ["Bafu."], None)
     with pytest.raises(InputError, match=r"dev\.parquet: \d+ tokens, expected enough for one sequence of corpus\.seq"):
         run_tokenize_corpus(settings)
+
+
+def test_a_contrastive_corpus_is_its_distinct_sentences() -> None:
+    settings = contrastive()
+    write_table(CORPUS / "dev.parquet", ["Ba fu co. Ba fu co. Hom!", "Lin mar nes tor? " + "Ge di " * 40 + "."], None)
+    run_train_tokenizer(settings)
+    out = run_tokenize_corpus(settings)
+    tokenizer, _ = load_tokenizer(TOKENIZER)
+    rows, pad = open_array(out / "dev_input_ids.npy"), read_json(out / "meta.json")["pad_token_id"]
+    assert rows.shape == (3, 1, 32) and rows.dtype == np.uint16  # "Hom!" is too short for a sentence
+    assert rows[0, 0][rows[0, 0] != pad].tolist() == tokenizer.encode("Ba fu co.").ids
+    assert rows[1, 0][rows[1, 0] != pad].tolist() == tokenizer.encode("Lin mar nes tor?").ids
+    assert (rows[2] != pad).all() and rows[2, 0, -1] == read_json(out / "meta.json")["sep_token_id"]  # cut, and framed
+    write_table(CORPUS / "dev.parquet", ["Hom!"], None)
+    with pytest.raises(InputError, match=r"dev\.parquet: no sentence of 3 words, expected some"):
+        run_tokenize_corpus(settings)
+
+
+def test_rows_of_a_corpus_of_pairs_stay_together() -> None:
+    settings = contrastive()
+    run_train_tokenizer(settings)
+    for split in ("train", "dev"):
+        table = pq.read_table(CORPUS / f"{split}.parquet")
+        pairs = pa.array([f"{text} Ba." for text in table["text"].to_pylist()])
+        pq.write_table(table.set_column(table.column_names.index("pair"), "pair", pairs), CORPUS / f"{split}.parquet")
+    rows = open_array(run_tokenize_corpus(settings) / "input_ids.npy")
+    assert rows.shape == (40, 2, 32)
+
+
+def contrastive() -> Params:
+    """Return the parameters of contrastive learning without masked LM."""
+    given = params()
+    assert given.pretrain.architecture is not None
+    return params(
+        pretrain__architecture=given.pretrain.architecture.model_dump() | {"dropout": 0.1},
+        pretrain__objective="contrastive",
+        pretrain__mask_share=None,
+        pretrain__whole_word_mask=None,
+        pretrain__contrastive={"temperature": 0.05, "pooling": "cls", "masked_lm": 0.0},
+    )
 
 
 def causal() -> Params:

@@ -53,12 +53,18 @@ def test_every_head_has_the_shape_that_was_asked_for(family: str) -> None:
         }
         assert widths & {(24, 16), (16, 24)}
         # the longest row fits and one token more does not
-        inputs = {"attention_mask": torch.ones(1, 16, dtype=torch.int64)}
-        model(input_ids=torch.full((1, 16), 7), **inputs)
+        model(**row_of(16, apart=head == "sentence_similarity"))
         if family in ROTARY:
             continue
         with pytest.raises((IndexError, RuntimeError)):
-            model(input_ids=torch.full((1, 17), 7), attention_mask=torch.ones(1, 17, dtype=torch.int64))
+            model(**row_of(17, apart=head == "sentence_similarity"))
+
+
+def row_of(length: int, *, apart: bool) -> dict[str, torch.Tensor]:
+    """Return a row of that length, or of two texts of that length where each is read apart."""
+    size = 2 * length if apart else length
+    types = {"token_type_ids": torch.arange(size)[None] // length} if apart else {}
+    return {"input_ids": torch.full((1, size), 7), "attention_mask": torch.ones(1, size, dtype=torch.int64), **types}
 
 
 @pytest.mark.parametrize("family", ["bert", "roberta", "gpt"])

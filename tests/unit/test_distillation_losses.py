@@ -6,7 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.distillation.losses import attention_loss, hard_label_loss, hidden_state_loss, logit_mse, soft_label_loss
+from pipeline.distillation.losses import attention_loss, divergence, hidden_state_loss, logit_mse, soft_label_loss
+from pipeline.tasks.labelling import Distributions
+from pipeline.tasks.text_classification import TextClassification
+
+
+def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    return TextClassification([]).label_loss(Distributions(logits, labels, torch.arange(len(labels))))
 
 
 def test_soft_label_loss_is_the_hand_computed_value() -> None:
@@ -38,8 +44,14 @@ def test_logit_mse_is_the_hand_computed_value() -> None:
 
 def test_hard_label_loss_is_cross_entropy_and_zero_without_a_label() -> None:
     logits = torch.tensor([[math.log(3), 0.0], [math.log(3), 0.0], [9.0, -9.0]])
-    found = hard_label_loss(logits, torch.tensor([0, 1, -1]))
+    found = label_loss(logits, torch.tensor([0, 1, -1]))
     assert found.tolist() == pytest.approx([-math.log(0.75), -math.log(0.25), 0.0])
+
+
+def test_divergence_is_a_kl_of_choices_and_a_square_of_numbers() -> None:
+    student, teacher = torch.tensor([[0.0, 0.0]]), torch.tensor([[math.log(3), 0.0]])
+    assert torch.equal(divergence(student, teacher), soft_label_loss(student, teacher, temperature=1.0))
+    assert divergence(torch.tensor([[0.5]]), torch.tensor([[0.2]])).tolist() == pytest.approx([0.09])
 
 
 def test_hidden_state_loss_is_the_hand_computed_value() -> None:
@@ -77,7 +89,7 @@ def _losses(rows: slice, inputs: dict[str, Tensor], weights: dict[str, Tensor]) 
     scores = torch.einsum("bih,bjh->bhij", states, states)
     logits = states.mean(dim=1) @ weights["logits"]
     total = soft_label_loss(logits, inputs["logits"][rows], 2.0) + logit_mse(logits, inputs["logits"][rows])
-    total = total + hard_label_loss(logits, inputs["labels"][rows])
+    total = total + label_loss(logits, inputs["labels"][rows])
     total = total + hidden_state_loss(states, inputs["states"][rows], weights["projection"], mask)
     return (total + attention_loss(scores, inputs["scores"][rows], mask)).sum()
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 from pipeline.evaluation.figures import FIGURES, score
 from pipeline.words import Span, spans_of, tag_names
@@ -93,3 +94,20 @@ def spans(tags: str) -> list[Span]:
     names = {name[0] + name[2:3].upper(): index for index, name in enumerate(tag_names(["P", "L"]))}
     numbers = [names[tag] for tag in tags.split()]
     return spans_of([(2 * word, 2 * word + 1) for word in range(len(numbers))], numbers, LABELS)
+
+
+@pytest.mark.parametrize("digits", [1, 6])
+def test_spearman_is_scipys_with_and_without_ties(digits: int) -> None:
+    chance = np.random.default_rng(digits)
+    actual = chance.random(500).round(digits) * 5
+    answers = (actual + chance.normal(0, 2, 500)).round(digits)
+    assert score("spearman", actual, answers) == pytest.approx(spearmanr(actual, answers)[0], abs=1e-9)
+    assert score("spearman", actual, -actual) == pytest.approx(-1)
+    assert score("spearman", actual, np.exp(actual)) == pytest.approx(1)
+
+
+def test_ranks_by_hand_and_none_at_all() -> None:
+    # 0.1, 0.1 and 0.7 share ranks 1, 2 and have 3: twice the distances from the middle, 2, are -1, -1, 2
+    counts = FIGURES["spearman"].counts(np.array([3.0, 1.0, 2.0]), np.array([0.7, 0.1, 0.1]))
+    assert counts.tolist() == [[1, 2, 2, 4, 4, 4], [1, -2, -1, 4, 1, 2], [1, 0, -1, 0, 1, 0]]
+    assert score("spearman", np.array([3.0, 1.0]), np.array([0.5, 0.5])) == 0.0

@@ -25,7 +25,6 @@ from pipeline.distillation.teacher_cache import TeacherRow
 from pipeline.files import InputError
 from pipeline.params import load_params
 from pipeline.tasks import TASKS
-from pipeline.tasks.labelling import summed_cross_entropy
 from pipeline.tokenization.ragged import TokenRows
 from pipeline.words import ENDS, MAX_ANSWER_WORDS, STARTS
 
@@ -118,7 +117,7 @@ def test_labels_are_smoothed_over_targets_alone(smoothing: float) -> None:
         F.cross_entropy(padded.logits[row : row + 1, :size], padded.labels[row : row + 1], label_smoothing=smoothing)
         for row, size in enumerate((3, 3, 9, 9))
     ]
-    torch.testing.assert_close(summed_cross_entropy(padded, smoothing), sum(each))
+    torch.testing.assert_close(HEAD.label_loss(padded, smoothing).sum(), sum(each))
 
 
 @pytest.mark.parametrize("consistency", [0.0, 1.0])
