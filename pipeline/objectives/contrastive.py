@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline.architectures.pooling import pooled
-from pipeline.objectives.masked_lm import HEAD
+from pipeline.objectives.masked_lm import HEADS
 from pipeline.objectives.masking import Masking
 from pipeline.objectives.vocabulary import Vocabulary
 from pipeline.params import ContrastiveParams, PretrainParams
@@ -100,8 +100,8 @@ class ContrastiveLoss(nn.Module):
         first, second = vectors.chunk(2)
         loss = contrastive_loss(first, second, self.settings.temperature).sum()
         if positions is not None and labels is not None and len(labels):
-            head = getattr(self.model, HEAD[self.model.config.model_type])
-            scores = head(states.flatten(0, 1).index_select(0, positions))
+            score = HEADS[self.model.config.model_type]
+            scores = score(self.model, states.flatten(0, 1).index_select(0, positions))
             loss = loss + self.settings.masked_lm * count * F.cross_entropy(scores.float(), labels)
         return {"loss": loss, "count": torch.tensor(count, device=loss.device)}
 
