@@ -11,7 +11,7 @@ ANSWERS = [1, 0, 1, 0]
 
 
 def labelled(texts: list[str], labels: list[int]) -> LabelledTexts:
-    return LabelledTexts([str(row) for row in range(len(texts))], texts, np.array(labels), ["s"] * len(texts))
+    return LabelledTexts([str(row) for row in range(len(texts))], texts, None, np.array(labels), ["s"] * len(texts))
 
 
 @pytest.fixture
