@@ -52,6 +52,12 @@ class PackageSource(_FileSource):
     """The files, each with its SHA-256, any other content is refused; paths are relative to the folder that packages
     are installed in."""
 
+    @model_validator(mode="after")
+    def _format_of_packages(self) -> "PackageSource":
+        if self.format in OF_THE_PROJECT:
+            raise ValueError(f"format must be none of {' and '.join(OF_THE_PROJECT)} in a package, got {self.format}")
+        return self
+
 
 class FilesParams(Section):
     """For kind `file`: the files of the folder at the dataset's `path`; null where that is itself the only file."""

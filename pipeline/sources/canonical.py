@@ -4,6 +4,7 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from pipeline.files import InputError
 from pipeline.params import DatasetParams
 from pipeline.schema import CANONICAL, SPLITS, compared
 from pipeline.sources.cleaning import clean_spans, clean_text
+from pipeline.sources.lines import splits_by_position
 from pipeline.sources.reading import SourceRow, SourceRows
 from pipeline.sources.tagged import Span
 
@@ -91,7 +93,9 @@ def canonical_rows(raw: Sequence[SourceRows], name: str, dataset: DatasetParams,
         found = sorted({source or "" for part in raw for source in part.sources})[:EXAMPLES]
         raise InputError(f"{name_of(raw)}: no text from the sources {dataset.only_sources}, found the sources {found}")
     if not rows:
-        raise InputError(f"{name_of(raw)}: no row has text in column {dataset.columns.text!r}, expected some")
+        named = (dataset.columns.text, dataset.columns.pair, dataset.columns.target)
+        columns = ", ".join(repr(column) for column in named if column is not None)
+        raise InputError(f"{name_of(raw)}: no row has text in column {columns}, expected some")
     if len(rows) > 1 and len({row.id for row in rows}) == 1:
         raise InputError(f"{name_of(raw)}: all {len(rows)} rows hold the same text, expected different ones")
     _check_classes(name_of(raw), rows, dataset)
@@ -104,12 +108,14 @@ def canonical_rows(raw: Sequence[SourceRows], name: str, dataset: DatasetParams,
 
 
 def _cleaned(raw: SourceRows, name: str, dataset: DatasetParams, removed: Removed) -> Iterator[Row]:
-    for number, given in enumerate(raw.rows(), start=1):
+    by_position = dataset.is_document and raw.split == "train"
+    splits = splits_by_position(raw.texts, dataset.split) if by_position else repeat(raw.split, len(raw.texts))
+    for number, (given, split) in enumerate(zip(raw.rows(), splits, strict=True), start=1):
         source = name if dataset.columns.source is None else given.source or ""
         if dataset.only_sources is not None and source not in dataset.only_sources:
             removed.add("other source", [None])
             continue
-        row = _row(f"{raw.name}: row {number}", given._replace(source=source), raw.split, dataset)
+        row = _row(f"{raw.name}: row {number}", given._replace(source=source), split, dataset)
         empty = [key for key in ("text", "pair", "target") if getattr(row, key) == ""]
         if empty:
             removed.add(f"empty {empty[0]}", [None])
@@ -122,10 +128,11 @@ def _row(place: str, given: SourceRow, split: str, dataset: DatasetParams) -> Ro
     columns = dataset.columns
     label = _label_name(place, given.label, dataset) if dataset.row_labels else None
     keep_lines = dataset.line_breaks == "keep"
-    text, spans = clean_text(given.text or "", keep_lines=keep_lines), None
     if dataset.span_labels:
         named = [span._replace(label=_label_name(place, span.label, dataset)) for span in given.spans or ()]
         text, spans = clean_spans(given.text or "", named, keep_lines=keep_lines)
+    else:
+        text, spans = clean_text(given.text or "", keep_lines=keep_lines), None
     pair, target = (
         None if column is None else clean_text(value or "", keep_lines=keep_lines)
         for column, value in ((columns.pair, given.pair), (columns.target, given.target))

@@ -10,8 +10,11 @@ import pyarrow as pa
 
 from pipeline.files import InputError
 from pipeline.params import ColumnsParams, HubSource, LocalSource, PackageSource
+from pipeline.sources.conversations import read_conversations
+from pipeline.sources.lines import read_aligned, read_document, read_lines
 from pipeline.sources.locating import locate
 from pipeline.sources.parquet import check_parquet
+from pipeline.sources.squad import read_squad
 from pipeline.sources.tagged import Span, read_tagged
 from pipeline.sources.well_formed import (
     check_columns,
@@ -19,7 +22,6 @@ from pipeline.sources.well_formed import (
     check_text,
     read_delimited,
     read_jsonl,
-    read_lines,
 )
 
 
@@ -71,11 +73,13 @@ def read_source(
         table = _from_hub(source)
         check_columns(name, table.column_names, columns)
         return [_rows(name, "train", _as_text(name, table, columns), columns)]
-    header = source.header if isinstance(source, LocalSource) else None
-    return [
-        _rows(file.name, file.split, _from_file(file.path, file.name, source.format, header, columns), columns)
-        for file in locate(source, path)
-    ]
+    files = locate(source, path)
+    if source.format == "aligned":
+        return [
+            _rows(f"{first.name}, {second.name}", first.split, read_aligned(first.path, second.path, columns), columns)
+            for first, second in zip(files[::2], files[1::2], strict=True)
+        ]
+    return [_rows(file.name, file.split, _from_file(file.path, file.name, source, columns), columns) for file in files]
 
 
 def _rows(name: str, split: str, found: dict[str, list[Any]], columns: ColumnsParams) -> SourceRows:
@@ -91,20 +95,29 @@ def _rows(name: str, split: str, found: dict[str, list[Any]], columns: ColumnsPa
 
 
 def _from_file(
-    file: Path, name: str, file_format: str, header: list[str] | None, columns: ColumnsParams
+    file: Path, name: str, source: PackageSource | LocalSource, columns: ColumnsParams
 ) -> dict[str, list[Any]]:
-    if file_format == "parquet":
+    if source.format == "parquet":
         return _as_text(name, _load_file("parquet", file, columns=check_parquet(file, columns)), columns)
     text = check_text(file)
-    match file_format:
+    header, piece_characters = (
+        (source.header, source.piece_characters) if isinstance(source, LocalSource) else (None, None)
+    )
+    if piece_characters is not None:
+        return read_document(file, text, columns, piece_characters)
+    match source.format:
         case "csv" | "tsv":
             # every column as text: "NA" and "0" are what the file says, not what a parser makes of them
-            return read_delimited(file, text, columns, "," if file_format == "csv" else "\t", header)
+            return read_delimited(file, text, columns, "," if source.format == "csv" else "\t", header)
         case "jsonl":
             return _as_text(name, _as_table(name, read_jsonl(file, text, columns)), columns)
         case "text":
             return read_lines(file, text, columns)
-    return read_tagged(file, text, columns, labelled=file_format == "slots")
+        case "squad":
+            return read_squad(file, text, columns)
+        case "conversations":
+            return read_conversations(file, text, columns)
+    return read_tagged(file, text, columns, labelled=source.format == "slots")
 
 
 def _load_file(builder: str, file: Path, **options: Any) -> pa.Table:

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 from pipeline.files import InputError
 from pipeline.params import ColumnsParams
-from pipeline.sources.well_formed import MAX_CHARACTERS, check_columns, numbered_lines
+from pipeline.sources.lines import numbered_lines
+from pipeline.sources.well_formed import MAX_CHARACTERS, check_columns
 
 OUTSIDE = "O"
 

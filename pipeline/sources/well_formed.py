@@ -8,8 +8,6 @@ import codecs
 import csv
 import gzip
 import io
-import json
-import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.files import InputError
 from pipeline.params import ColumnsParams
+from pipeline.params.datasets import MORE_FIELDS
+from pipeline.sources.json_values import check_unicode, parse
 
 if TYPE_CHECKING:
     import _csv
@@ -28,7 +28,6 @@ MAX_LINES = 10_000_000  # or rows
 MAX_CHARACTERS = 1_000_000  # of a cell, or of a line of JSON
 MAX_COLUMNS = 1_000  # or different keys of a JSON lines file, those of objects inside objects counted
 MAX_DEPTH = 32  # of objects and lists inside each other in a line of JSON
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _CHUNK = 2**20
 
 
@@ -99,7 +98,7 @@ def read_delimited(
 ) -> dict[str, list[str]]:
     """Return the named columns of a CSV or TSV file; raise InputError where a row's quotes or fields are wrong.
 
-    `header` names the columns of a file that has no line for it.
+    `header` names the columns of a file that has no line for it, `...` at its end any number of further ones.
     CSV quotes as RFC 4180 says; in TSV a quote is a character like any other, as text/tab-separated-values says. What
     was checked is what is returned: another parser may see other fields, pandas' after a lone carriage return.
     """
@@ -132,7 +131,8 @@ def _rows_with_lines(path: Path, rows: "_csv.Reader") -> Iterator[tuple[int, lis
 def _checked_columns(
     path: Path, rows: Iterator[tuple[int, list[str]]], columns: ColumnsParams, header: list[str] | None
 ) -> dict[str, list[str]]:
-    header = header or next(rows, (1, []))[1]
+    further = header is not None and header[-1] == MORE_FIELDS
+    header = (header[:-1] if further else header) if header else next(rows, (1, []))[1]
     check_limit(path, len(header), "columns", MAX_COLUMNS)
     check_columns(path, header, columns)
     found: dict[str, list[str]] = {name: [] for name in columns.model_dump().values() if name is not None}
@@ -140,10 +140,9 @@ def _checked_columns(
     count = 0
     for line, fields in rows:
         count += 1
-        if len(fields) != len(header):
-            raise InputError(
-                f"{path}: row {count} (line {line}) has {len(fields)} fields, expected {len(header)}, as in the header"
-            )
+        if len(fields) < len(header) or (len(fields) > len(header) and not further):
+            expected = f"{'at least ' if further else ''}{len(header)}, as in the header"
+            raise InputError(f"{path}: row {count} (line {line}) has {len(fields)} fields, expected {expected}")
         for values, place in wanted:
             values.append(fields[place])
     if not count:
@@ -170,18 +169,13 @@ def read_jsonl(path: Path, text: str, columns: ColumnsParams) -> dict[str, list[
         _check_shape(f"{path}: row {row}", value, keys)
         check_columns(f"{path}: row {row}", list(value), columns)
         for name in names:
-            _check_type(f"{path}: row {row}: {name!r}", value[name], types, name, name == columns.text)
+            _check_type(f"{path}: row {row}: {name!r}", value[name], types, name, columns)
             found[name].append(value[name])
     return found
 
 
 def _json_object(place: str, line: str) -> dict[str, Any]:
-    try:
-        value = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{place}: not JSON ({error.msg})") from None
-    except (RecursionError, ValueError):
-        raise InputError(f"{place}: brackets nested too deep or a number of thousands of digits") from None
+    value = parse(place, line)
     if not isinstance(value, dict):
         raise InputError(f"{place}: {type(value).__name__}, expected a JSON object")
     return value
@@ -203,32 +197,21 @@ def _check_shape(place: str, value: Any, keys: set[tuple[str, ...]]) -> None:
             raise InputError(f"{place}: more than {MAX_COLUMNS:,} different keys up to here, expected columns")
 
 
-def _check_type(place: str, value: object, types: dict[str, type], column: str, is_text: bool) -> None:
+def _check_type(place: str, value: object, types: dict[str, type], column: str, columns: ColumnsParams) -> None:
     if value is None:
         return
+    is_text = column in (columns.text, columns.pair, columns.target)
     allowed = (str,) if is_text else (str, int, float, bool)
-    expected = types.setdefault(column, type(value))
+    kind = float if column == columns.score and type(value) is int else type(value)
+    expected = types.setdefault(column, kind)
     if not isinstance(value, allowed):
         raise InputError(
             f"{place} is {type(value).__name__}, expected {' or '.join(kind.__name__ for kind in allowed)}"
         )
-    if type(value) is not expected:
+    if kind is not expected:
         raise InputError(f"{place} is {type(value).__name__}, expected {expected.__name__}, as in the rows before")
-    if isinstance(value, str) and _SURROGATE.search(value):
-        raise InputError(f"{place} holds half of a surrogate pair, expected Unicode text")
-
-
-def read_lines(path: Path, text: str, columns: ColumnsParams) -> dict[str, list[str]]:
-    """Return plain text, one row a line, as the columns `text` and `file`, which is the name of the file."""
-    check_columns(path, ["text", "file"], columns)
-    lines = [line for _, line in numbered_lines(text)]
-    return {"text": lines, "file": [path.name] * len(lines)}
-
-
-def numbered_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Yield each line and its number, counted from 1; lines end as on any system: LF, CR LF or CR."""
-    for number, line in enumerate(io.StringIO(text, newline=None), start=1):
-        yield number, line.removesuffix("\n")
+    if isinstance(value, str):
+        check_unicode(place, value)
 
 
 def check_length(name: str | Path, row: int, text: str) -> None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+    from pipeline.validation.checkpoint import Outcome
     from pipeline.validation.drift import Difference
     from pipeline.validation.label_noise import LabelNoise
 
@@ -22,10 +23,8 @@ def run(
     params: Params, *, dataset: str, rows: Path, held_out: Path, out: Path, quarantine: Path, summary: Path, page: Path
 ) -> None:
     """Check the splits in `rows`; write those that pass to `out`, the others to `quarantine`, and what was found."""
-    from pipeline.validation.checkpoint import run_suite
-    from pipeline.validation.drift import distances
     from pipeline.validation.gate import describe, rows_to_set_aside
-    from pipeline.validation.measures import class_shares, measure, read_texts
+    from pipeline.validation.measures import measure, measure_texts, read_texts
     from pipeline.validation.partition import set_rows_aside
     from pipeline.validation.report import render_page, summarize
     from pipeline.validation.spans import measure_spans
@@ -33,24 +32,16 @@ def run(
     if dataset not in params.datasets:
         raise InputError(f"--dataset {dataset}: expected one of {sorted(params.datasets)}")
     section = params.datasets[dataset]
-    checks, labels, span_labels = section.validation, section.row_labels, section.span_labels
-    bounds = checks.model_dump() | {"labels": labels, "span_labels": span_labels}
+    checks = section.validation
     texts, measures = read_texts(rows), measure(rows, held_out)
-    spans = measure_spans(rows) if span_labels else None
+    further = {key: measure_texts(rows, key) for key in ("pair", "target") if getattr(section.columns, key) is not None}
+    spans = measure_spans(rows) if section.span_labels else None
     measures["near_duplicate"] = _near_duplicates(texts, rows, held_out, section)
     sample = measures.assign(text=list(itertools.chain(*texts.values())))
     sample = sample.sort_values("id", kind="stable").head(SAMPLE_ROWS)  # ids are hashes: this is a fair one
-    noise, drift = _noise_and_drift(sample, labels)
+    noise, drift = _noise_and_drift(sample, section.row_labels)
 
-    outcomes = run_suite("rows", measures, bounds, named_by=["split", "id"])
-    if noise is not None:
-        outcomes += run_suite("labels", measures, bounds, named_by=["split", "id"])
-        outcomes += run_suite("classes", class_shares(measures, labels), bounds, named_by=["label"])
-        outcomes += run_suite("label_noise", noise.table(), bounds, named_by=["of"])
-    if spans is not None:
-        outcomes += run_suite("spans", spans, bounds, named_by=["split", "id"])
-    if drift:
-        outcomes += run_suite("drift", distances(drift), bounds, named_by=["aspect"])
+    outcomes = _outcomes(section, measures, further, spans, noise, drift)
     reasons = rows_to_set_aside(outcomes, checks, rows)
     for outcome in outcomes:
         if outcome.scope == "flag" and not outcome.success:
@@ -59,9 +50,41 @@ def run(
     with replacing(out) as passed, replacing(quarantine) as aside:
         left = set_rows_aside(rows, reasons, passed, aside)
         labelled = measures if spans is None else spans
-        found = summarize(outcomes, measures, labelled, left, checks, noise, drift)
+        found = summarize(outcomes, measures, further, labelled, left, checks, noise, drift)
         write_text(page, render_page(dataset, found, aside, noise, sample))
         write_json(summary, found)
+
+
+def _outcomes(
+    section: DatasetParams,
+    measures: "pd.DataFrame",
+    further: "dict[str, pd.DataFrame]",
+    spans: "pd.DataFrame | None",
+    noise: "LabelNoise | None",
+    drift: "dict[str, Difference]",
+) -> "list[Outcome]":
+    """Return what the suites say of a dataset: of its rows, and of what else it has."""
+    from pipeline.validation.checkpoint import run_suite
+    from pipeline.validation.drift import distances
+    from pipeline.validation.measures import class_shares
+
+    labels = section.row_labels
+    bounds = section.validation.model_dump() | {"labels": labels, "span_labels": section.span_labels}
+    of_rows = ["split", "id"]
+    outcomes = run_suite("rows", measures, bounds, named_by=of_rows)
+    for column, texts in further.items():
+        outcomes += run_suite("further_texts", texts, bounds | {"of": column}, named_by=of_rows)
+    if section.columns.score is not None:
+        outcomes += run_suite("scores", measures, bounds, named_by=of_rows)
+    if noise is not None:
+        outcomes += run_suite("labels", measures, bounds, named_by=of_rows)
+        outcomes += run_suite("classes", class_shares(measures, labels), bounds, named_by=["label"])
+        outcomes += run_suite("label_noise", noise.table(), bounds, named_by=["of"])
+    if spans is not None:
+        outcomes += run_suite("spans", spans, bounds, named_by=of_rows)
+    if drift:
+        outcomes += run_suite("drift", distances(drift), bounds, named_by=["aspect"])
+    return outcomes
 
 
 def _near_duplicates(texts: dict[str, list[str]], rows: Path, held_out: Path, section: DatasetParams) -> "np.ndarray":

@@ -40,8 +40,8 @@ class Outcome:
 def run_suite(suite: str, table: "pd.DataFrame", parameters: Mapping[str, Any], named_by: list[str]) -> list[Outcome]:
     """Judge `table` by suites/`suite`.json and return one outcome for each expectation, in the order of the file.
 
-    `parameters` fill the suite's `$PARAMETER`s and the braces of its `expected` sentences; the columns `named_by` name
-    the records that fail. Raises RuntimeError when an expectation could not be computed.
+    `parameters` fill the suite's `$PARAMETER`s and the braces of each `check` and `expected`; the columns `named_by`
+    name the records that fail. Raises RuntimeError when an expectation could not be computed.
     """
     gx = _great_expectations()
     content = read_json(SUITES / f"{suite}.json")
@@ -62,7 +62,7 @@ def run_suite(suite: str, table: "pd.DataFrame", parameters: Mapping[str, Any], 
         batch_parameters={"dataframe": table}, expectation_parameters=dict(parameters)
     )
     (validation,) = result.run_results.values()
-    order = [expectation["meta"]["check"] for expectation in content["expectations"]]
+    order = [expectation["meta"]["check"].format(**parameters) for expectation in content["expectations"]]
     outcomes = [_outcome(found, parameters, named_by) for found in validation.results]
     return sorted(outcomes, key=lambda outcome: order.index(outcome.check))
 
@@ -81,13 +81,13 @@ def _great_expectations() -> ModuleType:
 def _outcome(found: Any, parameters: Mapping[str, Any], named_by: list[str]) -> Outcome:
     meta, configuration, result = found.expectation_config.meta, found.expectation_config, found.result
     if not result:
-        raise RuntimeError(f"check {meta['check']} could not be computed: {found.exception_info}")
+        raise RuntimeError(f"check {meta['check'].format(**parameters)} could not be computed: {found.exception_info}")
     failures = tuple(
         Failure({key: record[key] for key in named_by}, _whole(record[configuration.kwargs["column"]]))
         for record in result.get("unexpected_index_list") or ()
     )
     return Outcome(
-        check=meta["check"],
+        check=meta["check"].format(**parameters),
         scope=meta["scope"],
         expectation=configuration.type,
         expected=meta["expected"].format(**parameters),

@@ -45,9 +45,11 @@ MEASURES = pa.schema(
         "damaged_share": pa.float64(),
         "markup": pa.int64(),
         "letter_share": pa.float64(),
+        "score": pa.float64(),
         "overlaps": pa.bool_(),
     }
 )
+OF_TEXTS = pa.schema([MEASURES.field(name) for name in ("id", "split", "characters", "damaged_share", "markup")])
 
 
 def measure(rows: Path, held_out: Path) -> "pd.DataFrame":
@@ -55,8 +57,9 @@ def measure(rows: Path, held_out: Path) -> "pd.DataFrame":
 
     id, split, label; characters (white space around the text left out), damaged_share (signs of encoding damage for
     each character), markup (tags and entities), letter_share (letters among the visible characters), all four null
-    where the text is blank; overlaps: the same letters stand in what is kept for measuring, which for a train row is
-    dev, test and the `held_out` list, for a dev row test.
+    where the text is blank; score, null where it is no finite number; overlaps: the same letters, of text and pair
+    together, stand in what is kept for measuring, which for a train row is dev, test and what other datasets hold out
+    in the `held_out` list, for a dev row test.
     Raises InputError where a file is missing, unreadable or lacks a column.
     """
     kept_for_measuring: set[bytes] = set()
@@ -68,13 +71,26 @@ def measure(rows: Path, held_out: Path) -> "pd.DataFrame":
         measured[split] = []
         for batch in read_batches(rows / f"{split}.parquet"):
             letters = _letters(batch["text"])
-            keys = _keys(_letters(pa.array(_compared(batch), pa.string())))
+            keys = _keys(pc.binary_join_element_wise(letters, _letters(batch["pair"]), ""))
             keys_of_split.update(key for key in keys if key is not None)
             overlaps = pa.array([key in kept_for_measuring for key in keys], pa.bool_())
             measured[split].append(_measure_batch(batch, split, letters, overlaps))
         kept_for_measuring |= keys_of_split
     batches = [batch for split in SPLITS for batch in measured[split]]
     return pa.Table.from_batches(batches, MEASURES).to_pandas()
+
+
+def measure_texts(rows: Path, column: str) -> "pd.DataFrame":
+    """Return what `measure` finds of texts by themselves for another column of texts: pair or target.
+
+    One record for each row: id, split, characters, damaged_share, markup; the last three null where the text is blank.
+    """
+    batches = [
+        _select({"id": batch["id"], "split": pa.array([split] * len(batch)), **_of_texts(batch[column])}, OF_TEXTS)
+        for split in SPLITS
+        for batch in read_batches(rows / f"{split}.parquet")
+    ]
+    return pa.Table.from_batches(batches, OF_TEXTS).to_pandas()
 
 
 def class_shares(measures: "pd.DataFrame", labels: list[str]) -> "pd.DataFrame":
@@ -113,21 +129,36 @@ def read_batches(path: Path) -> Iterator[pa.RecordBatch]:
 
 
 def _measure_batch(batch: pa.RecordBatch, split: str, letters: pa.Array, overlaps: pa.Array) -> pa.RecordBatch:
-    text = pc.utf8_trim_whitespace(pc.fill_null(batch["text"], ""))
-    visible = pc.utf8_length(pc.replace_substring_regex(text, r"[\s\p{Z}\p{M}]+", ""))
-    given = pc.greater(visible, 0)
-    characters = pc.if_else(given, pc.utf8_length(text), None)
+    visible = _visible(batch["text"])
     columns = {
         "id": batch["id"],
         "split": pa.array([split] * len(batch)),
         "label": batch["label"],
+        **_of_texts(batch["text"]),
+        "letter_share": _share(pc.utf8_length(letters), pc.if_else(pc.greater(visible, 0), visible, None)),
+        "score": pc.if_else(pc.is_finite(batch["score"]), batch["score"], None),
+        "overlaps": overlaps,
+    }
+    return _select(columns, MEASURES)
+
+
+def _of_texts(texts: pa.Array) -> dict[str, pa.Array]:
+    text = pc.utf8_trim_whitespace(pc.fill_null(texts, ""))
+    given = pc.greater(_visible(texts), 0)
+    characters = pc.if_else(given, pc.utf8_length(text), None)
+    return {
         "characters": characters,
         "damaged_share": _share(pc.count_substring_regex(text, DAMAGE), characters),
         "markup": pc.if_else(given, pc.count_substring_regex(text, MARKUP), None),
-        "letter_share": _share(pc.utf8_length(letters), pc.if_else(given, visible, None)),
-        "overlaps": overlaps,
     }
-    return pa.RecordBatch.from_arrays([columns[field.name].cast(field.type) for field in MEASURES], schema=MEASURES)
+
+
+def _visible(texts: pa.Array) -> pa.Array:
+    return pc.utf8_length(pc.replace_substring_regex(pc.fill_null(texts, ""), r"[\s\p{Z}\p{M}]+", ""))
+
+
+def _select(columns: dict[str, pa.Array], schema: pa.Schema) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([columns[field.name].cast(field.type) for field in schema], schema=schema)
 
 
 def _share(part: pa.Array, whole: pa.Array) -> pa.Array:

@@ -16,6 +16,12 @@ from pipeline.validation.label_noise import LabelNoise
 if TYPE_CHECKING:
     import pandas as pd
 
+FIGURES = {
+    "characters": "Length in characters",
+    "pair_characters": "Length of the pair in characters",
+    "target_characters": "Length of the target in characters",
+    "score": "Score",
+}
 QUANTILES = {"min": 0.0, "p05": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95, "max": 1.0}
 NAMED = 10
 SHOWN_ROWS = 20
@@ -25,6 +31,7 @@ SHOWN_CHARACTERS = 200
 def summarize(
     outcomes: Sequence[Outcome],
     measures: "pd.DataFrame",
+    further: Mapping[str, "pd.DataFrame"],
     labelled: "pd.DataFrame",
     left: dict[str, int],
     params: ValidationParams,
@@ -33,11 +40,12 @@ def summarize(
 ) -> dict[str, Any]:
     """Return the summary of a validation that let the dataset through: equal input gives an equal value.
 
-    `labelled` holds what carries labels, the rows themselves or their spans: split, label.
-    splits: for each its rows, rows left, label shares and quantiles of the length in characters. checks: for each the
-    expectation, what was expected, rows checked, rows failing, the first of them, whether it held. label_noise: the
-    share of labels that look wrong and the rows it rests on, null for a dataset without labels. drift: for each aspect
-    how far dev and test are from train.
+    `further` holds what `measure_texts` returned for pairs and targets, where there are such. `labelled` holds what
+    carries labels, the rows themselves or their spans: split, label.
+    splits: for each its rows, rows left, label shares and quantiles of the length in characters, and of the lengths of
+    pairs and targets and of the scores where there are such. checks: for each the expectation, what was expected, rows
+    checked, rows failing, the first of them, whether it held. label_noise: the share of labels that look wrong and the
+    rows it rests on, null for a dataset without labels. drift: for each aspect how far dev and test are from train.
     """
     rows = len(measures)
     aside = rows - sum(left.values())
@@ -47,24 +55,35 @@ def summarize(
         "quarantined": aside,
         "quarantined_share": aside / rows,
         "max_quarantined_share": params.max_quarantined_share,
-        "splits": {split: _profile(split, measures, labelled, left[split]) for split in SPLITS},
+        "splits": {split: _profile(split, measures, further, labelled, left[split]) for split in SPLITS},
         "checks": {outcome.check: _check(outcome) for outcome in outcomes},
         "label_noise": {"rows": noise.rows, "share": noise.share} if noise else None,
         "drift": {aspect: _rounded(found) for aspect, found in drift.items()},
     }
 
 
-def _profile(split: str, measures: "pd.DataFrame", labelled: "pd.DataFrame", left: int) -> dict[str, Any]:
+def _profile(
+    split: str, measures: "pd.DataFrame", further: Mapping[str, "pd.DataFrame"], labelled: "pd.DataFrame", left: int
+) -> dict[str, Any]:
     rows = measures[measures["split"] == split]
-    characters = rows["characters"].dropna()
-    lengths = characters.quantile(list(QUANTILES.values()), interpolation="lower") if len(characters) else ()
     labels = labelled["label"][labelled["split"] == split].value_counts(normalize=True).sort_index()
-    return {
+    profile = {
         "rows": len(rows),
         "rows_left": left,
         "label_shares": {str(label): float(share) for label, share in labels.items()},
-        "characters": {name: int(value) for name, value in zip(QUANTILES, lengths, strict=False)},
+        "characters": _quantiles(rows["characters"], int),
     }
+    for column, texts in further.items():
+        profile[f"{column}_characters"] = _quantiles(texts["characters"][texts["split"] == split], int)
+    if measures["score"].notna().any():
+        profile["score"] = _quantiles(rows["score"], float)
+    return profile
+
+
+def _quantiles(values: "pd.Series[float]", kind: type[int] | type[float]) -> dict[str, float]:
+    values = values.dropna()
+    found = values.quantile(list(QUANTILES.values()), interpolation="lower") if len(values) else ()
+    return {name: kind(value) for name, value in zip(QUANTILES, found, strict=False)}
 
 
 def _rounded(found: Difference) -> dict[str, float]:
@@ -98,10 +117,13 @@ def render_page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    figures = {key: title for key, title in FIGURES.items() if key in summary["splits"][SPLITS[0]]}
     return environment.get_template("page.html").render(
         dataset=dataset,
         summary=summary,
         labels=sorted({label for split in summary["splits"].values() for label in split["label_shares"]}),
+        figures=figures,
+        others=[key for key in ("pair", "target", "score") if key in figures or f"{key}_characters" in figures],
         quantiles=list(QUANTILES),
         rows=_first_rows(quarantine),
         suspects=_suspects(noise, sample),
@@ -119,7 +141,10 @@ def _first_rows(quarantine: Path) -> list[dict[str, str]]:
     with pq.ParquetFile(quarantine) as file:
         batch = next(file.iter_batches(batch_size=SHOWN_ROWS), None)
     rows = batch.to_pylist() if batch is not None else []
-    return [row | {"text": _cut(row["text"] or ""), "label": _labels(row)} for row in rows]
+    return [
+        row | {key: _cut(row[key] or "") for key in ("text", "pair", "target")} | {"label": _labels(row)}
+        for row in rows
+    ]
 
 
 def _labels(row: dict[str, Any]) -> str:

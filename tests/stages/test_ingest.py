@@ -140,6 +140,72 @@ def test_pairs_and_targets_are_held_out_by_themselves() -> None:
     assert {reason: item["rows"] for reason, item in report["removed"].items()} == {"contains a held-out text": 3}
 
 
+def read_params(path: Path, file_format: str, columns: dict[str, str], **changes: object) -> Params:
+    """Return parameters whose corpus, imdb, is read from a file of another format."""
+    source = {"kind": "file", "format": file_format, "header": None, "piece_characters": None, "files": None}
+    source |= {"origin": None, "piece_characters": 60 if file_format == "document" else None}
+    whole = values()
+    whole["datasets"]["imdb"] |= {"path": str(path), "source": source, "columns": columns} | changes
+    return check_params(whole, Path("params.yaml"))
+
+
+def test_running_text_is_split_by_position_and_keeps_its_lines() -> None:
+    path, text = Path("data/raw/play.txt"), "\n".join(line for line, _, _ in table(200))
+    path.write_text(f"{text}\n\n\n\n{text.upper()[:300]}")
+    section = read_params(path, "document", {"text": "text"}, split={"dev": 0.1, "test": 0.1}, line_breaks="keep")
+    out = ingest(section, dataset="imdb", path=path)
+    kept = {split: pq.read_table(out / f"{split}.parquet")["text"].to_pylist() for split in ("train", "dev", "test")}
+    places = {split: [text.find(piece) for piece in pieces] for split, pieces in kept.items()}
+    assert max(places["train"]) < min(places["dev"]) <= max(places["dev"]) < max(places["test"])
+    assert 0.75 < sum(map(len, kept["train"])) / len(text) < 0.85
+    assert 0.08 < sum(map(len, kept["test"])) / len(text) < 0.12
+
+
+def test_questions_of_an_article_stay_together() -> None:
+    path = Path("data/raw/questions.json")
+    articles = []
+    for number in range(30):
+        context = f"<b>{table(1, number)[0][0]}</b>\n and  more &amp; more"
+        answers = [{"text": context[place : place + 9], "answer_start": place} for place in (3, 8)]
+        qas = [{"question": f"Which of {i}?", "answers": [answer]} for i, answer in enumerate(answers)]
+        articles.append({"title": f"Article {number}", "paragraphs": [{"context": context, "qas": qas}]})
+    path.write_text(json.dumps({"data": articles}))
+    columns = {"text": "context", "pair": "question", "spans": "answers", "group": "title"}
+    shares = {"dev": 0.2, "test": 0.3}
+    section = read_params(path, "squad", columns, labels={"answer": "answer"}, split=shares)
+    out = ingest(section, dataset="imdb", path=path)
+    contexts = {}
+    for split in ("train", "dev", "test"):
+        rows = pq.read_table(out / f"{split}.parquet").to_pylist()
+        contexts[split] = {row["text"] for row in rows}
+        assert len(rows) == 2 * len(contexts[split]) > 0
+        for row in rows:
+            ((start, end, label),) = [tuple(span.values()) for span in row["spans"]]
+            asked = {"Which of 0?": 0, "Which of 1?": 5}[row["pair"]]
+            assert (row["text"][start:end], label) == (row["text"][asked : asked + 9].strip(), "answer")
+            assert row["text"].endswith(" and more & more")
+    assert sum(map(len, contexts.values())) == len(set().union(*contexts.values())) == 30
+
+
+@pytest.mark.parametrize(
+    ("file_format", "content", "columns", "message"),
+    [
+        ("csv", "a,b,c\nx,y,1\nx,z,\n", {"text": "a", "pair": "b", "score": "c"}, "row 2: score '', expected a finite"),
+        ("csv", "a,b\nx,1\n", {"text": "a", "pair": "c"}, r"column 'c' \(columns.pair\) is missing, found the columns"),
+        ("csv", "a,b\nx,\n", {"text": "a", "target": "b"}, "no row has text in column 'a', 'b', expected some"),
+        ("squad", '{"data": [{"title": "x"}]}', {"text": "context"}, "article 1: no 'paragraphs', expected a list"),
+        ("conversations", '{"x": {"messages": [1]}}', {"text": "text"}, "group 1 of its messages: a whole number"),
+    ],
+)
+def test_a_file_of_a_wrong_shape_is_one_line(
+    file_format: str, content: str, columns: dict[str, str], message: str
+) -> None:
+    path = Path("data/raw/wrong.txt")
+    path.write_text(content)
+    with pytest.raises(InputError, match=f"^data/raw/wrong.txt: .*{message}"):
+        ingest(read_params(path, file_format, columns), dataset="imdb", path=path)
+
+
 def test_shuffled_rows_give_the_same_bytes() -> None:
     rows = table(80)
     rows += [(f"{text} indeed", label, source) for text, label, source in rows[:10]] + rows[:5]

@@ -65,7 +65,7 @@ def ingested(tmp_path: Path) -> Path:
 def params() -> Callable[..., Params]:
     """The project's parameters with other values for the validation of DATASET."""
 
-    def changed(spans: bool = False, **values: Any) -> Params:
+    def changed(spans: bool = False, pairs: bool = False, **values: Any) -> Params:
         given = load_params(ROOT / "params.yaml")
         dataset = given.datasets[DATASET]
         changes: dict[str, Any] = {"validation": ValidationParams.model_validate(BOUNDS | values)}
@@ -73,6 +73,10 @@ def params() -> Callable[..., Params]:
         if spans:
             changes["labels"] = {"num": "number", "word": "word"}
             changes["columns"] = dataset.columns.model_copy(update={"label": None, "spans": "spans"})
+        if pairs:
+            changes["labels"] = None
+            columns = {"label": None, "pair": "question", "target": "reply", "score": "score"}
+            changes["columns"] = dataset.columns.model_copy(update=columns)
         dataset = dataset.model_copy(update=changes)
         return given.model_copy(update={"datasets": {DATASET: dataset}})
 
@@ -150,6 +154,60 @@ def test_spans_go_on_with_their_rows(params: Callable[..., Params], ingested: Pa
         "span_label",
     }
     assert summary["checks"]["span_inside"]["checked"] == 55, "one in each row that has the word"
+
+
+PLANTED_IN_PAIRS = {
+    "pair_non_empty": {"pair": " \u3000"},
+    "pair_length": {"pair": "x"},
+    "pair_encoding": {"pair": "caf\ufffd"},
+    "pair_markup": {"pair": "so <b>bold</b>"},
+    "target_non_empty": {"target": None},
+    "target_length": {"target": "x" * 2001},
+    "target_encoding, target_markup": {"target": "Ã© &amp; so on"},
+}
+
+
+def with_pairs(folder: Path, score: float = 2.5) -> None:
+    """Give every row a pair, a target and a score, one row of dev the one given; plant PLANTED_IN_PAIRS in train."""
+    for split in ("train", "dev", "test"):
+        table = pq.read_table(folder / f"{split}.parquet").to_pylist()
+        table = [row for row in table if row["text"] not in PLANTED]
+        for row in table:
+            row |= {"label": None, "pair": f"Why {row['text']}?", "target": "So", "score": 2.5}
+            row["target"] = "a reply" if split == "train" else f"a reply of {row['id']}"
+        if split == "train":
+            for row, planted in zip(table, PLANTED_IN_PAIRS.values(), strict=False):
+                row |= planted
+        if split == "dev":
+            table[0]["score"] = score
+        pq.write_table(pa.Table.from_pylist(table, CANONICAL), folder / f"{split}.parquet")
+
+
+def test_pairs_and_targets_are_judged_and_go_on_with_their_rows(
+    params: Callable[..., Params], ingested: Path, tmp_path: Path
+) -> None:
+    with_pairs(ingested)
+    validate(params(pairs=True, max_quarantined_share=0.2), ingested, tmp_path / "a")
+    aside = {row["reason"]: row for row in pq.read_table(tmp_path / "a/quarantined.parquet").to_pylist()}
+    assert sorted(aside) == sorted(PLANTED_IN_PAIRS)
+    for reason, planted in PLANTED_IN_PAIRS.items():
+        assert aside[reason].items() >= (planted | {"score": 2.5}).items()
+    assert pq.read_table(tmp_path / "a/validated/test.parquet") == pq.read_table(ingested / "test.parquet")
+    summary = read_json(tmp_path / "a/summary.json")
+    assert (summary["rows"], summary["quarantined"], summary["label_noise"]) == (54, 7, None)
+    assert summary["checks"]["score_given"]["success"]
+    assert summary["splits"]["train"]["target_characters"]["max"] == 2001
+    assert "<h2>Score, by quantile</h2>" in (tmp_path / "a/page.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("score", [float("nan"), float("-inf"), None])
+def test_a_score_that_is_no_number_stops_the_stage(
+    params: Callable[..., Params], ingested: Path, tmp_path: Path, score: float
+) -> None:
+    with_pairs(ingested, score)
+    expected = r"dev\.parquet: check score_given: expected a finite number .*, found 1 of 54 otherwise: dev \w+"
+    with pytest.raises(InputError, match=expected):
+        validate(params(pairs=True, max_quarantined_share=0.2), ingested, tmp_path / "a")
 
 
 @pytest.mark.parametrize(

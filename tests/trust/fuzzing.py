@@ -1,5 +1,6 @@
 """Hypothesis for the tests of point 11: how often a surface is tried, and what every attempt must keep."""
 
+import json
 import resource
 import time
 import warnings
@@ -64,6 +65,25 @@ def mutated(draw: st.DrawFn, originals: Sequence[bytes], pieces: Sequence[bytes]
         put = draw(st.sampled_from(pieces) | st.binary(max_size=6))
         data = data[:at] + put + data[at + cut :]
     return data[: draw(st.integers(0, len(data)))] if draw(st.integers(0, 4)) == 0 else data
+
+
+@st.composite
+def with_another_value(draw: st.DrawFn, data: bytes) -> bytes:
+    """A JSON file in which one value, at any depth, is another one or missing."""
+    value = json.loads(data)
+    holder = value
+    while True:
+        keys = list(holder)[:20] if isinstance(holder, dict) else range(min(len(holder), 20))
+        key = draw(st.sampled_from(keys))
+        inner = holder[key]
+        if not (isinstance(inner, dict | list) and inner and draw(st.booleans())):
+            break
+        holder = inner
+    if draw(st.integers(0, 3)) == 0:
+        del holder[key]
+    else:
+        holder[key] = draw(VALUES | st.sampled_from(["[CLS]", "\ud800", 10**30, {"type": "x"}]))
+    return json.dumps(value).encode()
 
 
 def one_line(error: InputError) -> str:

@@ -17,8 +17,8 @@ from ruamel.yaml import YAML
 from pipeline import tracking
 from pipeline.files import InputError
 from pipeline.params import read_yaml
+from tests.trust.hostile_files import ROWS
 from tests.trust.registered_project import TASK
-from tests.trust.test_11_hostile_input import ROWS
 
 ROOT = Path(__file__).parents[2]
 MARKER = "s3cr3t"

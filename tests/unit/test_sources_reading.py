@@ -99,14 +99,16 @@ def test_plain_text_is_one_row_a_line() -> None:
         ("text", "naïve\n电影\n"),
         ("conll", "naïve O\n\n电影 O\n"),
         ("slots", "naïve O\n0\n\n电影 O\n1\n"),
+        ("document", "naïve\n电影"),
     ],
 )
 def test_every_text_format_may_be_gzipped(file_format: str, content: str) -> None:
     path = Path(f"data/raw/rows.{file_format}.gz")
     path.write_bytes(gzip.compress(content.encode()))
-    columns = RAW if file_format in ("text", "conll") else COLUMNS
-    (rows,) = read_source(local(file_format), path, columns)
-    assert rows.texts == ["naïve", "电影"]
+    columns = RAW if file_format in ("text", "conll", "document") else COLUMNS
+    more = {"piece_characters": 6} if file_format == "document" else {}
+    (rows,) = read_source(local(file_format, **more), path, columns)
+    assert [(text or "").strip() for text in rows.texts] == ["naïve", "电影"]
     assert rows.labels == (["0", "1"] if columns is COLUMNS else [None, None])
 
 
@@ -149,6 +151,59 @@ def test_columns_of_a_file_without_a_header_are_named_by_the_parameters() -> Non
         read(content, "tsv", header=["label", "body"])
 
 
+def test_fields_beyond_those_that_the_parameters_name_are_not_read() -> None:
+    """The rows of STS-B: some have two fields more, and quotes are signs like any other."""
+    content = 'news\t4.5\tHe said "no\tShe did."\nnews\t3\ta\tb\tPARA\t"x\n'
+    columns = ColumnsParams(text="s1", pair="s2", score="score")
+    rows = read(content, "tsv", columns, header=["genre", "score", "s1", "s2", "..."])
+    assert (rows.texts, rows.pairs, rows.scores) == (['He said "no', "a"], ['She did."', "b"], ["4.5", "3"])
+    with pytest.raises(InputError, match=r"row 2 \(line 2\) has 6 fields, expected 4, as in the header"):
+        read(content, "tsv", columns, header=["genre", "score", "s1", "s2"])
+    with pytest.raises(InputError, match=r"row 1 \(line 1\) has 4 fields, expected at least 5, as in the header"):
+        read(content, "tsv", columns, header=["genre", "score", "s1", "s2", "more", "..."])
+
+
+def test_every_column_is_read_under_its_key() -> None:
+    columns = ColumnsParams(text="a", pair="b", target="c", score="d", group="e", source="f")
+    lines = [{"a": "A", "b": "B", "c": None, "d": 1, "e": 7, "f": "F"}, {"a": "", "b": "B", "c": "C", "d": 2.5}]
+    lines[1] |= {"e": None, "f": "F"}
+    rows = read("\n".join(map(json.dumps, lines)), "jsonl", columns)
+    assert [row._asdict() for row in rows.rows()] == [
+        {"text": "A", "pair": "B", "label": None, "spans": None, "target": None}
+        | {"score": "1", "group": "7", "source": "F"},
+        {"text": "", "pair": "B", "label": None, "spans": None, "target": "C"}
+        | {"score": "2.5", "group": None, "source": "F"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"b": 7}, "row 1: 'b' is int, expected str"),
+        ({"c": ["x"]}, "row 1: 'c' is list, expected str"),
+        ({"d": {}}, "row 1: 'd' is dict, expected str or int"),
+        ({"b": "x" * 999_999 + "\U0001f600" * 3}, "row 1 has 1,0"),
+    ],
+)
+def test_pairs_and_targets_are_texts(row: dict[str, object], message: str) -> None:
+    columns = ColumnsParams(text="a", pair="b", target="c", score="d")
+    with pytest.raises(InputError, match=message):
+        read(json.dumps({"a": "A", "b": "B", "c": "C", "d": 1} | row), "jsonl", columns)
+
+
+def test_two_files_of_each_split_are_read_side_by_side() -> None:
+    folder = Path("data/raw/pairs")
+    folder.mkdir()
+    for name, text in (("a.en", "one\ntwo"), ("a.de", "eins\nzwei\n"), ("b.en", "three\n"), ("b.de", "drei\n")):
+        (folder / name).write_text(text)
+    files = {"train": ["a.en", "a.de"], "dev": [], "test": ["b.en", "b.de"]}
+    found = read_source(local("aligned", files=files), folder, ColumnsParams(text="target", target="text"))
+    assert [(rows.name, rows.split, rows.texts, rows.targets) for rows in found] == [
+        ("data/raw/pairs/a.en, data/raw/pairs/a.de", "train", ["eins", "zwei"], ["one", "two"]),
+        ("data/raw/pairs/b.en, data/raw/pairs/b.de", "test", ["drei"], ["three"]),
+    ]
+
+
 def test_files_of_a_folder_belong_to_the_splits_that_name_them() -> None:
     folder = Path("data/raw/set")
     (folder / "more").mkdir(parents=True)
@@ -178,12 +233,31 @@ def test_files_of_a_folder_belong_to_the_splits_that_name_them() -> None:
         ({"format": "jsonl", "header": ["text"]}, "header must be null for format jsonl"),
         ({"format": "csv", "files": {"train": [], "dev": [], "test": ["a"]}}, "files.train"),
         ({"format": "csv", "files": {"train": ["a"], "dev": ["b"], "test": ["a"]}}, "given once, got a 2 times"),
+        ({"format": "aligned"}, "files must be given for format aligned, got null"),
+        (
+            {"format": "aligned", "files": {"train": ["a"], "dev": [], "test": []}},
+            r"files.train must name two files for format aligned, got \['a'\]",
+        ),
+        (
+            {"format": "aligned", "files": {"train": ["a", "b"], "dev": ["c", "d", "e"], "test": []}},
+            "files.dev must name two files",
+        ),
+        ({"format": "document"}, "piece_characters must be given for format document, got None"),
+        ({"format": "text", "piece_characters": 100}, "piece_characters must be null for format text, got 100"),
         ({"format": "csv", "files": {"train": ["../a"], "dev": [], "test": []}}, "a relative path without .."),
     ],
 )
 def test_a_source_that_cannot_be_is_refused(values: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         local("csv", **values)
+
+
+@pytest.mark.parametrize("file_format", ["aligned", "document"])
+def test_a_package_has_no_files_of_a_format_that_needs_more_words(file_format: str) -> None:
+    with pytest.raises(ValueError, match=f"none of aligned and document in a package, got {file_format}"):
+        PackageSource.model_validate(
+            {"kind": "package", "package": "rows", "files": {"a": "0" * 64}, "format": file_format}
+        )
 
 
 def test_a_changed_file_is_read_again() -> None:

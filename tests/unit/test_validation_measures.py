@@ -9,7 +9,14 @@ import pytest
 
 from pipeline.files import InputError
 from pipeline.schema import CANONICAL, SPLITS
-from pipeline.validation.measures import class_shares, measure, read_batches
+from pipeline.validation.measures import (
+    class_shares,
+    held_out_texts,
+    measure,
+    measure_texts,
+    read_batches,
+    read_texts,
+)
 
 
 def write(folder: Path, held_out: list[str] | None = None, **splits: list[str | None]) -> tuple[Path, Path]:
@@ -88,6 +95,52 @@ def test_overlap_is_named_in_the_row_that_would_be_trained_on_never_in_the_one_t
         )
     )
     assert table[table["overlaps"]]["id"].tolist() == ["t0", "t1", "t2", "d1"]
+
+
+def write_rows(folder: Path, **splits: list[dict[str, object]]) -> Path:
+    """Write splits of rows as canonical tables; of each only what is given is there."""
+    for split in SPLITS:
+        pq.write_table(pa.Table.from_pylist(splits.get(split, []), CANONICAL), folder / f"{split}.parquet")
+    return folder
+
+
+def test_pairs_and_targets_are_measured_by_themselves(tmp_path: Path) -> None:
+    rows = [
+        {"id": "t0", "text": "x", "pair": " caf\ufffd ", "target": "a <b>b</b>"},
+        {"id": "t1", "text": "", "pair": "\n"},
+    ]
+    write_rows(tmp_path, train=rows, test=[{"id": "x0", "text": "x", "pair": "why?"}])
+    pairs, targets = (measure_texts(tmp_path, column).set_index("id") for column in ("pair", "target"))
+    assert pairs["split"].to_dict() == {"t0": "train", "t1": "train", "x0": "test"}
+    assert pairs.loc["t0", ["characters", "damaged_share", "markup"]].tolist() == [4, 0.25, 0]
+    assert pairs.loc["t1", ["characters", "damaged_share", "markup"]].isna().all()
+    assert targets["characters"].tolist()[0] == 10 and targets["markup"].tolist()[0] == 2
+
+
+def test_a_score_is_measured_where_it_is_a_finite_number(tmp_path: Path) -> None:
+    scores = [1.5, float("nan"), float("inf"), None]
+    rows = [{"id": f"t{i}", "text": "x", "score": score} for i, score in enumerate(scores)]
+    (tmp_path / "list").write_text("")
+    found = measure(write_rows(tmp_path, train=rows), tmp_path / "list")["score"]
+    assert found.tolist()[0] == 1.5 and found[1:].isna().all()
+
+
+def test_rows_with_a_pair_overlap_as_a_whole_and_with_what_others_hold_out(tmp_path: Path) -> None:
+    train = [
+        {"id": "t0", "text": "One passage.", "pair": "Who is it?"},
+        {"id": "t1", "text": "one PASSAGE", "pair": "why?"},
+        {"id": "t2", "text": "Of", "pair": "others"},
+        {"id": "t3", "text": "alone", "target": "a reply"},
+        {"id": "t4", "text": "a reply"},
+    ]
+    test = [{"id": "x0", "text": "One passage", "pair": "Why?"}, {"id": "x1", "text": "z", "target": "a reply"}]
+    rows = write_rows(tmp_path, train=train, test=test)
+    texts = ["One passage", "Why?", "a reply", "z", "of others", "else"]
+    (tmp_path / "list").write_text("".join(json.dumps({"id": text, "text": text}) + "\n" for text in texts))
+    assert list(held_out_texts(tmp_path / "list", rows)) == ["of others", "else"]
+    found = measure(rows, tmp_path / "list")
+    assert found[found["overlaps"]]["id"].tolist() == ["t1", "t2"]
+    assert read_texts(rows)["test"] == ["One passage\nWhy?", "z"]
 
 
 def test_a_label_without_rows_has_share_zero(tmp_path: Path) -> None:

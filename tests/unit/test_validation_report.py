@@ -35,12 +35,38 @@ def summary() -> dict[str, object]:
             "split": ["train"] * 4 + ["dev"],
             "label": ["good", "bad", "good", "good", "bad"],
             "characters": [10.0, 20.0, None, 40.0, 7.0],
+            "score": [None] * 5,
         }
     )
     failures = tuple(Failure({"split": "train", "id": f"id{i}"}, 1) for i in range(12))
     outcomes = [Outcome("length", "row", "expect_length", "3 to <100> characters", 5, failures, False)]
     noise, drift = LabelNoise(0, 0.0, 0.0, []), {"words": Difference(0.123456, 0.5)}
-    return summarize(outcomes, measures, measures, {"train": 3, "dev": 1, "test": 0}, PARAMS, noise, drift)
+    return summarize(outcomes, measures, {}, measures, {"train": 3, "dev": 1, "test": 0}, PARAMS, noise, drift)
+
+
+def test_pairs_targets_and_scores_are_shown_where_there_are_any(tmp_path: Path) -> None:
+    measures = pd.DataFrame(
+        {"split": ["train", "train", "dev"], "label": [None] * 3, "characters": [5.0] * 3, "score": [0.5, 4.75, None]}
+    )
+    further = {
+        key: pd.DataFrame({"split": measures["split"], "characters": lengths})
+        for key, lengths in (("pair", [1234.0, None, 7.0]), ("target", [3.0, 4.0, 5.0]))
+    }
+    counts = {"train": 2, "dev": 1, "test": 0}
+    found = summarize([], measures, further, measures, counts, PARAMS, None, {})
+    train, dev, test = (found["splits"][split] for split in counts)
+    assert train["pair_characters"] == dict.fromkeys(("min", "p05", "p25", "p50", "p75", "p95", "max"), 1234)
+    assert (train["target_characters"]["min"], train["target_characters"]["max"], train["score"]["max"]) == (3, 4, 4.75)
+    assert (dev["pair_characters"]["p50"], dev["score"], test["score"], test["pair_characters"]) == (7, {}, {}, {})
+    row = {"id": "q0", "text": "a", "pair": "<i>b</i>", "target": "c" * 300, "score": 2.5, "source": "s"}
+    table = pa.Table.from_pylist([row | {"reason": "x"}], CANONICAL.append(pa.field("reason", pa.string())))
+    pq.write_table(table, tmp_path / "q.parquet")
+    page = render_page("pairs", found, tmp_path / "q.parquet", None, pd.DataFrame())
+    for title in ("Length of the pair in characters", "Length of the target in characters", "Score", "Length in"):
+        assert f"<h2>{title}" in page
+    assert '<td class="number">1,234</td>' in page and '<td class="number">4.75</td>' in page
+    assert "<th>Pair</th><th>Target</th><th>Score</th>" in page
+    assert "&lt;i&gt;b&lt;/i&gt;" in page and "c" * 200 + "…" in page and '<td class="text">2.5</td>' in page
 
 
 def quarantined(path: Path, *texts: str) -> Path:
@@ -55,6 +81,7 @@ def test_the_summary_counts_rows_labels_lengths_and_checks(summary: dict[str, di
     train, test = summary["splits"]["train"], summary["splits"]["test"]
     assert (train["rows"], train["rows_left"], train["label_shares"]) == (4, 3, {"bad": 0.25, "good": 0.75})
     assert (train["characters"]["min"], train["characters"]["p50"], train["characters"]["max"]) == (10, 20, 40)
+    assert set(train) == {"rows", "rows_left", "label_shares", "characters"}
     assert test == {"rows": 0, "rows_left": 0, "label_shares": {}, "characters": {}}
     length = summary["checks"]["length"]
     assert (length["checked"], length["failing"], length["success"]) == (5, 12, False)
