@@ -27,7 +27,7 @@ def compare(
 
     relative_score: student / teacher, teacher / student for a figure of which less is better.
     recovered_share: (student - undistilled) / (teacher - undistilled), None where the teacher is not the better one.
-    agreement: the share of rows on which student and teacher answer alike.
+    agreement: the share of rows on which student and teacher answer alike, None where answers are costs.
     student_minus_MODEL: a paired difference for each model.
     """
     differences = {
@@ -53,7 +53,9 @@ def compare(
     }
 
 
-def _agreement(first: Answers, second: Answers) -> float:
+def _agreement(first: Answers, second: Answers) -> float | None:
+    if isinstance(first, np.ndarray) and first.dtype.kind == "f":  # costs are no choices, and never quite the same
+        return None
     return float(np.mean([one == other for one, other in zip(first, second, strict=True)]))
 
 

@@ -7,8 +7,9 @@ import numpy as np
 
 from pipeline.words import Span
 
-# one a row: a class's index, the spans of its text, or a text
-Answers = np.ndarray | Sequence[int] | Sequence[Sequence[Span]] | Sequence[str]
+# one a row: a class's index, the spans of its text, a text, what predicting a text costs in nats, float64 (rows,), or
+# what is measured of that, characters and tokens, int64 (rows, 2)
+Answers = np.ndarray | Sequence[int] | Sequence[Sequence[Span]] | Sequence[str | None]
 
 
 class Figure(NamedTuple):
@@ -81,8 +82,25 @@ def _micro_f1(sums: np.ndarray) -> np.ndarray:
     return np.where(total > 0, 2 * sums[..., 0] / np.maximum(total, 1), 1.0)
 
 
+def _costs(actual: Answers, answers: Answers) -> np.ndarray:
+    """Return for each row the millionths of a nat that its text costs, and its characters and tokens."""
+    micro_nats = np.rint(1e6 * np.asarray(answers, dtype=np.float64)).astype(np.int64)
+    return np.concatenate([micro_nats[:, None], np.asarray(actual, dtype=np.int64)], axis=1)
+
+
+def _bits_per_character(sums: np.ndarray) -> np.ndarray:
+    return np.asarray(sums[..., 0] / 1e6 / np.log(2) / np.maximum(sums[..., 1], 1))
+
+
+def _perplexity(sums: np.ndarray) -> np.ndarray:
+    """Return exp of the mean nats of a token, Jelinek et al. 1977; of a token even where a model has characters."""
+    return np.exp(sums[..., 0] / 1e6 / np.maximum(sums[..., 2], 1))
+
+
 FIGURES = {
     "accuracy": Figure(_right, _accuracy),
     "macro_f1": Figure(_by_class, _macro_f1),
     "span_f1": Figure(_spans_found, _micro_f1),
+    "bits_per_character": Figure(_costs, _bits_per_character, sign=-1, unit=""),
+    "perplexity": Figure(_costs, _perplexity, sign=-1, unit=""),
 }

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -17,12 +18,18 @@ Row = dict[str, Any]
 def worst_rows(predictions: Path, labels: list[str]) -> dict[str, Any]:
     """Return at most ROWS_SHOWN rows of predictions.parquet on which the student is wrong.
 
+    Where texts are predicted they are those that cost it most.
+
     `title` says which they are, `rows` holds for each its `text`, actual `label`, and the answers of `student` and
     `teacher`, all in words; `score`, the student's probability, where a whole text has a label.
     """
     table = pq.read_table(predictions)
     wrong = [row for row in table.to_pylist() if row["student"] != row["label"]]
-    found = _furthest_off(wrong) if pa.types.is_list(table["label"].type) else _surest(wrong, labels)
+    kind = table["label"].type
+    if pa.types.is_struct(kind):
+        found = _costliest(wrong)
+    else:
+        found = _furthest_off(wrong) if pa.types.is_list(kind) else _surest(wrong, labels)
     return found | {"scored": any("score" in row for row in found["rows"])}
 
 
@@ -44,6 +51,19 @@ def _furthest_off(wrong: list[Row]) -> dict[str, Any]:
     wrong.sort(key=lambda row: (-missed_or_made_up(row), row["id"]))
     rows = [_shown(row, partial(_in_words, row["text"])) for row in wrong[:ROWS_SHOWN]]
     return {"title": "Where the student's spans are furthest off", "rows": rows}
+
+
+def _costliest(rows: list[Row]) -> dict[str, Any]:
+    def bits_per_character(row: Row, model: str) -> float:
+        return float(row[model] / np.log(2) / max(row["label"]["characters"], 1))
+
+    rows.sort(key=lambda row: (-bits_per_character(row, "student"), row["id"]))
+    shown = [
+        {"text": _cut(row["text"]), "label": f"{row['label']['characters']:,} characters"}
+        | {model: f"{bits_per_character(row, model):.2f} bits each" for model in ("student", "teacher")}
+        for row in rows[:ROWS_SHOWN]
+    ]
+    return {"title": "What the student finds least likely", "rows": shown}
 
 
 def _in_words(text: str, spans: list[Row]) -> str:

@@ -30,6 +30,8 @@ NAMES = {
     "distilled_linear_tagger": "linear tagger, distilled",
     "frozen_encoder_tagger": "frozen encoder + regression",
     "undistilled_student": "student without a teacher",
+    "character_unigram": "counted characters",
+    "character_ngram": "counted runs of characters",
     "macro_f1": "macro F1",
     "span_f1": "span F1",
 }
@@ -85,9 +87,11 @@ def conclusions(task: dict[str, Any]) -> list[str]:
         sentences.append("The teacher is not better than the student without one, so there was nothing to recover.")
     else:
         low, high = compared["recovered_share_interval"]
+        agreement = compared["agreement"]
+        agrees = "" if agreement is None else f", and agrees with the teacher on {agreement:.1%} of rows"
         sentences.append(
             f"It recovers {compared['recovered_share']:.0%} ({low:.0%} to {high:.0%}) of what the teacher is better by "
-            f"than the same student without one, and agrees with the teacher on {compared['agreement']:.1%} of rows."
+            f"than the same student without one{agrees}."
         )
     return sentences
 

@@ -15,13 +15,16 @@ from pipeline.words import Span
 
 SPANS = pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32()), ("label", pa.string())]))
 
+MEASURED = ["characters", "tokens"]  # of a text that is predicted
+
 
 @dataclass(frozen=True)
 class LabelledTexts:
     """Rows of one split in the order of their file.
 
     pairs: the second text of each row, None where rows have one text. actual: the true answers: indices into the
-    task's labels, int64 (rows,), or the spans of each text.
+    task's labels, int64 (rows,), the spans of each text, or what is to be written for it, None where it is the text
+    itself that is predicted.
     """
 
     ids: list[str]
@@ -73,16 +76,23 @@ def _spans(path: Path, ids: list[str], rows: list[list[dict[str, Any]] | None], 
     return found
 
 
+def _completions(path: Path, ids: list[str], targets: list[str | None], labels: list[str]) -> list[str | None]:
+    return targets
+
+
 # by a task's type: the column of the canonical table that has the answers, and how it is read
 ANSWERS: dict[str, tuple[str, Callable[..., Answers]]] = {
     "text_classification": ("label", _indices),
     "token_classification": ("spans", _spans),
+    "text_generation": ("target", _completions),
 }
 
 
 def as_column(answers: Answers) -> pa.Array:
-    """Return answers as a column of a table: int64, or a list of `{start, end, label}` a row."""
+    """Return answers as a column: numbers, `{characters, tokens}` a row, or a list of `{start, end, label}` a row."""
     if isinstance(answers, np.ndarray):
+        if answers.ndim == 2:
+            return pa.StructArray.from_arrays([pa.array(column) for column in answers.T], names=MEASURED)
         return pa.array(answers)
     rows: Any = answers
     return pa.array([[dict(zip(SPANS.value_type.names, span, strict=True)) for span in row] for row in rows], SPANS)
@@ -92,6 +102,9 @@ def from_column(column: pa.Array | pa.ChunkedArray) -> Answers:
     """Return what `as_column` made a column of."""
     if pa.types.is_list(column.type):
         return [[_as_tuple(span) for span in row] for row in column.to_pylist()]
+    if pa.types.is_struct(column.type):
+        rows = column.to_pylist()
+        return np.array([[row[name] for name in MEASURED] for row in rows], dtype=np.int64).reshape(-1, len(MEASURED))
     return np.asarray(column)
 
 

@@ -35,4 +35,13 @@ TASK_TYPES = {
         optional=(),
         families=("bert", "roberta"),  # a GPT's tag of a token would not know what comes after it
     ),
+    "text_generation": TaskType(
+        metrics=("bits_per_character", "perplexity"),
+        slices=("source", "length"),
+        columns=(),
+        optional=("target",),
+        families=("gpt",),
+        labelled=False,
+        writes=True,
+    ),
 }

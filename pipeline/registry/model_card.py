@@ -11,8 +11,18 @@ from pipeline.evaluation.figures import FIGURES
 from pipeline.evaluation.report import best_first, display_name
 
 # what the hub calls a figure, and by a task's main figure the task
-TASKS = {"accuracy": "text-classification", "span_f1": "token-classification"}
-NAMES = {"accuracy": "accuracy", "macro_f1": "f1", "span_f1": "f1"}
+TASKS = {
+    "accuracy": "text-classification",
+    "span_f1": "token-classification",
+    "bits_per_character": "text-generation",
+}
+NAMES = {
+    "accuracy": "accuracy",
+    "macro_f1": "f1",
+    "span_f1": "f1",
+    "bits_per_character": "bits_per_character",
+    "perplexity": "perplexity",
+}
 
 
 def model_card(task: str, evaluation: dict[str, Any], *, dataset: str, hashes: dict[str, str], code: str) -> str:
@@ -32,6 +42,8 @@ def model_card(task: str, evaluation: dict[str, Any], *, dataset: str, hashes: d
     labels = f" Labels: {', '.join(map(_as_it_is, evaluation['labels']))}." if evaluation["labels"] else ""
     error = student.get("calibration_error")
     calibration = "" if error is None else f" Its expected calibration error is {error:.3f}."
+    agreement = comparison["agreement"]
+    agrees = "" if agreement is None else f" and agrees with it on\n{agreement:.1%} of the rows"
     lineage = "\n".join(f"- {name.replace('_', ' ')}: `{value}`" for name, value in sorted(hashes.items()))
     return f"""---
 {_front_matter(task, dataset, evaluation)}---
@@ -50,8 +62,7 @@ On {evaluation["rows"]:,} test rows of {dataset} that no choice was made on:
 | **student** ({student["parameters"] / 1e6:.1f} M parameters) | **{shown(student[metric])}** {interval} |
 {rows}
 
-The student keeps {comparison["relative_score"]:.1%} of the teacher's {display_name(metric)} and agrees with it on
-{comparison["agreement"]:.1%} of the rows.{calibration}
+The student keeps {comparison["relative_score"]:.1%} of the teacher's {display_name(metric)}{agrees}.{calibration}
 
 ## What it is not for
 

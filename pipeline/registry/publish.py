@@ -158,10 +158,11 @@ def _signature(student: Path, inputs: Sequence[str]) -> Any:
     answers: dict[str, list[Any]] = {
         "SequenceClassification": [ColSpec("string", "label"), ColSpec("double", "score")],
         "TokenClassification": [ColSpec(Array(span), "spans")],
+        "LMHeadModel": [ColSpec("string", "continuation")],
     }
     (architecture,) = read_json(student / "config.json")["architectures"]
-    head = architecture.rpartition("For")[2]
-    if head not in answers:
+    head = next((name for name in answers if architecture.endswith(name)), None)
+    if head is None:
         raise InputError(f"{student}: the model is a {architecture}, expected one for {' or '.join(answers)}")
     return ModelSignature(Schema([ColSpec("string", name) for name in inputs]), Schema(answers[head]))
 

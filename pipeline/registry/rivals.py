@@ -80,12 +80,14 @@ def side_by_side(mlflow: ModuleType, name: str, predictions: Path, rows: Path, l
     fresh_ids = [id_ for id_, is_fresh in zip(ids, fresh, strict=True) if is_fresh]
     actual = from_column(candidate["label"].filter(fresh))
     judged = [version for version in versions if COMPARED in version.tags]
-    answers = {int(version.version): _answers(mlflow, version, fresh_ids, rows, labels) for version in champions}
+    found = {int(version.version): _answers(mlflow, version, fresh_ids, rows, labels) for version in champions}
+    answers = {version: said for version, said in found.items() if said is not None}
     _check_kinds(name, actual, answers)
     return Comparison(
         actual=actual,
         candidate=from_column(candidate["student"].filter(fresh)),
         champions=answers,
+        silent=[version for version, said in found.items() if said is None],
         earlier=sum(_is_among(fresh_ids, set(_logged(mlflow, version))) for version in judged),
     )
 
@@ -106,10 +108,16 @@ def _logged(mlflow: ModuleType, version: Any) -> dict[str, Any]:
     return dict(zip(table["id"].to_pylist(), from_column(table["student"]), strict=True))
 
 
-def _answers(mlflow: ModuleType, version: Any, ids: list[str], rows: Path, labels: list[str]) -> list[Any]:
+def _answers(mlflow: ModuleType, version: Any, ids: list[str], rows: Path, labels: list[str]) -> list[Any] | None:
+    """Return the answers of `version` to the rows `ids`; None where it was never asked and can be asked no more.
+
+    A model that goes on with texts writes when it is asked: what a row costs it is known for the test rows of its day.
+    """
     known = _logged(mlflow, version)
     if all(id_ in known for id_ in ids):
         return [known[id_] for id_ in ids]
+    if isinstance(next(iter(known.values()), None), float):
+        return None
     return _score(mlflow, version, ids, rows, labels)
 
 

@@ -17,12 +17,14 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc import PythonModel, PythonModelContext
 from transformers import (
     AutoConfig,
+    AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     AutoTokenizer,
 )
 
 BATCH_ROWS = 32
+SEED = 0  # of what a model draws: the same text is gone on with in the same way
 MAX_CHARACTERS = 1_000_000  # as ingest has it: what is longer is no text
 # as pipeline/words.py has it: what the student was taught to label
 MARKS = "".join(sign for sign in map(chr, range(2**16)) if unicodedata.category(sign) in ("Mn", "Mc", "Me", "Cf"))
@@ -46,7 +48,7 @@ class Student(PythonModel):
         """Load the `from_pretrained` folder that was registered with this file."""
         folder = context.artifacts["model"]
         (architecture,) = AutoConfig.from_pretrained(folder).architectures
-        self.columns, self.answers, kind = HEADS[architecture.rpartition("For")[2]]
+        self.columns, self.answers, kind = next(HEADS[name] for name in HEADS if architecture.endswith(name))
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         self.model = kind.from_pretrained(folder).eval()
         self.inputs = (context.model_config or {}).get("inputs", ["text"])
@@ -61,7 +63,7 @@ class Student(PythonModel):
 
         The input has a column `text`, and one `pair` where the student was taught with pairs of texts. Columns of the
         answer: `label` and `score`, where the model labels whole texts; `spans`, a list of `{"start", "end", "label",
-        "text", "score"}`, where it labels words.
+        "text", "score"}`, where it labels words; `continuation`, where it goes on with texts.
         """
         rows = _rows(model_input, self.inputs)
         by_length = sorted(range(len(rows)), key=lambda position: sum(map(len, rows[position])))
@@ -139,10 +141,28 @@ def _span(text: str, words: list[Word]) -> dict[str, Any]:
     return {"start": start, "end": end, "label": label, "text": text[start:end], "score": fmean(w.score for w in words)}
 
 
+def _continuations(student: Student, texts: list[str], batch: Any) -> list[tuple[str]]:
+    """Return how the model goes on with each text, as the folder's generation_config.json says.
+
+    One text at a time and each from the same seed: what is drawn for one does not hang on the others.
+    """
+    answers = []
+    for ids, mask in zip(batch["input_ids"], batch["attention_mask"], strict=True):
+        prompt = ids[mask.bool()].unsqueeze(0)
+        with torch.random.fork_rng():
+            torch.manual_seed(SEED)
+            written = student.model.generate(input_ids=prompt, attention_mask=torch.ones_like(prompt))
+        ids = written[0, prompt.shape[1] :]
+        text = student.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        answers.append((str(text),))
+    return answers
+
+
 # by what a model's class does: the answers' columns, how they are made, and what loads the folder
 HEADS: dict[str, tuple[list[str], Any, Any]] = {
     "SequenceClassification": (["label", "score"], _labels, AutoModelForSequenceClassification),
     "TokenClassification": (["spans"], _spans, AutoModelForTokenClassification),
+    "LMHeadModel": (["continuation"], _continuations, AutoModelForCausalLM),
 }
 
 

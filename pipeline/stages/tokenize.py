@@ -9,11 +9,14 @@ from tokenizers import Tokenizer
 
 from pipeline.files import InputError, replacing
 from pipeline.params import Params, TaskParams
+from pipeline.params.task_types import TASK_TYPES
 from pipeline.stages.command import main
+from pipeline.tokenization.continuing import encode_continued, frame_prompts
 from pipeline.tokenization.encoding import encode_rows, encode_words
 from pipeline.tokenization.folder import load_tokenizer, read_max_length, save_tokenizer
 from pipeline.tokenization.ragged import UNLABELLED, TokenRows, with_same_targets
 from pipeline.tokenization.table import (
+    read_completions,
     read_labels,
     read_pairs,
     read_texts,
@@ -52,6 +55,7 @@ def run(
     sentences = _transfer_sentences(task, params, corpus / "train.parquet", texts["train"])
     texts["transfer"] = [text for _, text in sentences]
     read_answers, unlabelled, encode = ENCODING[section.type]
+    end = {"end": special_tokens["sep_token"]} if TASK_TYPES[section.type].writes else {}
     labels: dict[str, Any] = {split: read_answers(rows / f"{split}.parquet", section.labels) for split in SPLITS}
     labels["transfer"] = unlabelled(texts["transfer"])
 
@@ -60,7 +64,7 @@ def run(
     def encoded(tokenizer: Tokenizer) -> dict[str, TokenRows]:
         second = {split: {"pairs": pairs[split]} if split in pairs else {} for split in texts}
         return {
-            split: encode(tokenizer, texts[split], labels[split], section.max_length, **second[split])
+            split: encode(tokenizer, texts[split], labels[split], section.max_length, **second[split], **end)
             for split in texts
         }
 
@@ -76,7 +80,13 @@ def run(
                 tokens.save(draft)
     write_sentences(transfer, sentences)
     with replacing(student_tokenizer) as draft:
-        save_tokenizer(student, special_tokens, section.max_length, draft)
+        if section.generation is None:
+            save_tokenizer(student, special_tokens, section.max_length, draft)
+        else:  # what is read is what a model goes on with: its end counts, and there has to be room behind it
+            completed = any(completion is not None for completion in labels["train"])
+            frame_prompts(student, special_tokens["sep_token"], completed=completed)
+            room = section.max_length - section.generation.max_tokens
+            save_tokenizer(student, special_tokens, room, draft, keep_end=True)
         np.save(draft / "teacher_ids.npy", teacher_ids, allow_pickle=False)
     counts = ", ".join(f"{len(tokens):,} {split}" for split, tokens in teacher_rows.items())
     print(f"tokenize@{task}  {counts} rows; {len(teacher_ids):,} pieces for the student", flush=True)
@@ -84,6 +94,10 @@ def run(
 
 def _unlabelled_rows(texts: list[str]) -> np.ndarray:
     return np.full(len(texts), UNLABELLED, dtype=np.int64)
+
+
+def _uncompleted(texts: list[str]) -> list[None]:
+    return [None] * len(texts)
 
 
 def _unlabelled_words(texts: list[str]) -> list[list[int]]:
@@ -94,6 +108,7 @@ def _unlabelled_words(texts: list[str]) -> list[list[int]]:
 ENCODING: dict[str, tuple[Callable[..., Any], Callable[[list[str]], Any], Callable[..., TokenRows]]] = {
     "text_classification": (read_labels, _unlabelled_rows, encode_rows),
     "token_classification": (read_word_labels, _unlabelled_words, encode_words),
+    "text_generation": (read_completions, _uncompleted, encode_continued),
 }
 
 

@@ -20,7 +20,14 @@ def _token_classification() -> type:
     return TokenClassification
 
 
+def _text_generation() -> type:
+    from pipeline.tasks.text_generation import TextGeneration
+
+    return TextGeneration
+
+
 TASKS: dict[str, Callable[[], Any]] = {
     "text_classification": _text_classification,
     "token_classification": _token_classification,
+    "text_generation": _text_generation,
 }
