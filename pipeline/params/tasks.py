@@ -147,9 +147,9 @@ class TaskParams(Section):
     """Kind of task: one label for a whole text, labelled spans in it, or going on with a text, token by token."""
     dataset: Name
     """Dataset that the labelled rows come from."""
-    labels: Annotated[list[Label], Field(default=[])]
-    """Names of the labels, of rows or of spans: the same as the dataset's, in the order of the model's outputs; not
-    given for tasks without labels."""
+    labels: list[Label]
+    """Names of the labels, of rows or of spans: the same as the dataset's, in the order of the model's outputs; `[]`
+    for tasks without labels."""
     max_length: Annotated[int, Field(ge=8)]
     """Maximum length of a row in tokens, special tokens included; longer rows are cut, or for `text_generation` read in
     several windows."""
@@ -157,8 +157,8 @@ class TaskParams(Section):
     finetune: FinetuneParams
     student: StudentParams
     distill: DistillParams
-    generation: GenerationParams | None = None
-    """How text is written; not given for tasks that write none."""
+    generation: GenerationParams | None
+    """How text is written; null for tasks that write none."""
     evaluate: EvaluateParams
     gate: GateParams
 
