@@ -13,8 +13,6 @@ from pipeline.training.batches import Rows
 from pipeline.training.prediction import model_inputs
 from pipeline.training.progress import Progress
 
-SEED = 0  # of what is drawn: the same text is gone on with in the same way, wherever and whenever
-
 
 def generation_config(generation: GenerationParams, model: Any) -> GenerationConfig:
     """Return what transformers' `generate` goes by; saved with a model, it is how the model writes wherever it is."""
@@ -68,14 +66,15 @@ def _ended(tokens: np.ndarray, end_token_id: int) -> np.ndarray:
 def continuations(model: Any, prompts: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Return the ids, int64 (tokens,), with which a decoder goes on with each prompt, ids of int64 (tokens,).
 
-    One prompt at a time and each from the same seed, so that what is drawn for one does not hang on the others.
+    One prompt at a time, its number the seed: what is drawn for one does not hang on the others, nor do all draw alike,
+    which would look as if the model had no other words.
     """
     written = []
     model.eval()
-    for prompt in prompts:
+    for number, prompt in enumerate(prompts):
         ids = torch.from_numpy(prompt).unsqueeze(0).to(model.device)
         with torch.inference_mode(), torch.random.fork_rng():
-            torch.manual_seed(SEED)
+            torch.manual_seed(number)
             found = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids))
         written.append(found[0, len(prompt) :].cpu().numpy())
     return written

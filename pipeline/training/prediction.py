@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.architectures.classifier import accepted, target_logits
+from pipeline.architectures.classifier import accepted, at_targets, target_logits
 from pipeline.training import runtime
 from pipeline.training.batches import Collate, Rows, collate_rows, row_at
 from pipeline.training.progress import Progress
@@ -45,8 +45,11 @@ def predict_logits(
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size].tolist()
             inputs, positions = model_inputs(model, rows, batch, pad_token_id)
-            found, chosen = target_logits(model, inputs, positions).float(), targets_of(rows, batch)
-            said = (found if reduce is None else reduce(found, chosen)).cpu().numpy()
+            chosen = targets_of(rows, batch)
+            if reduce is None:
+                said = at_targets(model(**inputs).logits, positions).float().cpu().numpy()
+            else:  # many classes: they are computed where they are asked for alone
+                said = reduce(target_logits(model, inputs, positions).float(), chosen).cpu().numpy()
             if logits is None:
                 logits = np.empty((int(rows.targets[-1]), said.shape[1]), dtype=np.float32)
             logits[chosen] = said

@@ -79,10 +79,10 @@ def test_bits_per_character_and_perplexity_are_the_hand_computed_values() -> Non
 
 
 def test_a_text_is_gone_on_with_in_the_same_way_whatever_stands_beside_it_and_before() -> None:
-    of, prompts = model(), [np.array([END, 5, 6]), np.array([END, 9])]
+    of, prompts = model(), [np.array([END, 5, 6]), np.array([END, 9]), np.array([END, 9])]
     state = torch.random.get_rng_state()
     both = continuations(of, prompts)
     assert torch.equal(torch.random.get_rng_state(), state)
     torch.manual_seed(7)
-    assert continuations(of, prompts[1:])[0].tolist() == both[1].tolist()
+    assert continuations(of, [prompts[2], *prompts[1:]])[1].tolist() == both[1].tolist() != both[2].tolist()
     assert all(0 < len(written) <= DRAWN.max_tokens for written in both)
