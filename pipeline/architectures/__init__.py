@@ -23,14 +23,32 @@ def _roberta() -> ModuleType:
     return roberta
 
 
+def _modernbert() -> ModuleType:
+    from pipeline.architectures import modernbert
+
+    return modernbert
+
+
 def _gpt() -> ModuleType:
     from pipeline.architectures import gpt
 
     return gpt
 
 
-ARCHITECTURES: dict[str, Callable[[], ModuleType]] = {"bert": _bert, "roberta": _roberta, "gpt": _gpt}
-MODEL_TYPES = {"bert": "bert", "roberta": "roberta", "gpt2": "gpt"}  # transformers' names for them
+def _llama() -> ModuleType:
+    from pipeline.architectures import llama
+
+    return llama
+
+
+ARCHITECTURES: dict[str, Callable[[], ModuleType]] = {
+    "bert": _bert,
+    "roberta": _roberta,
+    "modernbert": _modernbert,
+    "gpt": _gpt,
+    "llama": _llama,
+}
+MODEL_TYPES = {name: name for name in ARCHITECTURES if name != "gpt"} | {"gpt2": "gpt"}  # transformers' names for them
 
 
 def family_of(folder: Path) -> str:

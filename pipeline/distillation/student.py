@@ -12,8 +12,10 @@ from transformers import PretrainedConfig, PreTrainedModel
 from pipeline.architectures import ARCHITECTURES
 from pipeline.files import InputError
 from pipeline.params import StudentParams, TaskParams
+from pipeline.params.families import WITH_ATTENTIONS
 
-WORDS = ("embeddings.word_embeddings.weight", "wte.weight")  # of BERT and RoBERTa, of GPT-2
+# of BERT and RoBERTa, ModernBERT, GPT-2, Llama
+WORDS = ("word_embeddings.weight", "tok_embeddings.weight", "wte.weight", "embed_tokens.weight")
 EMBEDDING_SCALE = 0.05  # standard deviation of the word embeddings that start from the teacher's
 
 
@@ -40,10 +42,10 @@ def check_shapes(name: str, task: TaskParams, teacher: PretrainedConfig) -> None
         raise InputError(
             f"{key}.hidden_size: must be <= {teacher.hidden_size}, the teacher's, got {student.hidden_size}"
         )
-    if losses.attentions and teacher.model_type == "gpt2":
+    if losses.attentions and teacher.model_type not in WITH_ATTENTIONS:
         raise InputError(
-            f"tasks.{name}.distill.losses.attentions: must be 0 where the teacher is a gpt, which attends to earlier "
-            f"tokens only, got {losses.attentions}"
+            f"tasks.{name}.distill.losses.attentions: must be 0 where the teacher, a {teacher.model_type}, is none of "
+            f"{', '.join(WITH_ATTENTIONS)}, got {losses.attentions}"
         )
     if losses.attentions and student.attention_heads != teacher.num_attention_heads:
         raise InputError(

@@ -90,12 +90,12 @@ def _taggers(lessons: Lessons) -> dict[str, Answers]:
         return score("span_f1", dev.actual, on_dev.spans(dev.texts, tags, labels))
 
     found = {"most_frequent_tag": taggers.most_frequent_tag(known, tags, on_test)}
-    print("baselines: linear tagger", flush=True)
-    found["linear_tagger"] = taggers.linear_tagger(known, tags, on_dev, on_test, dev_score)
-    print(f"baselines: linear tagger on the teacher's soft labels, {len(lessons.teacher_logits):,} words", flush=True)
+    print("baselines: CRF", flush=True)
+    found["conditional_random_field"] = taggers.conditional_random_field(known, tags, on_dev, on_test, dev_score)
+    print(f"baselines: CRF on what the teacher says, {len(lessons.teacher_logits):,} words", flush=True)
     both = np.concatenate([targets["train"], targets["train"][-1] + targets["transfer"][1:]])
     taught = taggers.Words.of(train.texts + lessons.transfer, both)
-    found["distilled_linear_tagger"] = taggers.distilled_linear_tagger(
+    found["distilled_conditional_random_field"] = taggers.distilled_conditional_random_field(
         taught, lessons.teacher_logits, on_dev, on_test, dev_score
     )
     answers: dict[str, Answers] = {name: on_test.spans(test.texts, said, labels) for name, said in found.items()}

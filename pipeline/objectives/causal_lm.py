@@ -61,7 +61,10 @@ class CausalLM:
 
 
 class CausalLMLoss(nn.Module):
-    """A GPT2LMHeadModel and its summed loss; the head, most of the work, is computed where there is a next token."""
+    """A causal language model and its summed loss; the head, most of the work, is computed where there is a next token.
+
+    model: transformers' GPT2LMHeadModel or LlamaForCausalLM.
+    """
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -70,7 +73,7 @@ class CausalLMLoss(nn.Module):
     def forward(self, input_ids: Tensor, position_ids: Tensor, positions: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Return {"loss": summed cross-entropy, "count": predicted tokens}; shapes as `CausalLM.collate` makes them."""
         # where positions begin anew, transformers keeps what is before out of sight; it does so without a cache only
-        decoded = self.model.transformer(input_ids=input_ids, position_ids=position_ids, use_cache=False)
+        decoded = self.model.base_model(input_ids=input_ids, position_ids=position_ids, use_cache=False)
         scores = self.model.lm_head(decoded.last_hidden_state.flatten(0, 1).index_select(0, positions))
         loss = F.cross_entropy(scores.float(), labels, reduction="sum")
         return {"loss": loss, "count": torch.tensor(len(labels), device=loss.device)}

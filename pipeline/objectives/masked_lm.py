@@ -1,6 +1,6 @@
 """Masked language modelling: predict the tokens that were hidden. Source: Devlin et al. 2019, section 3.1, task 1."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,12 @@ from pipeline.objectives.masking import Masking
 from pipeline.objectives.vocabulary import Vocabulary
 from pipeline.params import PretrainParams
 
-HEAD = {"bert": "cls", "roberta": "lm_head"}  # the part of a model that scores the words, by its model_type
+# what scores the words, by a model's model_type
+HEADS: dict[str, Callable[[Any, Tensor], Tensor]] = {
+    "bert": lambda model, states: model.cls(states),
+    "roberta": lambda model, states: model.lm_head(states),
+    "modernbert": lambda model, states: model.decoder(model.head(states)),
+}
 
 
 class MaskedLM:
@@ -62,7 +67,7 @@ class MaskedLMLoss(nn.Module):
         """Return {"loss": summed cross-entropy, "count": chosen tokens}; shapes as `MaskedLM.collate` makes them."""
         # no attention mask: packed rows have no padding, and without one the fused kernel is at its fastest
         hidden = self.model.base_model(input_ids=input_ids).last_hidden_state
-        head = getattr(self.model, HEAD[self.model.config.model_type])
-        scores = head(hidden.flatten(0, 1).index_select(0, positions))
+        score = HEADS[self.model.config.model_type]
+        scores = score(self.model, hidden.flatten(0, 1).index_select(0, positions))
         loss = F.cross_entropy(scores.float(), labels, reduction="sum")
         return {"loss": loss, "count": torch.tensor(len(labels), device=loss.device)}

@@ -7,10 +7,6 @@ from pipeline.params.datasets import (
     ColumnsParams,
     DatasetParams,
     DecontaminationParams,
-    FilesParams,
-    HubSource,
-    LocalSource,
-    PackageSource,
     SplitParams,
     ValidationParams,
 )
@@ -25,6 +21,7 @@ from pipeline.params.pretraining import (
     TokenizerParams,
 )
 from pipeline.params.reading import check_params, load_params, read_yaml
+from pipeline.params.sources import FilesParams, HubSource, LocalSource, PackageSource
 from pipeline.params.tasks import (
     DistillParams,
     EvaluateParams,

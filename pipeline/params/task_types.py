@@ -26,14 +26,14 @@ TASK_TYPES = {
         slices=("source", "label", "length"),
         columns=("label",),
         optional=("pair",),
-        families=("bert", "roberta", "gpt"),
+        families=("bert", "roberta", "modernbert", "gpt", "llama"),
     ),
     "token_classification": TaskType(
         metrics=("span_f1",),
         slices=("source", "length"),
         columns=("spans",),
         optional=(),
-        families=("bert", "roberta"),  # a GPT's tag of a token would not know what comes after it
+        families=("bert", "roberta", "modernbert"),  # a GPT's tag of a token would not know what comes after it
     ),
     "text_generation": TaskType(
         metrics=("bits_per_character", "perplexity"),

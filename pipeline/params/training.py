@@ -21,8 +21,9 @@ class RuntimeParams(Section):
 class ArchitectureParams(Section):
     """The shape of a model. Source: Devlin et al. 2019, table of sizes in section 3."""
 
-    family: Literal["bert", "roberta", "gpt"]
-    """Kind of network: `bert` and `roberta` see a whole text at once; `gpt`, as GPT-2, sees what is before a token."""
+    family: Literal["bert", "roberta", "modernbert", "gpt", "llama"]
+    """Kind of network: `bert`, `roberta` and `modernbert` see a whole text at once; `gpt`, as GPT-2, and `llama` see
+    what is before a token."""
     layers: Annotated[int, Field(ge=1)]
     """Number of Transformer layers."""
     hidden_size: Annotated[int, Field(ge=8)]
@@ -34,7 +35,7 @@ class ArchitectureParams(Section):
     max_length: Annotated[int, Field(ge=16)]
     """Maximum length of an input in tokens, special tokens included."""
     dropout: Annotated[float, Field(ge=0, lt=1)]
-    """Dropout of embeddings and hidden states during training; attention has none."""
+    """Dropout of embeddings and hidden states during training; attention has none, and a `llama` none at all."""
 
     @model_validator(mode="after")
     def _heads_divide_the_width(self) -> "ArchitectureParams":

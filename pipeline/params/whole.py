@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from pipeline.params.datasets import DatasetParams
-from pipeline.params.families import OBJECTIVES, TOKENIZERS
+from pipeline.params.families import OBJECTIVES, TOKENIZERS, WITH_ATTENTIONS
 from pipeline.params.pretraining import (
     CorpusParams,
     HubWeights,
@@ -105,10 +105,10 @@ def _family_disagreements(key: str, task: TaskParams, params: Params) -> list[st
         fitting = TASK_TYPES[task.type].families
         if shape.family not in fitting:
             problems.append(f"{place}.family: must be {' or '.join(fitting)} for {task.type}, got {shape.family}")
-        if shape.family == "gpt" and task.distill.losses.attentions:
+        if shape.family not in WITH_ATTENTIONS and task.distill.losses.attentions:
             problems.append(
-                f"{key}.distill.losses.attentions: must be 0 where {place}.family is gpt, which attends to earlier "
-                f"tokens only, got {task.distill.losses.attentions}"
+                f"{key}.distill.losses.attentions: must be 0 where {place}.family is none of "
+                f"{', '.join(WITH_ATTENTIONS)}, got {task.distill.losses.attentions}"
             )
     if params.tokenizer.kind == "bpe" and task.student.vocabulary_size is not None:
         problems.append(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.files import InputError
 from pipeline.params import ColumnsParams
-from pipeline.params.datasets import MORE_FIELDS
+from pipeline.params.sources import MORE_FIELDS
 from pipeline.sources.json_values import check_unicode, parse
 
 if TYPE_CHECKING:

@@ -132,7 +132,9 @@ def _loaded(weights: Path, head: str, pad_token_id: int) -> "PreTrainedModel":
             f"pretrain.objective: must be {' or '.join(FITTING[family])} for the {family} of init_from, got {head}"
         )
     model: PreTrainedModel = ARCHITECTURES[family]().load(weights, head=head)
-    if model.config.pad_token_id is None:  # GPT-2 has none: the adopted tokenizer's may be one behind its vocabulary
+    if (
+        model.config.pad_token_id is None
+    ):  # GPT-2 and Llama have none: the adopted tokenizer's may be one behind its vocabulary
         model.config.pad_token_id = pad_token_id
         model.resize_token_embeddings(max(model.config.vocab_size, pad_token_id + 1), mean_resizing=False)
     return model

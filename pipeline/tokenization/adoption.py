@@ -30,7 +30,7 @@ def adopt_tokenizer(folder: Path) -> tuple[Tokenizer, dict[str, str], int]:
     if not any((folder / name).is_file() for name in (FAST_FILE, *SLOW_FILES)):
         raise InputError(f"init_from: {folder} holds no tokenizer, expected {FAST_FILE} or {SLOW_FILES[0]}")
     config = _configuration(folder)
-    if config.get("model_type") == "gpt2" and config.get("pad_token_id") is None:
+    if config.get("model_type") in ("gpt2", "llama") and config.get("pad_token_id") is None:
         tokenizer, special_tokens = _with_padding(folder, config.get("eos_token_id"))
     elif (folder / FAST_FILE).is_file():
         tokenizer, special_tokens = load_tokenizer(folder)

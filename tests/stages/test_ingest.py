@@ -142,7 +142,7 @@ def test_pairs_and_targets_are_held_out_by_themselves() -> None:
 
 def read_params(path: Path, file_format: str, columns: dict[str, str], **changes: object) -> Params:
     """Return parameters whose corpus, imdb, is read from a file of another format."""
-    source = {"kind": "file", "format": file_format, "header": None, "piece_characters": None, "files": None}
+    source = {"kind": "file", "format": file_format, "header": None, "files": None}
     source |= {"origin": None, "piece_characters": 60 if file_format == "document" else None}
     whole = values()
     whole["datasets"]["imdb"] |= {"path": str(path), "source": source, "columns": columns} | changes

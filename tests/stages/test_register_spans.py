@@ -50,7 +50,7 @@ def test_versions_answer_with_spans_and_the_gate_compares_their_f1(project: Path
     mlflow = tracking.connect()
     metrics = mlflow.get_run(mlflow.MlflowClient().get_model_version("slots", "1").run_id).data.metrics
     assert metrics["student_span_f1"] == pytest.approx(2 * FOUND / (GIVEN + THERE), abs=1e-6)
-    assert {"linear_tagger_span_f1", "relative_score", "student_rows_per_second"} <= set(metrics)
+    assert {"conditional_random_field_span_f1", "relative_score", "student_rows_per_second"} <= set(metrics)
 
     nudge_weights(project / "student")  # other bytes, the same answers
     run_evaluate(params(), "slots", project, project / "reports/slots")
@@ -101,7 +101,7 @@ def test_summary_table_page_and_card_name_the_f1_of_spans(project: Path) -> None
     summary = run_register(params(), "slots", project)
     assert summary["metric"] == "span_f1"
     assert f"{summary['student']['span_f1']:.1%}" == SCORE and "accuracy" not in summary["student"]
-    assert {"linear_tagger", "undistilled_student"} <= set(summary["baselines"])
+    assert {"conditional_random_field", "undistilled_student"} <= set(summary["baselines"])
     console = Console(width=200, color_system=None)
     with console.capture() as capture:
         console.print(closing_table(read_json(project / "reports/summary.json")))
@@ -114,7 +114,7 @@ def test_summary_table_page_and_card_name_the_f1_of_spans(project: Path) -> None
         "Where the student&#39;s spans are furthest off",
         "city: york",
         "B-city",
-        "linear tagger, distilled",
+        "CRF, distilled",
     ):
         assert words in page, words
     assert "Accuracy" not in page and "Macro F1" not in page

@@ -105,7 +105,7 @@ def dataset_of(file_format: str) -> Params:
     changes: dict[str, Any] = {
         "path": f"rows.{file_format}",
         "source": {"kind": "file", "format": file_format.removesuffix(".gz")}
-        | {"header": None, "piece_characters": None, "files": None, "origin": None}
+        | {"header": None, "files": None, "origin": None}
         | SOURCES.get(file_format, {}),
         "only_sources": None,
         "split": {"dev": 0.2, "test": 0.2},

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from transformers import AutoConfig
 
-from pipeline.architectures import ARCHITECTURES, MODEL_TYPES, bert, family_of, gpt, roberta
+from pipeline.architectures import ARCHITECTURES, MODEL_TYPES, bert, family_of, gpt, llama, modernbert, roberta
 from pipeline.architectures.limits import longest_row
 from pipeline.files import InputError, write_json
 from pipeline.params import ArchitectureParams
@@ -16,13 +16,15 @@ from pipeline.params.families import OBJECTIVES, TOKENIZERS
 from pipeline.params.task_types import TASK_TYPES
 
 TASKS = {family: [name for name, kind in TASK_TYPES.items() if family in kind.families] for family in ARCHITECTURES}
-MODULES = {"bert": bert, "roberta": roberta, "gpt": gpt}
+MODULES = {"bert": bert, "roberta": roberta, "modernbert": modernbert, "gpt": gpt, "llama": llama}
+ROTARY = ("modernbert", "llama")  # their positions are computed, so that no row is too long for them
 PAD = 3
 
 
 def shape(family: str, **changes: float) -> ArchitectureParams:
     sizes = {"layers": 2, "hidden_size": 16, "attention_heads": 2, "intermediate_size": 24, "max_length": 16}
-    return ArchitectureParams.model_validate({"family": family, "dropout": 0.1} | sizes | changes)
+    dropout = 0.0 if family == "llama" else 0.1
+    return ArchitectureParams.model_validate({"family": family, "dropout": dropout} | sizes | changes)
 
 
 def built(family: str, head: str) -> nn.Module:
@@ -53,11 +55,13 @@ def test_every_head_has_the_shape_that_was_asked_for(family: str) -> None:
         # the longest row fits and one token more does not
         inputs = {"attention_mask": torch.ones(1, 16, dtype=torch.int64)}
         model(input_ids=torch.full((1, 16), 7), **inputs)
+        if family in ROTARY:
+            continue
         with pytest.raises((IndexError, RuntimeError)):
             model(input_ids=torch.full((1, 17), 7), attention_mask=torch.ones(1, 17, dtype=torch.int64))
 
 
-@pytest.mark.parametrize("family", MODULES)
+@pytest.mark.parametrize("family", ["bert", "roberta", "gpt"])
 def test_hidden_states_and_embeddings_have_dropout_and_attention_has_none(family: str) -> None:
     for head in TASKS[family]:
         torch.manual_seed(0)
@@ -68,6 +72,18 @@ def test_hidden_states_and_embeddings_have_dropout_and_attention_has_none(family
         maps = {name for name in found if name.endswith(("attention.self.dropout", "attn_dropout"))}
         assert len(maps) == 2
         assert all(share == (0.0 if name in maps else 0.3) for name, share in found.items()), found
+
+
+def test_a_modernbert_has_dropout_of_embeddings_feed_forward_layers_and_head() -> None:
+    model = built("modernbert", "text_classification")
+    found = {name: part.p for name, part in model.named_modules() if isinstance(part, nn.Dropout)}
+    assert found == {"model.embeddings.drop": 0.1, "drop": 0.1} | {f"model.layers.{i}.mlp.drop": 0.1 for i in (0, 1)}
+    assert model.config.attention_dropout == 0.0
+
+
+def test_a_llama_with_dropout_is_refused() -> None:
+    with pytest.raises(InputError, match=r"dropout: must be 0\.0 for a llama, which has none, got 0\.1"):
+        llama.build(shape("llama", dropout=0.1), head="causal_lm", vocabulary_size=40, pad_token_id=PAD)
 
 
 @pytest.mark.parametrize("family", MODULES)
@@ -100,7 +116,9 @@ def test_another_family_and_a_part_of_an_encoder_are_refused(family: str, tmp_pa
 @pytest.mark.parametrize("config", [{"model_type": "mpnet"}, {"model_type": ["bert"]}, {}, ["bert"]])
 def test_an_unknown_family_is_named(tmp_path: Path, config: object) -> None:
     write_json(tmp_path / "config.json", config)
-    with pytest.raises(InputError, match=r"config\.json: model_type is .*, expected one of bert, roberta, gpt2$"):
+    with pytest.raises(
+        InputError, match=r"config\.json: model_type is .*, expected one of bert, roberta, modernbert, llama, gpt2$"
+    ):
         family_of(tmp_path)
 
 

@@ -167,7 +167,7 @@ def test_own_data_become_task_and_corpus(project: Path, tmp_path: Path, kind: st
     dataset, task = params.datasets["shop-reviews"], params.tasks["shop-reviews"]
     assert (list(params.datasets), list(params.tasks)) == (["shop-reviews"], ["shop-reviews"])
     assert dataset.path == f"data/raw/shop-reviews.{kind}"
-    assert dataset.source.model_dump() == {
+    assert dataset.source.model_dump(exclude_defaults=True) == {
         "kind": "file",
         "format": kind,
         "header": None,

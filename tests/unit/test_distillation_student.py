@@ -79,7 +79,7 @@ def test_reduced_embeddings_are_the_truncated_svd() -> None:
     assert torch.equal(found, reduced_embeddings(words, 4))
 
 
-@pytest.mark.parametrize("family", ["bert", "roberta", "gpt"])
+@pytest.mark.parametrize("family", ["bert", "roberta", "modernbert", "gpt", "llama"])
 def test_word_embeddings_are_found_in_every_family(family: str, tmp_path: Path) -> None:
     teacher = build_student(
         task(family=family).student, head="text_classification", vocabulary_size=30, pad_token_id=0, seed=3
@@ -93,7 +93,9 @@ def test_word_embeddings_are_found_in_every_family(family: str, tmp_path: Path) 
 def test_attention_of_a_decoder_is_not_compared() -> None:
     teacher = GPT2Config(n_embd=16, n_layer=2, n_head=2)
     check_shapes("sentiment", task(), teacher)
-    with pytest.raises(InputError, match=r"distill\.losses\.attentions: must be 0 where the teacher is a gpt"):
+    with pytest.raises(
+        InputError, match=r"distill\.losses\.attentions: must be 0 where the teacher, a gpt2, is none of"
+    ):
         check_shapes("sentiment", task({"losses": losses(attentions=1.0), "layer_map": [[1, 1]]}), teacher)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.architectures import gpt
+from pipeline.architectures import ARCHITECTURES, gpt
 from pipeline.objectives import OBJECTIVES
 from pipeline.objectives.causal_lm import CausalLM
 from pipeline.params import ArchitectureParams
@@ -27,9 +27,9 @@ ROWS = np.array(
 )
 
 
-def model(implementation: str = "eager") -> gpt.PreTrainedModel:
+def model(implementation: str = "eager", family: str = "gpt") -> gpt.PreTrainedModel:
     torch.manual_seed(1)
-    built = gpt.build(SHAPE, head="causal_lm", vocabulary_size=40, pad_token_id=0)
+    built = ARCHITECTURES[family]().build(SHAPE, head="causal_lm", vocabulary_size=40, pad_token_id=0)
     built.set_attn_implementation(implementation)
     for parameter in built.parameters():  # as drawn they are so small that a wrong mask would hardly show
         torch.nn.init.normal_(parameter, std=0.3)
@@ -66,9 +66,14 @@ def test_positions_restart_and_no_document_predicts_another() -> None:
     assert {array.dtype for array in made.values()} == {torch.int64}
 
 
-@pytest.mark.parametrize("implementation", ["eager", "sdpa"])
-def test_across_documents_the_loss_and_its_gradients_are_those_of_gpt2(implementation: str) -> None:
-    gpt2, made = model(implementation), batch(ROWS, across_documents=True)
+EVERY = pytest.mark.parametrize(
+    ("family", "implementation"), [("gpt", "eager"), ("gpt", "sdpa"), ("llama", "eager"), ("llama", "sdpa")]
+)
+
+
+@EVERY
+def test_across_documents_the_loss_and_its_gradients_are_transformers_own(family: str, implementation: str) -> None:
+    gpt2, made = model(implementation, family), batch(ROWS, across_documents=True)
     output = CausalLM(END, across_documents=True).loss(gpt2)(**made)
     expected = gpt2(input_ids=made["input_ids"], labels=made["input_ids"]).loss
     assert output["count"].item() == ROWS.shape[0] * (ROWS.shape[1] - 1)
@@ -81,9 +86,9 @@ def test_across_documents_the_loss_and_its_gradients_are_those_of_gpt2(implement
         torch.testing.assert_close(parameter.grad, reference[name], rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("implementation", ["eager", "sdpa"])
-def test_a_packed_batch_is_its_documents_apart(implementation: str) -> None:
-    gpt2 = model(implementation)
+@EVERY
+def test_a_packed_batch_is_its_documents_apart(family: str, implementation: str) -> None:
+    gpt2 = model(implementation, family)
     loss, count = total(gpt2, ROWS)
     apart, predicted = 0.0, 0
     for row in ROWS.astype(np.int64):

@@ -28,7 +28,7 @@ def _dense_labels(batch: dict[str, torch.Tensor]) -> torch.Tensor:
     return labels.view(IDS.shape)
 
 
-@pytest.mark.parametrize("family", ["bert", "roberta"])
+@pytest.mark.parametrize("family", ["bert", "roberta", "modernbert"])
 def test_masked_lm_equals_transformers_own(family: str) -> None:
     objective, model = OBJECTIVES["masked_lm"]()(MASKING), _model("masked_lm", family)
     batch = objective.collate(list(objective.rows(IDS)), np.random.default_rng(2))

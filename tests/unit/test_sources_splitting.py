@@ -1,61 +1,13 @@
 """Splits do not move when data grow, keep their shares, and share no text."""
 
-import hashlib
-import random
-from typing import Any
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.files import InputError
-from pipeline.params import DatasetParams
 from pipeline.sources.canonical import Removed, Row, canonical_rows
-from pipeline.sources.reading import SourceRows
 from pipeline.sources.splitting import check_splits, split_rows
-from pipeline.sources.tagged import Span
-
-WORDS = ["stone", "river", "lantern", "copper", "meadow", "violin", "harbour", "winter", "pepper", "castle", "marble"]
-
-
-def dataset(**changes: object) -> DatasetParams:
-    values: dict[str, object] = {
-        "path": "data/raw/rows.csv",
-        "held_out": "none",
-        "source": {"kind": "file", "format": "csv", **dict.fromkeys(("header", "files", "origin"))},
-        "columns": {"text": "text", "label": "label"},
-        "line_breaks": "space",
-        "only_sources": None,
-        "labels": {"0": "negative", "1": "positive"},
-        "split": {"dev": 0.2, "test": 0.3},
-        "decontamination": {"min_letters": 24, "similarity": 0.8, "shingle_words": 3, "permutations": 64},
-        "validation": {
-            "policy": "fail",
-            "max_quarantined_share": 0.0,
-            "min_characters": 1,
-            "max_characters": 1000,
-            "min_label_share": 0.0,
-            "max_damaged_share": 0.0,
-            "min_letter_share": 0.0,
-            "max_label_noise": 1.0,
-            "max_drift": 1.0,
-        },
-        "max_rows": None,
-    }
-    return DatasetParams.model_validate(values | changes)
-
-
-RAW = {"columns": {"text": "text"}, "labels": None}
-GIVEN = {
-    "source": {"kind": "file", "format": "slots", "header": None, "origin": None}
-    | {"files": {"train": ["train.txt"], "dev": ["dev.txt"], "test": ["test.txt"]}},
-    "split": {"dev": 0.0, "test": 0.0},
-}
-
-
-def sentences(count: int, seed: int = 0, words: int = 12) -> list[str]:
-    chance = random.Random(seed)
-    return [" ".join(chance.choice(WORDS) for _ in range(words)) for _ in range(count)]
+from tests.unit.source_rows import GIVEN, RAW, WORDS, dataset, part, sentences
 
 
 def split(
@@ -67,20 +19,6 @@ def split(
     rows = canonical_rows([part("rows.csv", texts, labels)], "rows", section, removed)
     splits = split_rows(rows, held_out, section, removed)
     return {name: [row.text for row in rows] for name, rows in splits.items()}, removed.report()
-
-
-def part(
-    name: str,
-    texts: list[str],
-    labels: list[str | None] | None = None,
-    split: str = "train",
-    spans: list[list[Span]] | None = None,
-    **others: list[str | None],
-) -> SourceRows:
-    """Return rows of which the other columns are empty, or those given by the names of SourceRows in `others`."""
-    nothing: list[Any] = [None] * len(texts)
-    values = dict.fromkeys(SourceRows._fields, nothing) | {"labels": labels or nothing, "spans": spans or nothing}
-    return SourceRows(**values | {"name": name, "split": split, "texts": texts} | others)
 
 
 def test_shares_are_those_asked_for() -> None:
@@ -180,14 +118,6 @@ def test_conflicting_labels_leave_together() -> None:
     assert removed["duplicate text"]["rows"] == 1
 
 
-def test_of_equal_texts_the_kept_source_does_not_depend_on_order() -> None:
-    section = dataset(columns={"text": "text", "label": None, "source": "site", "spans": None}, labels=None)
-    for sources in (["b", "a"], ["a", "b"]):
-        raw = part("rows.csv", ["one text", "one text", "other"])._replace(sources=[*sources, "c"])
-        rows = canonical_rows([raw], "rows", section, Removed())
-        assert [row.source for row in rows if row.text == "one text"] == ["a"]
-
-
 def test_a_class_that_a_split_lacks_is_named() -> None:
     row = Row("0" * 16, "text", None, "negative", None, None, None, "rows", "train", None)
     other = row._replace(label="positive")
@@ -221,65 +151,6 @@ def test_given_splits_are_kept_whatever_the_hash_and_overlap_leaves_the_less_hel
     }
 
 
-PAIRS = {"columns": {"text": "text", "pair": "pair", "score": "score"}, "labels": None}
-
-
-def canonical(raw: SourceRows, **changes: object) -> tuple[list[Row], dict[str, dict[str, object]]]:
-    removed = Removed()
-    return canonical_rows([raw], "rows", dataset(**changes), removed), removed.report()
-
-
-def test_an_id_is_of_the_text_and_of_a_pair_where_there_is_one() -> None:
-    texts = ["one text", "one text", "other"]
-    (row, _), _ = canonical(part("rows.csv", texts), **RAW)
-    assert row.id == hashlib.sha256(row.text.encode()).hexdigest()[:16], "as it has always been"
-    rows, removed = canonical(part("rows.csv", texts, pairs=["a", "b", "a"], scores=["1", "2.5", "-3e1"]), **PAIRS)
-    assert sorted((row.text, row.pair, row.score) for row in rows) == [
-        ("one text", "a", 1.0),
-        ("one text", "b", 2.5),
-        ("other", "a", -30.0),
-    ]
-    assert len({row.id for row in rows}) == 3 and removed == {}
-
-
-def test_what_a_row_lacks_takes_it_away() -> None:
-    raw = part("rows.csv", ["a", "b", "", "d"], pairs=["p", " <br> ", "p", "p"], targets=["t", "t", "", None])
-    rows, removed = canonical(raw, columns={"text": "t", "pair": "p", "target": "w"}, labels=None)
-    assert [(row.text, row.pair, row.target, row.label, row.score) for row in rows] == [("a", "p", "t", None, None)]
-    assert {reason: item["rows"] for reason, item in removed.items()} == {
-        "empty pair": 1,
-        "empty text": 1,
-        "empty target": 1,
-    }
-
-
-@pytest.mark.parametrize(
-    ("score", "found"),
-    [
-        (None, "no score"),
-        ("", "score ''"),
-        ("high", "score 'high'"),
-        ("nan", "score 'nan'"),
-        ("1e999", "score '1e999'"),
-    ],
-)
-def test_a_score_that_is_no_finite_number_is_named(score: str | None, found: str) -> None:
-    raw = part("rows.csv", ["a", "b"], pairs=["c", "d"], scores=["1", score])
-    with pytest.raises(InputError, match=f"rows.csv: row 2: {found}, expected a finite number .columns.score."):
-        canonical(raw, **PAIRS)
-
-
-def test_two_targets_of_a_text_are_no_conflict_and_two_scores_are() -> None:
-    raw = part("rows.csv", ["Hi", "Hi", "Run"], targets=["Salut", "Hallo", "Lauf"])
-    rows, removed = canonical(raw, columns={"text": "text", "target": "target"}, labels=None)
-    assert {row.text: row.target for row in rows} == {"Hi": "Hallo", "Run": "Lauf"}
-    assert {reason: item["rows"] for reason, item in removed.items()} == {"duplicate text": 1}
-    raw = part("rows.csv", ["a", "a", "b", "b"], pairs=["c"] * 4, scores=["1", "2", "3", "3"])
-    rows, removed = canonical(raw, **PAIRS)
-    assert [(row.text, row.score) for row in rows] == [("b", 3.0)]
-    assert {reason: item["rows"] for reason, item in removed.items()} == {"conflicting scores": 2, "duplicate text": 1}
-
-
 def test_rows_of_a_group_stay_together_whatever_else_comes() -> None:
     columns = {"text": "text", "pair": "pair", "group": "title"}
 
@@ -296,12 +167,6 @@ def test_rows_of_a_group_stay_together_whatever_else_comes() -> None:
     assert not (few["train"] & few["dev"] or few["train"] & few["test"] or few["dev"] & few["test"])
     assert all(few[split] <= many[split] for split in few)
     assert 0.2 < len(many["test"]) / 200 < 0.4
-
-
-def test_a_row_without_its_group_is_named() -> None:
-    raw = part("rows.csv", ["a", "b"], groups=["x", " "])
-    with pytest.raises(InputError, match=r"rows.csv: row 2: no group, expected what keeps rows in one split"):
-        canonical(raw, columns={"text": "text", "group": "title"}, labels=None)
 
 
 def test_pairs_are_compared_as_a_whole() -> None:
@@ -325,14 +190,6 @@ def test_pairs_are_compared_as_a_whole() -> None:
         "duplicate text": 1,
         "contains a held-out text": 1,
     }
-
-
-def test_lines_are_kept_where_the_parameters_say_so() -> None:
-    raw = part("rows.csv", ["a  b\nc", "d"], targets=["e\n\n\nf", "g"])
-    columns = {"text": "text", "target": "target"}
-    for line_breaks, expected in (("keep", {"a b\nc": "e\n\nf", "d": "g"}), ("space", {"a b c": "e f", "d": "g"})):
-        rows, _ = canonical(raw, columns=columns, labels=None, line_breaks=line_breaks)
-        assert {row.text: row.target for row in rows} == expected
 
 
 def test_files_of_train_are_split_by_the_shares_beside_given_rows() -> None:
@@ -371,60 +228,19 @@ def test_a_given_split_needs_rows_but_not_of_every_class() -> None:
         check_splits("test.txt", {"train": train, "dev": [], "test": [row]}, dataset(**GIVEN))
 
 
-SPANS = {
-    "columns": {"text": "text", "spans": "spans"},
-    "labels": {"per": "person", "loc": "place"},
-}
-
-
-def test_spans_are_named_and_a_text_of_two_readings_leaves() -> None:
+def test_labels_of_pairs_that_differ_in_a_word_are_no_conflict() -> None:
+    premise = sentences(1, words=40)[0]
+    raw = part("train", [premise] * 2 + sentences(20), [*"01"] * 11, pairs=["It is so.", "It is not so.", *["x"] * 20])
+    section = dataset(columns={"text": "text", "pair": "pair", "label": "label"}, split={"dev": 0.0, "test": 0.0})
     removed = Removed()
-    section = dataset(**GIVEN | SPANS)
-    texts = ["Ann  saw <b>Rome</b>", "nobody", "Rome", "Rome", "Rome", "Ann", "Ann"]
-    ann, rome, again = Span(0, 3, "per"), Span(12, 16, "loc"), Span(0, 4, "loc")
-    raw = part("train.txt", texts, spans=[[ann, rome], [], [again], [again], [], [ann], [ann]])
-    rows = {row.text: row for row in canonical_rows([raw], "rows", section, removed)}
-    assert {text: row.spans for text, row in rows.items()} == {
-        "Ann saw Rome": (Span(0, 3, "person"), Span(8, 12, "place")),
-        "nobody": (),
-        "Ann": (Span(0, 3, "person"),),
-    }
-    assert all(row.label is None for row in rows.values())
-    assert {reason: item["rows"] for reason, item in removed.report().items()} == {
-        "conflicting labels": 3,
-        "duplicate text": 1,
-    }
+    assert len(split_rows(canonical_rows([raw], "rows", section, removed), [], section, removed)["train"]) == 22
+    assert removed.report() == {}
 
 
-@pytest.mark.parametrize(
-    ("label", "message"),
-    [
-        ("org", r"train.txt: row 2: label 'org', expected one of \['per', 'loc'\] \(columns.spans, labels\)"),
-        ("per", r"train.txt: only one class, 'person' in 2 rows, expected rows of each of \['person', 'place'\]"),
-    ],
-)
-def test_labels_of_spans_are_those_of_the_parameters(label: str, message: str) -> None:
-    raw = part("train.txt", ["Ann", "Rome"], spans=[[Span(0, 3, "per")], [Span(0, 4, label)]])
-    with pytest.raises(InputError, match=message):
-        canonical_rows([raw], "rows", dataset(**GIVEN | SPANS), Removed())
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        (SPANS | {"columns": SPANS["columns"] | {"label": "label"}}, "columns.label must be null where columns.spans"),
-        (
-            SPANS | {"source": dataset().source.model_dump()},
-            "columns.spans must be null but for .* slots, squad",
-        ),
-        ({"columns": RAW["columns"]}, "labels are given, but columns.label and columns.spans are null"),
-        ({"labels": {"a": "a", "b": "a"}}, r"labels must name at least 2 classes, got \['a'\]"),
-        (SPANS | {"labels": {}}, "labels must name at least"),
-        ({"columns": PAIRS["columns"]}, "labels must be null where columns.score is given"),
-        ({"columns": {"text": "text", "target": "target"}}, "labels must be null where columns.target is given"),
-    ],
-)
-def test_labels_name_those_of_rows_or_of_spans(changes: dict[str, object], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        dataset(**GIVEN | changes)
-    dataset(**GIVEN | SPANS | {"labels": {"per": "person"}})
+def test_a_test_row_with_a_target_is_no_raw_text() -> None:
+    texts = sentences(40)
+    columns = {"text": "text", "target": "target"}
+    section, removed = dataset(columns=columns, labels=None), Removed()
+    rows = canonical_rows([part("rows.csv", texts, targets=[f"t{i}" for i in range(40)])], "rows", section, removed)
+    splits = split_rows(rows, texts, section, removed)
+    assert splits["train"] == [] and splits["test"] and splits["dev"]
