@@ -9,6 +9,7 @@ from transformers import (
     BertForSequenceClassification,
     BertForTokenClassification,
     GPT2LMHeadModel,
+    LlamaForCausalLM,
     RobertaForTokenClassification,
 )
 
@@ -27,8 +28,8 @@ def target_logits(model: nn.Module, inputs: Mapping[str, Tensor], positions: Ten
     if isinstance(model, BertForTokenClassification | RobertaForTokenClassification):
         states = model.base_model(**inputs).last_hidden_state
         return model.classifier(model.dropout(states.flatten(0, 1).index_select(0, positions)))
-    if isinstance(model, GPT2LMHeadModel):
-        states = model.transformer(**inputs, use_cache=False).last_hidden_state
+    if isinstance(model, GPT2LMHeadModel | LlamaForCausalLM):
+        states = model.base_model(**inputs, use_cache=False).last_hidden_state
         return model.lm_head(states.flatten(0, 1).index_select(0, positions))
     logits: Tensor = model(**inputs).logits
     return at_targets(logits, positions)

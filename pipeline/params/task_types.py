@@ -40,7 +40,7 @@ TASK_TYPES = {
         slices=("source", "length"),
         columns=(),
         optional=("target",),
-        families=("gpt",),
+        families=("gpt", "llama"),
         labelled=False,
         writes=True,
     ),

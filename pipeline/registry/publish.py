@@ -159,6 +159,7 @@ def _signature(student: Path, inputs: Sequence[str]) -> Any:
         "SequenceClassification": [ColSpec("string", "label"), ColSpec("double", "score")],
         "TokenClassification": [ColSpec(Array(span), "spans")],
         "LMHeadModel": [ColSpec("string", "continuation")],
+        "CausalLM": [ColSpec("string", "continuation")],
     }
     (architecture,) = read_json(student / "config.json")["architectures"]
     head = next((name for name in answers if architecture.endswith(name)), None)

@@ -163,6 +163,7 @@ HEADS: dict[str, tuple[list[str], Any, Any]] = {
     "SequenceClassification": (["label", "score"], _labels, AutoModelForSequenceClassification),
     "TokenClassification": (["spans"], _spans, AutoModelForTokenClassification),
     "LMHeadModel": (["continuation"], _continuations, AutoModelForCausalLM),
+    "CausalLM": (["continuation"], _continuations, AutoModelForCausalLM),
 }
 
 

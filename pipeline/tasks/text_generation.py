@@ -92,7 +92,7 @@ class TextGeneration(LabellingTask):
         tokenizer = AutoTokenizer.from_pretrained(Path(model.name_or_path), local_files_only=True)
         first = np.flatnonzero(np.diff(np.asarray(tokens.owners), prepend=-1))  # windows that begin a row
         chosen = np.unique(first[np.linspace(0, len(first) - 1, min(len(first), SAMPLES)).astype(int)])
-        limit = model.config.n_positions - self.generation.max_tokens
+        limit = model.config.max_position_embeddings - self.generation.max_tokens
         prompts = [_prompt(tokens, int(row), limit) for row in chosen]
 
         def text(ids: np.ndarray) -> str:

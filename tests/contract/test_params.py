@@ -254,7 +254,7 @@ SHAKESPEARE = read_yaml(ROOT / "recipes" / "shakespeare-gpt.yaml")
         (
             "student.architecture.family",
             "roberta",
-            ".student.architecture.family: must be gpt for text_generation, got roberta",
+            ".student.architecture.family: must be gpt or llama for text_generation, got roberta",
         ),
     ],
 )

@@ -1,9 +1,11 @@
 """Going on with texts: transformers' own loss, nats by rows of the table, the same continuation for the same text."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from pipeline.evaluation.figures import FIGURES
 from pipeline.params import GenerationParams
@@ -43,8 +45,15 @@ def model() -> GPT2LMHeadModel:
     return built.eval()
 
 
-def own_loss(of: GPT2LMHeadModel, tokens: TokenRows, row: int) -> float:
-    """What GPT2LMHeadModel itself says of a row, with -100 for labels on what is not predicted."""
+def llama() -> LlamaForCausalLM:
+    torch.manual_seed(1)
+    shape = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
+    ids = {"vocab_size": VOCABULARY, "pad_token_id": 0, "bos_token_id": None, "eos_token_id": END}
+    return LlamaForCausalLM(LlamaConfig(**shape, **ids, initializer_range=0.3)).eval()
+
+
+def own_loss(of: PreTrainedModel, tokens: TokenRows, row: int) -> float:
+    """What the model itself says of a row, with -100 for labels on what is not predicted."""
     ids = torch.from_numpy(tokens[row].astype(np.int64)).unsqueeze(0)
     labels = torch.full_like(ids, -100)
     own = slice(tokens.targets[row], tokens.targets[row + 1])
@@ -52,8 +61,9 @@ def own_loss(of: GPT2LMHeadModel, tokens: TokenRows, row: int) -> float:
     return of(input_ids=ids, labels=labels).loss.item() * int(np.diff(tokens.targets)[row])
 
 
-def test_the_loss_is_transformers_own_on_the_completion_alone() -> None:
-    task, tokens, of = TextGeneration(DRAWN), rows(), model()
+@pytest.mark.parametrize("build", [model, llama])
+def test_the_loss_is_transformers_own_on_the_completion_alone(build: Callable[[], PreTrainedModel]) -> None:
+    task, tokens, of = TextGeneration(DRAWN), rows(), build()
     batch = collate_rows([row_at(tokens, row) for row in range(3)], pad_token_id=0)
     found = task.loss(of)(**batch)
     assert int(found["count"]) == 3 + 2 + 3
