@@ -9,6 +9,8 @@ from transformers import (
     BertForQuestionAnswering,
     BertForSequenceClassification,
     BertForTokenClassification,
+    GPT2LMHeadModel,
+    LlamaForCausalLM,
     RobertaForQuestionAnswering,
     RobertaForTokenClassification,
 )
@@ -33,6 +35,9 @@ def target_logits(model: nn.Module, inputs: Mapping[str, Tensor], positions: Ten
     if isinstance(model, BertForQuestionAnswering | RobertaForQuestionAnswering):
         states = model.base_model(**inputs).last_hidden_state
         return model.qa_outputs(states.flatten(0, 1).index_select(0, positions))
+    if isinstance(model, GPT2LMHeadModel | LlamaForCausalLM):
+        states = model.base_model(**inputs, use_cache=False).last_hidden_state
+        return model.lm_head(states.flatten(0, 1).index_select(0, positions))
     return at_targets(logits_of(model(**inputs)), positions)
 
 

@@ -15,6 +15,7 @@ from pipeline.params import ArchitectureParams
 
 HEADS: dict[str, type[PreTrainedModel]] = {
     "causal_lm": LlamaForCausalLM,
+    "text_generation": LlamaForCausalLM,
     "text_classification": LlamaForSequenceClassification,  # reads the last token that is no padding
 }
 ALWAYS: dict[str, Any] = {"attention_dropout": 0.0}  # as BERT's

@@ -13,11 +13,11 @@ from torch.utils.data import ConcatDataset
 from transformers import PreTrainedModel
 
 from pipeline.distillation.lessons import DistillationLoss, Lessons, with_teacher
-from pipeline.distillation.losses import divergence
+from pipeline.distillation.losses import divergence, likeliest_label_loss
 from pipeline.distillation.student import build_student, start_embeddings, teacher_word_embeddings
 from pipeline.distillation.teacher_cache import TeacherOutputs
 from pipeline.params import RuntimeParams, TaskParams, TrainingParams
-from pipeline.training.prediction import predict_logits
+from pipeline.training.prediction import Reduce, predict_logits
 from pipeline.training.trainer import Record, train
 
 Best = tuple[str, Literal["max", "min"]]  # the figure of dev by which the best state is chosen, and its direction
@@ -65,14 +65,23 @@ class Course:
 
         loss = DistillationLoss(self.head, student, self.task.distill, teacher_width)
         training, dev = self.task.distill.training, self.rows["dev"]
+        reduce = self._with_divergence(dev, outputs["dev"])
 
         def evaluate(module: nn.Module) -> dict[str, float]:
             model: Any = module.model
             logits = predict_logits(
-                model, dev, batch_size=training.batch_size, pad_token_id=self.pad_token_id, dtype=self.dtype
+                model,
+                dev,
+                batch_size=training.batch_size,
+                pad_token_id=self.pad_token_id,
+                dtype=self.dtype,
+                reduce=reduce,
             )
-            student, teacher = (self.head.choices(said, dev).logits for said in (logits, outputs["dev"].logits))
             figures: dict[str, float] = self.head.score(logits, dev)
+            if reduce is not None:
+                mass_kept = 1 - np.exp(outputs["dev"].logits[:, -1].astype(np.float64)).mean()
+                return figures | {"divergence": float(logits[:, -1].mean()), "mass_kept": float(mass_kept)}
+            student, teacher = (self.head.choices(said, dev).logits for said in (logits, outputs["dev"].logits))
             return figures | {"divergence": float(divergence(student, teacher).mean())}
 
         # from the teacher and not from the labels: on a dev split of a few hundred rows accuracy jumps by chance
@@ -101,6 +110,23 @@ class Course:
         )
         loss, best = self.head.loss(student), self.head.best
         return student, self._train("undistilled_student", loss, rows, lengths, collate, training, evaluate, best)
+
+    def _with_divergence(self, rows: Any, teacher: TeacherOutputs) -> Reduce | None:
+        """Return what keeps the divergence of each target from the teacher beside what the task keeps of its logits.
+
+        At the temperature at which the teacher's likeliest classes were kept; None where all its classes were.
+        """
+        kept, likeliest = self.head.reduction(rows), teacher.likeliest
+        if likeliest is None:
+            return None
+
+        def reduce(logits: torch.Tensor, chosen: np.ndarray) -> torch.Tensor:
+            its = torch.from_numpy(teacher.logits[chosen]).to(logits.device)
+            classes = torch.from_numpy(likeliest[chosen].astype(np.int64)).to(logits.device)
+            divergence = likeliest_label_loss(logits, its, classes, self.task.distill.temperature)
+            return torch.cat([kept(logits, chosen), divergence.unsqueeze(1)], dim=1)
+
+        return reduce
 
     def _student(self) -> PreTrainedModel:
         return build_student(

@@ -13,6 +13,7 @@ from pipeline.distillation.intermediate import Layers, layer_outputs
 from pipeline.distillation.losses import (
     attention_loss,
     hidden_state_loss,
+    likeliest_label_loss,
     logit_mse,
     soft_label_loss,
 )
@@ -40,11 +41,15 @@ class Lessons(Dataset[tuple[Any, TeacherRow]]):
 def with_teacher(batch: dict[str, Tensor], teacher: Sequence[TeacherRow]) -> dict[str, Tensor]:
     """Add the teacher's outputs to a collated batch, padded like it.
 
-    teacher_logits: (targets, classes); teacher_hidden_states_L: (rows, length, width) and teacher_attentions_L:
+    teacher_logits: (targets, classes); teacher_likeliest: int64 (targets, k), where no more classes were kept;
+    teacher_hidden_states_L: (rows, length, width) and teacher_attentions_L:
     (rows, heads, length, length) for each layer L that was kept; float32.
     """
     rows, length = batch["input_ids"].shape
     batch = batch | {f"{OF_TEACHER}logits": torch.from_numpy(np.concatenate([row.logits for row in teacher]))}
+    if teacher[0].likeliest is not None:
+        classes = np.concatenate([row.likeliest for row in teacher if row.likeliest is not None])
+        batch[f"{OF_TEACHER}likeliest"] = torch.from_numpy(classes.astype(np.int64))
     for layer, first in teacher[0].hidden_states.items():
         states = torch.zeros(rows, length, first.shape[-1])
         for index, row in enumerate(teacher):
@@ -88,11 +93,18 @@ class DistillationLoss(nn.Module):
         student = layer_outputs(self.model, batch, positions, self.layers)
         row_of_target = positions // attention_mask.shape[1]
         its_choices = self.task.distributions(teacher_logits, labels, row_of_target).logits
+        its_likeliest = teacher.get(f"{OF_TEACHER}likeliest")
         choices = self.task.distributions(student.logits, labels, row_of_target)
         own_choices, labels, row, real = choices
         losses = torch.zeros(len(labels), device=labels.device)
         if weights.soft_labels:
-            losses = losses + weights.soft_labels * soft_label_loss(own_choices, its_choices, self.distill.temperature)
+            temperature = self.distill.temperature
+            divergence = (
+                soft_label_loss(own_choices, its_choices, temperature)
+                if its_likeliest is None
+                else likeliest_label_loss(own_choices, its_choices, its_likeliest, temperature)
+            )
+            losses = losses + weights.soft_labels * divergence
         if weights.logits:
             losses = losses + weights.logits * logit_mse(own_choices, its_choices, real)
         if weights.hard_labels:

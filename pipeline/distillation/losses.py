@@ -5,6 +5,7 @@ attention one a row, normalised within it: whoever trains weighs them and sums, 
 that of many small ones. Temperature is applied here and nowhere else.
 """
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -18,6 +19,39 @@ def soft_label_loss(student_logits: Tensor, teacher_logits: Tensor, temperature:
     teacher = F.log_softmax(teacher_logits.float() / temperature, dim=-1)
     student = F.log_softmax(student_logits.float() / temperature, dim=-1)
     return temperature**2 * (teacher.exp() * (teacher - student)).sum(dim=-1)
+
+
+def likeliest_label_loss(
+    student_logits: Tensor, teacher_log_probabilities: Tensor, likeliest: Tensor, temperature: float
+) -> Tensor:
+    """Return T² · KL(q̂ ‖ p̂): q and p as `soft_label_loss` has them, all but the teacher's k likeliest classes lumped.
+
+    student_logits: (targets, classes). teacher_log_probabilities: (targets, k + 1), log q at temperature T of the
+    classes `likeliest`, int64 (targets, k), and last the logarithm of the mass R of all others, -inf where there is
+    none.
+
+    Lumping never adds to a divergence (the log-sum inequality, Cover & Thomas 2006, theorem 2.7.1), so the value is at
+    most KL(q ‖ p). By the chain rule what is missing is exactly R · KL(q' ‖ p'), the divergence of the two
+    distributions among the lumped classes given that one of them comes: at most R · max log (q'_i / p'_i). With
+    k = classes nothing is lumped, R is 0, and the value is that of `soft_label_loss`.
+    """
+    student = F.log_softmax(student_logits.float() / temperature, dim=-1)
+    rest = student.scatter(-1, likeliest, -torch.inf).logsumexp(dim=-1, keepdim=True)
+    teacher = teacher_log_probabilities.float()
+    log_ratios = teacher - torch.cat([student.gather(-1, likeliest), rest], dim=-1)
+    # a class of no mass adds nothing, whatever the student gives it
+    return temperature**2 * (teacher.exp() * log_ratios.masked_fill(teacher == -torch.inf, 0.0)).sum(dim=-1)
+
+
+def likeliest_labels(logits: Tensor, k: int, temperature: float) -> tuple[Tensor, Tensor]:
+    """Return what `likeliest_label_loss` reads of a teacher's logits, (targets, classes).
+
+    Log-probabilities, (targets, k + 1), and the k likeliest classes, int64 (targets, k), the likeliest first.
+    """
+    scores = F.log_softmax(logits.float() / temperature, dim=-1)
+    kept, likeliest = scores.topk(k, dim=-1)
+    rest = scores.scatter(-1, likeliest, -torch.inf).logsumexp(dim=-1, keepdim=True)
+    return torch.cat([kept, rest], dim=-1), likeliest
 
 
 def logit_mse(student_logits: Tensor, teacher_logits: Tensor, real: Tensor | None = None) -> Tensor:

@@ -52,6 +52,11 @@ def check_shapes(name: str, task: TaskParams, teacher: PretrainedConfig) -> None
             f"{key}.attention_heads: must be {teacher.num_attention_heads}, the teacher's, when attentions have a "
             f"weight, got {student.attention_heads}"
         )
+    if task.distill.likeliest is not None and task.distill.likeliest > teacher.vocab_size:
+        raise InputError(
+            f"tasks.{name}.distill.likeliest: must be <= {teacher.vocab_size}, the teacher's tokens, "
+            f"got {task.distill.likeliest}"
+        )
     for own, its in task.distill.layer_map:
         if not (0 <= own <= student.layers and 0 <= its <= teacher.num_hidden_layers):
             raise InputError(

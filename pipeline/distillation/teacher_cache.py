@@ -10,13 +10,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from transformers import PreTrainedModel
 
 from pipeline.distillation.intermediate import LayerOutputs, Layers, layer_outputs
+from pipeline.distillation.losses import likeliest_labels
 from pipeline.files import replacing, sha256_of_file, stable_hash, write_json
 from pipeline.training import runtime
 from pipeline.training.batches import Rows
@@ -32,12 +33,14 @@ MARKER = "complete.json"
 class TeacherRow:
     """What the teacher says about one row of TeacherOutputs.
 
-    logits (targets, classes); by layer, hidden states (length, width) and attention scores (length, length, heads).
+    logits (targets, classes); by layer, hidden states (length, width) and attention scores (length, length, heads);
+    likeliest (targets, k) or None.
     """
 
     logits: np.ndarray
     hidden_states: dict[int, np.ndarray]
     attentions: dict[int, np.ndarray]
+    likeliest: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,9 @@ class TeacherOutputs:
     logits: float32 (targets, classes).
     hidden_states: by layer float16 (tokens, width), the rows' states after one another.
     attentions: by layer float16 (sum of length², heads), the rows' scores before the softmax after one another.
+    likeliest: where there are too many classes to keep, the k likeliest of each target, uint16 or uint32 (targets, k);
+        logits, (targets, k + 1), are then log-probabilities, as `pipeline.distillation.losses.likeliest_labels` has
+        them. None where all are kept.
     """
 
     lengths: np.ndarray
@@ -55,6 +61,7 @@ class TeacherOutputs:
     logits: np.ndarray
     hidden_states: dict[int, np.ndarray]
     attentions: dict[int, np.ndarray]
+    likeliest: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -64,12 +71,14 @@ class TeacherOutputs:
         if not 0 <= row < len(self):
             raise IndexError(f"row {row} of {len(self)}")
         length = int(self.lengths[row])
+        own = slice(self.targets[row], self.targets[row + 1])
         tokens = slice(self._ends[row] - length, self._ends[row])
         pairs = slice(self._pair_ends[row] - length**2, self._pair_ends[row])
         return TeacherRow(
-            self.logits[self.targets[row] : self.targets[row + 1]],
+            self.logits[own],
             {layer: array[tokens] for layer, array in self.hidden_states.items()},
             {layer: array[pairs].reshape(length, length, -1) for layer, array in self.attentions.items()},
+            None if self.likeliest is None else self.likeliest[own],
         )
 
     @cached_property
@@ -81,6 +90,13 @@ class TeacherOutputs:
         return np.cumsum(np.square(self.lengths))
 
 
+class Likeliest(NamedTuple):
+    """How many classes of each target are kept, and the temperature at which their probabilities are."""
+
+    classes: int
+    temperature: float
+
+
 def cached_outputs(
     splits: Mapping[str, Rows],
     load_teacher: Callable[[], PreTrainedModel],
@@ -89,11 +105,13 @@ def cached_outputs(
     inputs: dict[str, str],
     layers: Layers,
     dtype: torch.dtype,
+    likeliest: Likeliest | None = None,
 ) -> dict[str, TeacherOutputs]:
     """Return the teacher's outputs for each split, from the cache in `folder` or by running the teacher.
 
     `inputs` says which teacher and which rows: the `content_hash` of each. Precision, threads, padding, layers, library
-    versions and the processor are added here. `load_teacher` is called only where no good entry stands.
+    versions and the processor are added here. `load_teacher` is called only where no good entry stands. With
+    `likeliest` that many classes of each target are kept.
     """
     key = {
         "inputs": inputs,
@@ -102,15 +120,16 @@ def cached_outputs(
         "padding": PADDING,
         "hidden_states": list(layers.hidden_states),
         "attentions": list(layers.attentions),
+        "likeliest": None if likeliest is None else list(likeliest),
         "machine": runtime.fingerprint(),
     }
     entry = folder / stable_hash(key)[:16]
     if not _is_good(entry, key):
         with replacing(entry) as draft:
-            _run_teacher(draft, splits, load_teacher(), layers, dtype)
+            _run_teacher(draft, splits, load_teacher(), layers, dtype, likeliest)
             hashes = {str(file.relative_to(draft)): sha256_of_file(file) for file in sorted(draft.rglob("*.npy"))}
             write_json(draft / MARKER, {"key": key, "files": hashes})
-    return {name: _open(entry / name, rows, layers) for name, rows in splits.items()}
+    return {name: _open(entry / name, rows, layers, likeliest) for name, rows in splits.items()}
 
 
 def _is_good(entry: Path, key: dict[str, Any]) -> bool:
@@ -126,18 +145,27 @@ def _is_good(entry: Path, key: dict[str, Any]) -> bool:
 
 
 def _run_teacher(
-    entry: Path, splits: Mapping[str, Rows], teacher: PreTrainedModel, layers: Layers, dtype: torch.dtype
+    entry: Path,
+    splits: Mapping[str, Rows],
+    teacher: PreTrainedModel,
+    layers: Layers,
+    dtype: torch.dtype,
+    likeliest: Likeliest | None,
 ) -> None:
     # its weights cast once: autocast would cast them anew for every batch, a fifth of the time
     torch.nn.Module.to(teacher, runtime.device(), dtype).eval()
     progress, done = Progress("teacher", sum(len(rows) for rows in splits.values()), step="row", unit="rows"), 0
     for name, rows in splits.items():
-        outputs = _create(entry / name, rows, layers, teacher.config)
+        outputs = _create(entry / name, rows, layers, teacher.config, likeliest)
         order = np.argsort(rows.lengths, kind="stable")
         for start in range(0, len(order), BATCH_SIZE):
             batch = order[start : start + BATCH_SIZE].tolist()
             chosen, found = _forward(teacher, rows, batch, layers)
-            outputs.logits[chosen] = found.logits.numpy()
+            if likeliest is not None and outputs.likeliest is not None:
+                kept, classes = likeliest_labels(found.logits, *likeliest)
+                outputs.logits[chosen], outputs.likeliest[chosen] = kept.numpy(), classes.numpy()
+            else:
+                outputs.logits[chosen] = found.logits.numpy()
             for index, row in enumerate(batch):
                 _fill(outputs[row], found, index, int(rows.lengths[row]))
             done += len(batch)
@@ -160,29 +188,32 @@ def _fill(row: TeacherRow, found: LayerOutputs, index: int, length: int) -> None
         scores[:] = found.attentions[layer][index, :, :length, :length].permute(1, 2, 0).numpy()
 
 
-def _create(folder: Path, rows: Rows, layers: Layers, teacher: Any) -> TeacherOutputs:
+def _create(folder: Path, rows: Rows, layers: Layers, teacher: Any, likeliest: Likeliest | None) -> TeacherOutputs:
     folder.mkdir(parents=True)
     lengths = rows.lengths
 
-    def array(name: str, shape: tuple[int, int], dtype: type) -> np.ndarray:
+    def array(name: str, shape: tuple[int, int], dtype: type | np.dtype) -> np.ndarray:
         file = folder / f"{name}.npy"
         made = np.lib.format.open_memmap(file, mode="w+", shape=shape, dtype=dtype)
         with open(file, "rb+") as reserved:  # a disk that fills up later would end the process without a word
             os.posix_fallocate(reserved.fileno(), 0, file.stat().st_size)
         return made
 
-    tokens, pairs = int(lengths.sum()), int(np.square(lengths).sum())
+    targets, tokens, pairs = int(rows.targets[-1]), int(lengths.sum()), int(np.square(lengths).sum())
     width, heads = teacher.hidden_size, teacher.num_attention_heads
+    classes = teacher.num_labels if likeliest is None else likeliest.classes + 1
+    ids = np.dtype(np.uint16 if likeliest and teacher.vocab_size <= 2**16 else np.uint32)
     return TeacherOutputs(
         lengths,
         rows.targets,
-        array("logits", (int(rows.targets[-1]), teacher.num_labels), np.float32),
+        array("logits", (targets, classes), np.float32),
         {layer: array(f"hidden_states_{layer}", (tokens, width), np.float16) for layer in layers.hidden_states},
         {layer: array(f"attentions_{layer}", (pairs, heads), np.float16) for layer in layers.attentions},
+        None if likeliest is None else array("likeliest", (targets, likeliest.classes), ids),
     )
 
 
-def _open(folder: Path, rows: Rows, layers: Layers) -> TeacherOutputs:
+def _open(folder: Path, rows: Rows, layers: Layers, likeliest: Likeliest | None) -> TeacherOutputs:
     def array(name: str) -> np.ndarray:
         return np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False))
 
@@ -192,4 +223,5 @@ def _open(folder: Path, rows: Rows, layers: Layers) -> TeacherOutputs:
         array("logits"),
         {layer: array(f"hidden_states_{layer}") for layer in layers.hidden_states},
         {layer: array(f"attentions_{layer}") for layer in layers.attentions},
+        None if likeliest is None else array("likeliest"),
     )

@@ -54,7 +54,7 @@ def compare(
 
 
 def _agreement(first: Answers, second: Answers) -> float | None:
-    if np.asarray(first[0]).dtype.kind == "f":
+    if np.asarray(first[0]).dtype.kind == "f":  # numbers are no choices, and never quite the same
         return None
     return float(np.mean([one == other for one, other in zip(first, second, strict=True)]))
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from pipeline.evaluation import baselines, readers, similarity, taggers
+from pipeline.evaluation import baselines, ngrams, readers, similarity, taggers
 from pipeline.evaluation.figures import Answers, score
 from pipeline.evaluation.frozen_encoder import MeanPooled, TokenStates, frozen_vectors
 from pipeline.evaluation.table import LabelledTexts
@@ -151,9 +151,23 @@ def _vectors(read: type[TokenStates], lessons: Lessons) -> dict[str, np.ndarray]
     return frozen_vectors(read, lessons.pretrained, tokens, lessons.dtype)
 
 
+def _ngrams(lessons: Lessons) -> dict[str, Answers]:
+    def written(split: str) -> ngrams.Written:
+        completions: Any = lessons.splits[split].actual
+        return ngrams.Written(lessons.splits[split].texts, completions)
+
+    train, dev, test = (written(split) for split in ("train", "dev", "test"))
+    print("baselines: counted characters", flush=True)
+    return {
+        "character_unigram": ngrams.character_unigram(train, test),
+        "character_ngram": ngrams.character_ngram(train, dev, test),
+    }
+
+
 BASELINES: dict[str, Callable[[Lessons], dict[str, Answers]]] = {
     "text_classification": _classifiers,
     "token_classification": _taggers,
     "question_answering": _readers,
     "sentence_similarity": _similarities,
+    "text_generation": _ngrams,
 }

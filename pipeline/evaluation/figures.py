@@ -8,8 +8,9 @@ import numpy as np
 from pipeline.evaluation.answer_texts import SCALE, exact_matches, token_overlaps
 from pipeline.words import Span
 
-# one a row: a class's index, a number, the spans of its text, or a text
-Answers = np.ndarray | Sequence[int] | Sequence[Sequence[Span]] | Sequence[str]
+# one a row: a class's index, a number, the spans of its text, a text, what predicting a text costs in nats, float64
+# (rows,), or what is measured of that, characters and tokens, int64 (rows, 2)
+Answers = np.ndarray | Sequence[int] | Sequence[Sequence[Span]] | Sequence[str | None]
 
 
 class Figure(NamedTuple):
@@ -112,6 +113,21 @@ def _spearman(sums: np.ndarray) -> np.ndarray:
     return np.where(spread > 0, (rows * xy - x * y) / np.sqrt(np.where(spread > 0, spread, 1.0)), 0.0)
 
 
+def _costs(actual: Answers, answers: Answers) -> np.ndarray:
+    """Return for each row the millionths of a nat that its text costs, and its characters and tokens."""
+    micro_nats = np.rint(1e6 * np.asarray(answers, dtype=np.float64)).astype(np.int64)
+    return np.concatenate([micro_nats[:, None], np.asarray(actual, dtype=np.int64)], axis=1)
+
+
+def _bits_per_character(sums: np.ndarray) -> np.ndarray:
+    return np.asarray(sums[..., 0] / 1e6 / np.log(2) / np.maximum(sums[..., 1], 1))
+
+
+def _perplexity(sums: np.ndarray) -> np.ndarray:
+    """Return exp of the mean nats of a token, Jelinek et al. 1977; of a token even where a model has characters."""
+    return np.exp(sums[..., 0] / 1e6 / np.maximum(sums[..., 2], 1))
+
+
 FIGURES = {
     "accuracy": Figure(_right, _accuracy),
     "macro_f1": Figure(_by_class, _macro_f1),
@@ -119,4 +135,6 @@ FIGURES = {
     "token_f1": Figure(token_overlaps, _mean_of_scaled),
     "exact_match": Figure(exact_matches, _accuracy),
     "spearman": Figure(_ranked, _spearman, unit="points"),
+    "bits_per_character": Figure(_costs, _bits_per_character, sign=-1, unit=""),
+    "perplexity": Figure(_costs, _perplexity, sign=-1, unit=""),
 }

@@ -73,6 +73,13 @@ def slice_gaps(records: Sequence[Mapping[str, Any]], model: str) -> dict[str, fl
     return {heading: max(scores) - min(scores) for heading, scores in by_slice.items()}
 
 
+def distinct(texts: Sequence[str], size: int) -> float:
+    """Return the share of different ones among all runs of `size` words of the texts; 0 where there are none."""
+    words = [text.split() for text in texts]
+    runs = [tuple(row[start : start + size]) for row in words for start in range(len(row) - size + 1)]
+    return len(set(runs)) / max(len(runs), 1)
+
+
 def length_groups(texts: Sequence[str]) -> list[str]:
     """Return for each text which third of the texts it is in by length: `short`, `medium` or `long`, with its bounds.
 

@@ -21,6 +21,8 @@ Row = dict[str, Any]
 def worst_rows(predictions: Path, labels: list[str]) -> dict[str, Any]:
     """Return at most ROWS_SHOWN rows of predictions.parquet on which the student is wrong.
 
+    Where texts are predicted they are those that cost it most.
+
     `title` says which they are, `rows` holds for each its `text`, actual `label`, and the answers of `student` and
     `teacher`, all in words; `score`, the student's probability, where a whole text has a label.
     """
@@ -28,10 +30,13 @@ def worst_rows(predictions: Path, labels: list[str]) -> dict[str, Any]:
     if pa.types.is_floating(table["label"].type):
         return _misplaced(table) | {"scored": False}
     wrong = [row for row in table.to_pylist() if row["student"] != row["label"]]
-    if pa.types.is_list(table["label"].type):
+    kind = table["label"].type
+    if pa.types.is_list(kind):
         found = _furthest_off(wrong)
+    elif pa.types.is_struct(kind):
+        found = _costliest(wrong)
     else:
-        found = _least_alike(wrong) if pa.types.is_string(table["label"].type) else _surest(wrong, labels)
+        found = _least_alike(wrong) if pa.types.is_string(kind) else _surest(wrong, labels)
     return found | {"scored": any("score" in row for row in found["rows"])}
 
 
@@ -68,6 +73,19 @@ def _misplaced(table: pa.Table) -> dict[str, Any]:
     order = sorted(range(len(off)), key=lambda row: (-off[row], table["id"][row].as_py()))
     rows = [_shown(table.slice(row, 1).to_pylist()[0], lambda number: f"{number:.2f}") for row in order[:ROWS_SHOWN]]
     return {"title": "Where the student ranks a pair furthest from its place", "rows": rows}
+
+
+def _costliest(rows: list[Row]) -> dict[str, Any]:
+    def bits_per_character(row: Row, model: str) -> float:
+        return float(row[model] / np.log(2) / max(row["label"]["characters"], 1))
+
+    rows.sort(key=lambda row: (-bits_per_character(row, "student"), row["id"]))
+    shown = [
+        {"text": _cut(row["text"]), "label": f"{row['label']['characters']:,} characters"}
+        | {model: f"{bits_per_character(row, model):.2f} bits each" for model in ("student", "teacher")}
+        for row in rows[:ROWS_SHOWN]
+    ]
+    return {"title": "What the student finds least likely", "rows": shown}
 
 
 def _in_words(text: str, spans: list[Row]) -> str:

@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,11 +17,12 @@ from pipeline.evaluation.efficiency import size
 from pipeline.evaluation.figures import FIGURES, Answers, score
 from pipeline.evaluation.significance import Bootstrap
 from pipeline.evaluation.table import LabelledTexts, as_column
-from pipeline.files import replacing
+from pipeline.files import read_json, replacing
 from pipeline.params import EvaluateParams
 
 DECIMALS = 6  # fewer than sums in another order could change
 SCORED = ("teacher", "student")
+SAMPLES_SHOWN = 5
 
 
 class Choices(NamedTuple):
@@ -37,6 +38,7 @@ class Answered:
 
     labels, classes: the task's labels, and what each choice is among; empty where a task has none. choices: those of
     teacher and student, empty where they chose among too many. answers: every model's, over the rows of `test`.
+    written: beginnings of some rows, and how teacher and student go on with them; empty where they write nothing.
     """
 
     test: LabelledTexts
@@ -44,6 +46,7 @@ class Answered:
     classes: list[str]
     choices: dict[str, Choices]
     answers: dict[str, Answers]
+    written: dict[str, Sequence[tuple[str, str]]] = field(default_factory=dict)
 
 
 def evaluation_outcome(
@@ -87,7 +90,31 @@ def evaluation_outcome(
         "confusion": metrics.confusion_counts(*_confused(answered), len(answered.classes)),
         "reliability": tables.get("student", []),
     }
-    return dict(_rounded(outcome))
+    return dict(_rounded(outcome | _writing(answered, folders["teacher"])))
+
+
+def _writing(answered: Answered, teacher: Path) -> dict[str, Any]:
+    """Return what was predicted, how rich the words are with which models go on, and some examples.
+
+    Nothing where they write nothing. characters, tokens: of all test rows, tokens being those of the tokenizer of the
+    folder `teacher`, of which there are vocabulary_size; perplexity is that of one of them, whatever the model.
+
+    distinct_1 and distinct_2: by model, the share of different words, and of pairs of them, among all in its
+    continuations. Source: Li et al. 2016, "A Diversity-Promoting Objective Function", section 5.1.
+    """
+    if not answered.written.get("student"):
+        return {}
+    texts = {model: [text for _, text in pairs] for model, pairs in answered.written.items()}
+    shown = zip(answered.written["student"][:SAMPLES_SHOWN], texts["teacher"], strict=False)
+    characters, tokens = np.asarray(answered.test.actual).sum(axis=0).tolist()
+    return {
+        "characters": characters,
+        "tokens": tokens,
+        "vocabulary_size": read_json(teacher / "config.json")["vocab_size"],
+        "distinct_1": {model: metrics.distinct(written, 1) for model, written in texts.items()},
+        "distinct_2": {model: metrics.distinct(written, 2) for model, written in texts.items()},
+        "samples": [{"text": text, "student": student, "teacher": teacher} for (text, student), teacher in shown],
+    }
 
 
 def write_predictions(path: Path, answered: Answered) -> None:

@@ -12,6 +12,8 @@ from pipeline.evaluation.report import best_first, conclusions, display_name
 from pipeline.files import read_json
 from pipeline.params import Params
 
+# so little that beside them all others would stand on one spot
+KNOW_LITTLE = ("majority", "most_frequent_tag", "character_unigram")
 CLASSES_SHOWN = 20  # of the confusion matrix: more fit no screen
 Records = list[dict[str, Any]]
 
@@ -46,8 +48,7 @@ def _task(folder: Path, name: str, params: Params, summary: dict[str, Any]) -> d
     evaluation = read_json(folder / "evaluation.json")
     metric, models = evaluation["metric"], _models(evaluation)
     said, axis = display_name(metric), _axis(metric)
-    # these know so little that the others would stand on one spot
-    measured = [_measured(*model, metric) for model in models if model[0] not in ("majority", "most_frequent_tag")]
+    measured = [_measured(*model, metric) for model in models if model[0] not in KNOW_LITTLE]
     costs = [_cost(model, summary[model], metric) for model in ("teacher", "student")]
     finetuning, distillation = _history(folder / "finetune.json"), _history(folder / "distill.json")
     return {

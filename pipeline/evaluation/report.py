@@ -33,6 +33,8 @@ NAMES = {
     "most_similar_sentence": "most similar sentence",
     "frozen_encoder_reader": "frozen encoder + regression",
     "undistilled_student": "student without a teacher",
+    "character_unigram": "counted characters",
+    "character_ngram": "counted runs of characters",
     "macro_f1": "macro F1",
     "span_f1": "span F1",
     "token_f1": "token F1",
@@ -93,10 +95,11 @@ def conclusions(task: dict[str, Any]) -> list[str]:
         sentences.append("The teacher is not better than the student without one, so there was nothing to recover.")
     else:
         low, high = compared["recovered_share_interval"]
+        agreement = compared["agreement"]
+        agrees = "" if agreement is None else f", and agrees with the teacher on {agreement:.1%} of rows"
         sentences.append(
             f"It recovers {compared['recovered_share']:.0%} ({low:.0%} to {high:.0%}) of what the teacher is better by "
-            "than the same student without one"
-            + (f", and agrees with the teacher on {agreement:.1%} of rows." if agreement is not None else ".")
+            f"than the same student without one{agrees}."
         )
     return sentences
 

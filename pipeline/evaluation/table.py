@@ -15,13 +15,16 @@ from pipeline.words import Span
 
 SPANS = pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32()), ("label", pa.string())]))
 
+MEASURED = ["characters", "tokens"]  # of a text that is predicted
+
 
 @dataclass(frozen=True)
 class LabelledTexts:
     """Rows of one split in the order of their file.
 
     pairs: the second text of each row, None where rows have one text. actual: the true answers: indices into the
-    task's labels, int64 (rows,), scores, float64 (rows,), the spans of each text, or the text of each answer.
+    task's labels, int64 (rows,), scores, float64 (rows,), the spans of each text, the text of each answer, or what is
+    to be written for each text, None where it is the text itself that is predicted.
     """
 
     ids: list[str]
@@ -89,17 +92,24 @@ def _scores(path: Path, columns: dict[str, list[Any]], labels: list[str]) -> np.
     return np.array(columns["score"], dtype=np.float64)
 
 
+def _completions(path: Path, columns: dict[str, list[Any]], labels: list[str]) -> list[str | None]:
+    return columns["target"]
+
+
 # by a task's type: the column of the canonical table that has the answers, and how it is read
 ANSWERS: dict[str, tuple[str, Callable[..., Answers]]] = {
     "text_classification": ("label", _indices),
     "token_classification": ("spans", _spans),
     "question_answering": ("spans", _span_texts),
     "sentence_similarity": ("score", _scores),
+    "text_generation": ("target", _completions),
 }
 
 
 def as_column(answers: Answers) -> pa.Array:
-    """Return answers as a column of a table: numbers, strings, or a list of `{start, end, label}` a row."""
+    """Return answers as a column of a table, of numbers, strings, `{characters, tokens}` or lists of spans."""
+    if isinstance(answers, np.ndarray) and answers.ndim == 2:
+        return pa.StructArray.from_arrays([pa.array(column) for column in answers.T], names=MEASURED)
     rows: Any = answers
     if isinstance(answers, np.ndarray) or (rows and isinstance(rows[0], str)):
         return pa.array(rows)
@@ -110,6 +120,9 @@ def from_column(column: pa.Array | pa.ChunkedArray) -> Answers:
     """Return what `as_column` made a column of."""
     if pa.types.is_list(column.type):
         return [[_as_tuple(span) for span in row] for row in column.to_pylist()]
+    if pa.types.is_struct(column.type):
+        rows = column.to_pylist()
+        return np.array([[row[name] for name in MEASURED] for row in rows], dtype=np.int64).reshape(-1, len(MEASURED))
     return column.to_pylist() if pa.types.is_string(column.type) else np.asarray(column)
 
 

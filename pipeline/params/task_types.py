@@ -59,4 +59,14 @@ TASK_TYPES = {
             "distill.losses.attentions",
         ),
     ),
+    "text_generation": TaskType(
+        metrics=("bits_per_character", "perplexity"),
+        slices=("source", "length"),
+        columns=(),
+        optional=("target",),
+        families=("gpt", "llama"),
+        labelled=False,
+        writes=True,
+        without=("finetune.consistency", "distill.losses.logits", "transfer.recombined"),
+    ),
 }

@@ -10,6 +10,8 @@ from pipeline.params.section import Label, Name, Section, Share
 from pipeline.params.task_types import TASK_TYPES
 from pipeline.params.training import ArchitectureParams, TrainingParams
 
+SHORTEST_PROMPT = 4  # tokens of a text that a model can go on with, whatever it may write
+
 
 class TransferParams(Section):
     """The transfer set: unlabelled texts that the teacher labels for the student."""
@@ -84,6 +86,9 @@ class DistillParams(Section):
     """Pairs [student layer, teacher layer] for `hidden_states` and `attentions`; layer 0 is the embeddings."""
     labelled_weight: Annotated[float, Field(gt=0)]
     """Weight of a labelled row in the loss; an unlabelled one weighs 1."""
+    likeliest: Annotated[int, Field(ge=1)] | None = None
+    """How many of the likeliest next tokens `soft_labels` tells apart, all others together being one more class; for
+    `text_generation` only."""
     training: TrainingParams
 
     @model_validator(mode="after")
@@ -114,10 +119,13 @@ class GateParams(Section):
 
     rule: Literal["not_worse", "better"]
     """What a new version must be shown to be: less than `margin` worse than every champion so far, or better."""
-    metric: Literal["accuracy", "macro_f1", "span_f1", "token_f1", "exact_match", "spearman"]
+    metric: Literal[
+        "accuracy", "macro_f1", "span_f1", "token_f1", "exact_match", "spearman", "bits_per_character", "perplexity"
+    ]
     """Figure that is compared, one that goes with the type of the task: for text classification `accuracy` or
     `macro_f1`, for token classification `span_f1`, for question answering `token_f1` or `exact_match`, for sentence
-    similarity `spearman`. Accuracy has a test for paired proportions, all others a paired bootstrap."""
+    similarity `spearman`, for text generation `bits_per_character` or `perplexity`. Accuracy has a test for paired
+    proportions, all others a paired bootstrap."""
     margin: Share
     """Loss of `metric` that `not_worse` accepts; 0.01 is one percentage point."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)]
@@ -140,9 +148,11 @@ class GateParams(Section):
 class TaskParams(Section):
     """One task: a teacher, a student, a registered model."""
 
-    type: Literal["text_classification", "token_classification", "question_answering", "sentence_similarity"]
+    type: Literal[
+        "text_classification", "token_classification", "question_answering", "sentence_similarity", "text_generation"
+    ]
     """Kind of task: one label for a whole text (or a pair of texts), labelled spans in it, the place in it that answers
-    a question (the dataset's column `pair`), or how alike two texts are."""
+    a question (the dataset's column `pair`), how alike two texts are, or going on with a text, token by token."""
     dataset: Name
     """Dataset that the labelled rows come from."""
     labels: Annotated[list[Label], Field(default=[])]
@@ -150,7 +160,7 @@ class TaskParams(Section):
     given for tasks without labels."""
     max_length: Annotated[int, Field(ge=8)]
     """Maximum length of a row in tokens, special tokens included; longer rows are cut. In question answering a longer
-    text is read in windows, each with the question, that overlap by half."""
+    text is read in windows, each with the question, that overlap by half, in text generation in windows that do not."""
     transfer: TransferParams
     finetune: FinetuneParams
     student: StudentParams
@@ -175,9 +185,12 @@ class TaskParams(Section):
     @model_validator(mode="after")
     def _keys_are_those_of_the_type(self) -> "TaskParams":
         kind = TASK_TYPES[self.type]
-        for key, needed in (("labels", kind.labelled), ("generation", kind.writes)):
-            given = bool(getattr(self, key))
-            if given != needed:
+        for key, needed, value in (
+            ("labels", kind.labelled, self.labels),
+            ("generation", kind.writes, self.generation),
+            ("distill.likeliest", self.type == "text_generation", self.distill.likeliest),
+        ):
+            if bool(value) != needed:
                 raise ValueError(f"{key}: must {'' if needed else 'not '}be given for {self.type}")
         return self
 
@@ -187,6 +200,22 @@ class TaskParams(Section):
             value = functools.reduce(getattr, key.split("."), self)
             if value:
                 raise ValueError(f"{key}: must be 0 for {self.type}, got {value}")
+        return self
+
+    @model_validator(mode="after")
+    def _what_goes_on_with_a_text_has_room(self) -> "TaskParams":
+        if self.type != "text_generation" or self.generation is None:
+            return self
+        if self.student.vocabulary_size is not None:
+            raise ValueError(
+                f"student.vocabulary_size: must be null (the teacher's tokens) for {self.type}, "
+                f"got {self.student.vocabulary_size}"
+            )
+        if self.generation.max_tokens > self.max_length - SHORTEST_PROMPT:
+            raise ValueError(
+                f"generation.max_tokens: must be <= {self.max_length - SHORTEST_PROMPT}, max_length less "
+                f"{SHORTEST_PROMPT} for what is gone on with, got {self.generation.max_tokens}"
+            )
         return self
 
     @model_validator(mode="after")

@@ -154,6 +154,11 @@ def _task_disagreements(key: str, task: TaskParams, params: Params) -> list[str]
         found = None if dataset.labels is None else sorted(set(dataset.labels.values()))
         problems.append(f"{key}.labels: must be the labels of datasets.{task.dataset} ({found}), got {task.labels}")
     problems += _family_disagreements(key, task, params)
+    if task.type == "text_generation" and dataset.columns.target is not None and task.transfer.sentences:
+        problems.append(
+            f"{key}.transfer.sentences: must be 0 where datasets.{task.dataset}.columns.target is given, got "
+            f"{task.transfer.sentences}"
+        )
     for column in TASK_TYPES[task.type].columns:
         if getattr(dataset.columns, column) is None:
             problems.append(

@@ -6,7 +6,7 @@ comparisons that a test set has served are counted and share one error rate, and
 of all champions, not just the latest.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,12 +30,14 @@ class Comparison:
 
     actual: the truth. candidate: the new version's answers. champions: those of the present champion and of former
     ones, by version; empty where there is none yet. earlier: how many candidates these rows have judged before.
+    silent: champions of which nobody knows what they answer on these rows.
     """
 
     actual: Answers
     candidate: Answers
     champions: Mapping[int, Answers] = field(default_factory=dict)
     earlier: int = 0
+    silent: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,9 @@ def decide(gate: GateParams, comparison: Comparison, costs: Costs) -> Decision:
     }
     if exceeded := _exceeded_limit(gate, costs):
         return Decision("challenger", exceeded, evidence)
+    if comparison.silent:
+        reason = f"version {max(comparison.silent)} was not asked for these test rows, so that nothing can be compared"
+        return Decision("challenger", reason, evidence)
     if not comparison.champions:
         return Decision("champion", "the first version", evidence)
     rows, order = len(comparison.actual), comparison.earlier + 1

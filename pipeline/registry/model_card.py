@@ -16,6 +16,7 @@ TASKS = {
     "span_f1": "token-classification",
     "token_f1": "question-answering",
     "spearman": "sentence-similarity",
+    "bits_per_character": "text-generation",
 }
 NAMES = {
     "accuracy": "accuracy",
@@ -24,6 +25,8 @@ NAMES = {
     "token_f1": "f1",
     "exact_match": "exact_match",
     "spearman": "spearmanr",
+    "bits_per_character": "bits_per_character",
+    "perplexity": "perplexity",
 }
 
 
@@ -46,6 +49,8 @@ def model_card(task: str, evaluation: dict[str, Any], *, dataset: str, hashes: d
     labels = f" Labels: {', '.join(map(_as_it_is, evaluation['labels']))}." if evaluation["labels"] else ""
     error = student.get("calibration_error")
     calibration = "" if error is None else f" Its expected calibration error is {error:.3f}."
+    agreement = comparison["agreement"]
+    agrees = "" if agreement is None else f" and agrees with it on\n{agreement:.1%} of the rows"
     lineage = "\n".join(f"- {name.replace('_', ' ')}: `{value}`" for name, value in sorted(hashes.items()))
     return f"""---
 {_front_matter(task, dataset, evaluation)}---

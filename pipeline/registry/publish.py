@@ -161,10 +161,12 @@ def _signature(student: Path, inputs: Sequence[str]) -> Any:
         "TokenClassification": [ColSpec(Array(span), "spans")],
         "QuestionAnswering": [ColSpec(types[name], name) for name in ("answer", "start", "end", "score")],
         "SentenceSimilarity": [ColSpec("double", "similarity")],
+        "LMHeadModel": [ColSpec("string", "continuation")],
+        "CausalLM": [ColSpec("string", "continuation")],
     }
     (architecture,) = read_json(student / "config.json")["architectures"]
-    head = architecture.rpartition("For")[2]
-    if head not in answers:
+    head = next((name for name in answers if architecture.endswith(name)), None)
+    if head is None:
         raise InputError(f"{student}: the model is a {architecture}, expected one for {' or '.join(answers)}")
     return ModelSignature(Schema([ColSpec("string", name) for name in inputs]), Schema(answers[head]))
 

@@ -19,6 +19,7 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 from transformers import (
     AutoConfig,
     AutoModel,
+    AutoModelForCausalLM,
     AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
@@ -26,6 +27,7 @@ from transformers import (
 )
 
 BATCH_ROWS = 32
+SEED = 0  # of what a model draws: the same text is gone on with in the same way
 MAX_CHARACTERS = 1_000_000  # as ingest has it: what is longer is no text
 MIN_ROOM = 8  # tokens of a text that a question has to leave room for, as pipeline/tokenization/questions.py has it
 # as pipeline/words.py has it: what the student was taught to label, and how far an answer reaches
@@ -51,7 +53,7 @@ class Student(PythonModel):
         """Load the `from_pretrained` folder that was registered with this file."""
         folder = context.artifacts["model"]
         (architecture,) = AutoConfig.from_pretrained(folder).architectures
-        self.columns, self.read_rows, load = HEADS[architecture.rpartition("For")[2]]
+        self.columns, self.read_rows, load = next(HEADS[name] for name in HEADS if architecture.endswith(name))
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         self.model = load(folder).eval()
         self.inputs = (context.model_config or {}).get("inputs", ["text"])
@@ -64,7 +66,8 @@ class Student(PythonModel):
         The input has a column `text`, and one `pair` where the student was taught with pairs of texts. Columns of the
         answer: `label` and `score`, where the model labels whole texts; `spans`, a list of `{"start", "end", "label",
         "text", "score"}`, where it labels words; `answer`, `start`, `end` and `score`, where it finds in `text` what
-        answers `pair`; `similarity`, from -1 to 1, where it compares two texts.
+        answers `pair`; `similarity`, from -1 to 1, where it compares two texts; `continuation`, where it goes on with
+        texts.
         """
         rows = _rows(model_input, self.inputs)
         by_length = sorted(range(len(rows)), key=lambda position: sum(map(len, rows[position])))
@@ -207,12 +210,32 @@ def _similarities(student: Student, rows: list[tuple[str, ...]]) -> list[tuple[f
     return [(cosine,) for cosine in torch.cosine_similarity(first, second).tolist()]
 
 
+def _continuations(student: Student, rows: list[tuple[str, ...]]) -> list[tuple[str]]:
+    """Return how the model goes on with each text, as the folder's generation_config.json says.
+
+    One text at a time and each from the same seed: what is drawn for one does not hang on the others.
+    """
+    answers = []
+    for (text,) in rows:
+        prompt = student.tokenizer(text, truncation=True, return_tensors="pt")["input_ids"]
+        with torch.random.fork_rng():
+            torch.manual_seed(SEED)
+            written = student.model.generate(input_ids=prompt, attention_mask=torch.ones_like(prompt))
+        ids = written[0, prompt.shape[1] :]
+        answers.append(
+            (str(student.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)),)
+        )
+    return answers
+
+
 # by what a model's class does: the answers' columns, how they are made of rows, and what loads the folder
 HEADS: dict[str, tuple[list[str], Any, Any]] = {
     "SequenceClassification": (["label", "score"], _labels, AutoModelForSequenceClassification.from_pretrained),
     "TokenClassification": (["spans"], _spans, AutoModelForTokenClassification.from_pretrained),
     "QuestionAnswering": (["answer", "start", "end", "score"], _answers, AutoModelForQuestionAnswering.from_pretrained),
     "SentenceSimilarity": (["similarity"], _similarities, partial(AutoModel.from_pretrained, add_pooling_layer=False)),
+    "LMHeadModel": (["continuation"], _continuations, AutoModelForCausalLM.from_pretrained),
+    "CausalLM": (["continuation"], _continuations, AutoModelForCausalLM.from_pretrained),
 }
 
 

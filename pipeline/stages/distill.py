@@ -50,7 +50,7 @@ def run(
     head = TASKS[section.type]().from_params(section)
     rows = {split: TokenRows.load(student_tokens / split) for split in SPLITS}
     teacher_ids = np.load(student_tokenizer / "teacher_ids.npy", allow_pickle=False)
-    pad_token_id = special_ids(*load_tokenizer(student_tokenizer))["pad_token_id"]
+    ids = special_ids(*load_tokenizer(student_tokenizer))
 
     chosen = {"student": section.student.model_dump(), "distill": section.distill.model_dump()}
     inputs = [
@@ -66,11 +66,15 @@ def run(
             draft.mkdir()
             for split, said in outputs.items():
                 np.save(draft / f"{split}.npy", said.logits, allow_pickle=False)
-        course = Course(section, params.runtime, head, rows, teacher_ids, pad_token_id, dtype, work, stage.log)
+                if said.likeliest is not None:
+                    np.save(draft / f"{split}_likeliest.npy", said.likeliest, allow_pickle=False)
+        course = Course(section, params.runtime, head, rows, teacher_ids, ids["pad_token_id"], dtype, work, stage.log)
         student, records = course.distilled(outputs, teacher, teacher_shape.hidden_size)
-        publish_model(student, student_tokenizer, out)
         twin, twin_records = course.undistilled()
-        publish_model(twin, student_tokenizer, undistilled)
+        for model, folder in ((student, out), (twin, undistilled)):
+            if section.generation is not None:
+                head.made_to_write(model, ids["sep_token_id"])
+            publish_model(model, student_tokenizer, folder)
         write_json(history, records + twin_records)
         stage.tags[tracking.OUTPUT_HASH] = content_hash(out)
 
@@ -80,9 +84,10 @@ def _teacher_outputs(
 ) -> "dict[str, TeacherOutputs]":
     from pipeline.architectures.attention import attention_implementation
     from pipeline.distillation.lessons import teacher_layers
-    from pipeline.distillation.teacher_cache import cached_outputs
+    from pipeline.distillation.teacher_cache import Likeliest, cached_outputs
     from pipeline.tokenization.ragged import TokenRows
 
+    kept = section.distill.likeliest
     return cached_outputs(
         {split: TokenRows.load(tokens / split) for split in SPLITS},
         lambda: head.load(teacher, attn_implementation=attention_implementation()),
@@ -90,6 +95,7 @@ def _teacher_outputs(
         inputs={"teacher": content_hash(teacher)} | {split: content_hash(tokens / split) for split in SPLITS},
         layers=teacher_layers(section.distill),
         dtype=dtype,
+        likeliest=None if kept is None else Likeliest(kept, section.distill.temperature),
     )
 
 

@@ -1,5 +1,6 @@
 """Teacher, student and baselines on the test split: the only stage that reads it, once per candidate."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -111,6 +112,7 @@ def _answered(
     from pipeline.evaluation import contenders, outcome
 
     test = lessons.splits["test"]
+    actual = head.measured_against(test.actual, lessons.tokens["test"], test.texts)
     said = contenders.ask_networks(head, networks, test.texts)
     choices = {
         name: outcome.Choices(found.logits, found.labels)
@@ -120,7 +122,8 @@ def _answered(
     answers = {name: found.answers for name, found in said.items()}
     with threadpool_limits(threads):  # scikit-learn's sums depend on them as torch's do
         answers |= contenders.baseline_answers(section.type, lessons)
-    return outcome.Answered(test, section.labels, head.classes, choices, answers)
+    written = {name: found.written for name, found in said.items() if name in outcome.SCORED}
+    return outcome.Answered(replace(test, actual=actual), section.labels, head.classes, choices, answers, written)
 
 
 def _with_retrieved_passages(head: "LabellingTask", test: "LabelledTexts", student: Path) -> dict[str, float]:

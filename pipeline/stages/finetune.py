@@ -11,6 +11,7 @@ def run(params: Params, *, task: str, pretrained: Path, train: Path, dev: Path, 
     from pipeline.architectures.model_folder import publish_model
     from pipeline.files import content_hash, write_json
     from pipeline.tasks import TASKS
+    from pipeline.tokenization.folder import load_tokenizer, special_ids
     from pipeline.tokenization.ragged import TokenRows
     from pipeline.tracking import OUTPUT_HASH, stage_run
     from pipeline.training import runtime, trainer
@@ -20,6 +21,8 @@ def run(params: Params, *, task: str, pretrained: Path, train: Path, dev: Path, 
     train_rows, dev_rows = TokenRows.load(train), TokenRows.load(dev)
     head = TASKS[params.tasks[task].type]().from_params(params.tasks[task])
     model = head.from_pretrained(pretrained, dropout=finetune.dropout, seed=params.runtime.seed)
+    if params.tasks[task].generation is not None:
+        head.made_to_write(model, special_ids(*load_tokenizer(pretrained))["sep_token_id"])
     pad_token_id = model.config.pad_token_id
     key = {
         "params": finetune.model_dump(),

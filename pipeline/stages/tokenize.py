@@ -9,13 +9,16 @@ from tokenizers import Tokenizer
 
 from pipeline.files import InputError, replacing
 from pipeline.params import Params, TaskParams
+from pipeline.params.task_types import TASK_TYPES
 from pipeline.stages.command import main
+from pipeline.tokenization.continuing import encode_continued, frame_prompts
 from pipeline.tokenization.encoding import encode_apart, encode_rows, encode_words
 from pipeline.tokenization.folder import load_tokenizer, read_max_length, save_tokenizer
 from pipeline.tokenization.questions import encode_questions
 from pipeline.tokenization.ragged import UNLABELLED, TokenRows, with_same_targets
 from pipeline.tokenization.table import (
     read_answer_places,
+    read_completions,
     read_labels,
     read_pairs,
     read_scores,
@@ -57,13 +60,14 @@ def run(
     encoding = ENCODING[section.type]
     labels: dict[str, Any] = {split: encoding.read(rows / f"{split}.parquet", section.labels) for split in SPLITS}
     labels["transfer"] = encoding.unlabelled(texts["transfer"])
+    end = {"end": special_tokens["sep_token"]} if TASK_TYPES[section.type].writes else {}
 
     pairs = {split: found for split in SPLITS if (found := read_pairs(rows / f"{split}.parquet")) is not None}
 
     def encoded(tokenizer: Tokenizer, **beside: Tokenizer) -> dict[str, TokenRows]:
         found = {}
         for split, own in texts.items():
-            further: dict[str, Any] = {**beside, **({"pairs": pairs[split]} if split in pairs else {})}
+            further: dict[str, Any] = {**beside, **end, **({"pairs": pairs[split]} if split in pairs else {})}
             found[split] = encoding.encode(tokenizer, own, labels[split], section.max_length, **further)
         return found
 
@@ -82,7 +86,13 @@ def run(
                 tokens.save(draft)
     write_sentences(transfer, sentences)
     with replacing(student_tokenizer) as draft:
-        save_tokenizer(student, special_tokens, section.max_length, draft)
+        if section.generation is None:
+            save_tokenizer(student, special_tokens, section.max_length, draft)
+        else:  # what is read is what a model goes on with: its end counts, and there has to be room behind it
+            completed = any(completion is not None for completion in labels["train"])
+            frame_prompts(student, special_tokens["sep_token"], completed=completed)
+            room = section.max_length - section.generation.max_tokens
+            save_tokenizer(student, special_tokens, room, draft, keep_end=True)
         np.save(draft / "teacher_ids.npy", teacher_ids, allow_pickle=False)
     counts = ", ".join(f"{len(tokens):,} {split}" for split, tokens in teacher_rows.items())
     print(f"tokenize@{task}  {counts} rows; {len(teacher_ids):,} pieces for the student", flush=True)
@@ -94,6 +104,10 @@ def _unlabelled_rows(texts: list[str]) -> np.ndarray:
 
 def _unlabelled_pairs(texts: list[str]) -> np.ndarray:
     return np.full(len(texts), UNLABELLED, dtype=np.float32)
+
+
+def _uncompleted(texts: list[str]) -> list[None]:
+    return [None] * len(texts)
 
 
 def _unlabelled_words(texts: list[str]) -> list[list[int]]:
@@ -119,6 +133,7 @@ ENCODING = {
     # of no question there is no answer: the transfer set of pairs is empty
     "question_answering": Encoding(read_answer_places, list, encode_questions, in_windows=True),
     "sentence_similarity": Encoding(read_scores, _unlabelled_pairs, encode_apart),
+    "text_generation": Encoding(read_completions, _uncompleted, encode_continued),
 }
 
 

@@ -32,9 +32,16 @@ def _sentence_similarity() -> type:
     return SentenceSimilarity
 
 
+def _text_generation() -> type:
+    from pipeline.tasks.text_generation import TextGeneration
+
+    return TextGeneration
+
+
 TASKS: dict[str, Callable[[], Any]] = {
     "text_classification": _text_classification,
     "token_classification": _token_classification,
     "question_answering": _question_answering,
     "sentence_similarity": _sentence_similarity,
+    "text_generation": _text_generation,
 }

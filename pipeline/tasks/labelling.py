@@ -18,7 +18,7 @@ from pipeline.architectures.classifier import target_logits
 from pipeline.files import InputError
 from pipeline.params import TaskParams
 from pipeline.training.batches import Row, Rows, collate_rows, row_at
-from pipeline.training.prediction import predict_logits
+from pipeline.training.prediction import Reduce, predict_logits
 
 
 class Distributions(NamedTuple):
@@ -35,11 +35,15 @@ class Distributions(NamedTuple):
 
 
 class Said(NamedTuple):
-    """A model's answer to each row; and the choices behind them, as `Distributions` has them, unless among too many."""
+    """A model's answer to each row; and the choices behind them, as `Distributions` has them, unless among too many.
+
+    written: beginnings of some rows and how a model that writes goes on with them.
+    """
 
     answers: Any
     logits: np.ndarray | None = None
     labels: np.ndarray | None = None
+    written: Sequence[tuple[str, str]] = ()
 
 
 class LabellingTask:
@@ -147,6 +151,14 @@ class LabellingTask:
         """
         return Distributions(logits, labels, rows)
 
+    def reduction(self, tokens: Rows) -> Reduce | None:
+        """Return what is kept of the logits of these rows' targets; None keeps them all."""
+        return None
+
+    def measured_against(self, actual: Any, tokens: Rows, texts: Sequence[str]) -> Any:
+        """Return what answers to `texts` are measured against: `actual`, what the table says of them."""
+        return actual
+
     def ask(self, model: PreTrainedModel, tokens: Rows, texts: Sequence[str], *, batch_size: int, name: str) -> Said:
         """Return what `model`, in float32, says of the token rows of `texts`; `name` stands before progress lines."""
         logits = predict_logits(
@@ -182,10 +194,13 @@ class LabellingTask:
         """
         if not len(tokens):
             raise InputError("the dev split has no rows, expected at least one to choose the best state by")
+        reduce = self.reduction(tokens)
 
         def evaluate(module: nn.Module) -> dict[str, float]:
             model: Any = module.model
-            logits = predict_logits(model, tokens, batch_size=batch_size, pad_token_id=pad_token_id, dtype=dtype)
+            logits = predict_logits(
+                model, tokens, batch_size=batch_size, pad_token_id=pad_token_id, dtype=dtype, reduce=reduce
+            )
             return self.score(logits, tokens)
 
         return evaluate

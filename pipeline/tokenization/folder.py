@@ -46,8 +46,13 @@ def assemble(
     return tokenizer
 
 
-def save_tokenizer(tokenizer: Tokenizer, special_tokens: dict[str, str], max_length: int, folder: Path) -> None:
-    """Write `tokenizer.json` and `tokenizer_config.json` into `folder`; `max_length` is a row's limit in tokens."""
+def save_tokenizer(
+    tokenizer: Tokenizer, special_tokens: dict[str, str], max_length: int, folder: Path, *, keep_end: bool = False
+) -> None:
+    """Write `tokenizer.json` and `tokenizer_config.json` into `folder`; `max_length` is a row's limit in tokens.
+
+    With `keep_end` longer rows are cut and shorter ones padded at their beginning: for texts that a model goes on with.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
     configuration = {
@@ -55,6 +60,8 @@ def save_tokenizer(tokenizer: Tokenizer, special_tokens: dict[str, str], max_len
         "model_max_length": max_length,
         "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
     }
+    if keep_end:
+        configuration |= {"truncation_side": "left", "padding_side": "left"}
     write_json(folder / "tokenizer_config.json", configuration | special_tokens)
 
 

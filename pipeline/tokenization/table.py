@@ -109,6 +109,11 @@ def read_answer_places(path: Path, labels: list[str]) -> list[AnswerPlace]:
     return places
 
 
+def read_completions(path: Path, labels: list[str]) -> list[str | None]:
+    """Return what is to be written for each row; None where it is the row's own text that is to be predicted."""
+    return list(_open(path).read(columns=["target"])["target"].to_pylist())
+
+
 def write_sentences(path: Path, sentences: list[tuple[str, str]]) -> None:
     """Write (id, text) pairs as Parquet, equal pairs as equal bytes."""
     schema = pa.schema([("id", pa.string()), ("text", pa.string())])

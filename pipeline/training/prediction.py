@@ -1,15 +1,18 @@
 """What a trained model says: logits of what rows are asked, in their order; the mean loss of a sample."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
-from pipeline.architectures.classifier import accepted, at_targets, logits_of
+from pipeline.architectures.classifier import accepted, at_targets, logits_of, target_logits
 from pipeline.training import runtime
 from pipeline.training.batches import Collate, Rows, collate_rows, row_at
 from pipeline.training.progress import Progress
+
+# from logits (targets of a batch, classes) and which of all targets these are, int64: (targets of the batch, figures)
+Reduce = Callable[[torch.Tensor, np.ndarray], torch.Tensor]
 
 
 def predict_logits(
@@ -20,8 +23,11 @@ def predict_logits(
     pad_token_id: int,
     dtype: torch.dtype,
     name: str | None = None,
+    reduce: Reduce | None = None,
 ) -> np.ndarray:
     """Return the model's logits, float32 of shape (targets, classes), those of each row's targets in order of `rows`.
+
+    Where there are too many classes to keep, `reduce` says what is kept of each batch's logits in their place.
 
     `model` takes what `collate_rows` makes of rows and returns an object with `logits`, for each row, as
     AutoModelForSequenceClassification has them, or for each token; it is left in the mode (train or eval) it came in.
@@ -39,10 +45,14 @@ def predict_logits(
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size].tolist()
             inputs, positions = model_inputs(model, rows, batch, pad_token_id)
-            said = at_targets(logits_of(model(**inputs)), positions).float().cpu().numpy()
+            chosen = targets_of(rows, batch)
+            if reduce is None:
+                said = at_targets(logits_of(model(**inputs)), positions).float().cpu().numpy()
+            else:  # many classes: they are computed where they are asked for alone
+                said = reduce(target_logits(model, inputs, positions).float(), chosen).cpu().numpy()
             if logits is None:
                 logits = np.empty((int(rows.targets[-1]), said.shape[1]), dtype=np.float32)
-            logits[targets_of(rows, batch)] = said
+            logits[chosen] = said
             if progress.advance(len(batch)) and name:
                 progress.show(start + len(batch))
     model.train(was_training)

@@ -227,3 +227,51 @@ def test_what_is_no_mapping_is_refused_in_one_line(tmp_path: Path, text: str) ->
     with pytest.raises(InputError, match=r"params\.yaml") as error:
         load_params(path)
     assert "\n" not in str(error.value)
+
+
+SHAKESPEARE = read_yaml(ROOT / "recipes" / "shakespeare-gpt.yaml")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("finetune.consistency", 1.0, ": finetune.consistency: must be 0 for text_generation, got 1.0"),
+        ("distill.losses.logits", 0.5, ": distill.losses.logits: must be 0 for text_generation, got 0.5"),
+        ("distill.likeliest", None, ": distill.likeliest: must be given for text_generation"),
+        ("transfer.recombined", 10, ": transfer.recombined: must be 0 for text_generation, got 10"),
+        ("labels", ["a"], ": labels: must not be given for text_generation"),
+        ("generation", None, ": generation: must be given for text_generation"),
+        (
+            "student.vocabulary_size",
+            500,
+            ": student.vocabulary_size: must be null (the teacher's tokens) for text_generation, got 500",
+        ),
+        (
+            "generation.max_tokens",
+            256,
+            ": generation.max_tokens: must be <= 252, max_length less 4 for what is gone on with, got 256",
+        ),
+        ("gate.metric", "accuracy", ": gate.metric must be one of bits_per_character, perplexity for text_generation"),
+        (
+            "student.architecture.family",
+            "roberta",
+            ".student.architecture.family: must be gpt or llama for text_generation, got roberta",
+        ),
+    ],
+)
+def test_what_does_not_fit_a_task_that_goes_on_with_texts_is_named(key: str, value: Any, expected: str) -> None:
+    with pytest.raises(InputError) as error:
+        check_params(changed(f"tasks.shakespeare.{key}", value, SHAKESPEARE), Path("params.yaml"))
+    assert f"params.yaml: tasks.shakespeare{expected}" in str(error.value)
+
+
+def test_only_a_task_that_goes_on_with_texts_keeps_the_likeliest_tokens() -> None:
+    with pytest.raises(InputError, match="likeliest: must not be given for text_classification"):
+        check_params(changed("tasks.sentiment.distill.likeliest", 8), Path("params.yaml"))
+
+
+def test_what_is_completed_takes_no_sentences_of_the_corpus() -> None:
+    values = changed("tasks.shakespeare.transfer.sentences", 10, SHAKESPEARE)
+    check_params(values, Path("params.yaml"))
+    with pytest.raises(InputError, match=r"transfer\.sentences: must be 0 where .*columns\.target is given, got 10"):
+        check_params(changed("datasets.shakespeare.columns.target", "summary", values), Path("params.yaml"))

@@ -9,6 +9,13 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/tasks.md").read_text(encoding="utf-8")
 RECIPES = {f"recipes/{path.name}" for path in (ROOT / "recipes").glob("*.yaml")}
 
+NAMES = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro F1",
+    "span_f1": "F1 of spans",
+    "bits_per_character": "bits per character",
+}
+
 
 def test_every_recipe_stands_in_the_table_and_among_the_commands() -> None:
     assert set(re.findall(r"(?m)^ {4}.venv/bin/stillhouse use (\S+)", PAGE)) == RECIPES
@@ -23,7 +30,8 @@ def test_rows_and_commands_say_what_the_recipes_do() -> None:
         metrics = {task.gate.metric for task in params.tasks.values()}
         assert ("a label for a text" in row) == ("text_classification" in types), recipe
         assert ("labelled spans" in row) == ("token_classification" in types), recipe
-        for metric, words in (("accuracy", "accuracy"), ("macro_f1", "macro F1"), ("span_f1", "F1 of spans")):
+        assert ("going on with a text" in row) == ("text_generation" in types), recipe
+        for metric, words in NAMES.items():
             assert (words in row) == (metric in metrics), (recipe, metric)
         brings = any(dataset.source.kind == "file" for dataset in params.datasets.values())
         assert (f"use {recipe} --data F" in PAGE) == brings, recipe

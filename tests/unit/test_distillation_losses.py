@@ -6,7 +6,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.distillation.losses import attention_loss, divergence, hidden_state_loss, logit_mse, soft_label_loss
+from pipeline.distillation.losses import (
+    attention_loss,
+    divergence,
+    hidden_state_loss,
+    likeliest_label_loss,
+    likeliest_labels,
+    logit_mse,
+    soft_label_loss,
+)
 from pipeline.tasks.labelling import Distributions
 from pipeline.tasks.text_classification import TextClassification
 
@@ -35,6 +43,52 @@ def test_soft_label_loss_is_zero_for_equal_logits(temperature) -> None:
     assert soft_label_loss(logits, logits, temperature).tolist() == [0.0, 0.0]
     shifted = soft_label_loss(logits, logits + 5.0, temperature)  # a softmax does not see a shift
     assert shifted.tolist() == pytest.approx([0.0, 0.0], abs=1e-4)
+
+
+def test_of_lumped_classes_the_divergence_is_the_hand_computed_value() -> None:
+    # teacher (1/2, 1/4, 1/8, 1/8), student uniform: with two kept the rest is 1/4 against 1/2
+    teacher, student = torch.tensor([[0.5, 0.25, 0.125, 0.125]]).log(), torch.zeros(1, 4)
+    kept, likeliest = likeliest_labels(teacher, 2, temperature=1.0)
+    assert likeliest.tolist() == [[0, 1]]
+    assert kept.exp().tolist() == [pytest.approx([0.5, 0.25, 0.25])]
+    expected = 0.5 * math.log(2) + 0.25 * math.log(1) + 0.25 * math.log(0.5)
+    assert likeliest_label_loss(student, kept, likeliest, 1.0).tolist() == pytest.approx([expected], abs=1e-6)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.5])
+def test_lumping_no_class_is_hintons_loss_and_lumping_some_loses_what_the_chain_rule_says(temperature: float) -> None:
+    torch.manual_seed(0)
+    student, teacher = 3 * torch.randn(5, 9), 3 * torch.randn(5, 9)
+    whole = soft_label_loss(student, teacher, temperature)
+    lumped = {k: likeliest_label_loss(student, *likeliest_labels(teacher, k, temperature), temperature) for k in (9, 3)}
+    torch.testing.assert_close(lumped[9], whole, rtol=1e-5, atol=1e-6)
+    assert (lumped[3] >= 0).all() and (lumped[3] <= whole + 1e-6).all()
+    kept, likeliest = likeliest_labels(teacher, 3, temperature)
+    among_rest = soft_label_loss(
+        student.scatter(-1, likeliest, -1e9), teacher.scatter(-1, likeliest, -1e9), temperature
+    )
+    torch.testing.assert_close(lumped[3] + kept[:, -1].exp() * among_rest, whole, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("k", [1, 3, 6])
+def test_gradient_of_the_lumped_divergence_is_the_finite_difference_and_zero_at_the_teacher(k: int) -> None:
+    torch.manual_seed(1)
+    student, teacher = torch.randn(2, 6, requires_grad=True), torch.randn(2, 6)
+    labels = likeliest_labels(teacher, k, 2.0)
+    likeliest_label_loss(student, *labels, 2.0).sum().backward()
+    assert student.grad is not None
+    step = 1e-2
+    for row, column in ((0, 0), (1, 4)):
+        moved = [student.detach().clone() for _ in range(2)]
+        moved[0][row, column] += step
+        moved[1][row, column] -= step
+        up, down = (float(likeliest_label_loss(logits, *labels, 2.0).sum()) for logits in moved)
+        assert (up - down) / (2 * step) == pytest.approx(float(student.grad[row, column]), abs=1e-3)
+    equal = teacher.clone().requires_grad_()
+    loss = likeliest_label_loss(equal, *labels, 2.0)
+    loss.sum().backward()
+    assert loss.tolist() == pytest.approx([0.0, 0.0], abs=1e-6)
+    assert equal.grad is not None and float(equal.grad.abs().max()) < 1e-5
 
 
 def test_logit_mse_is_the_hand_computed_value() -> None:

@@ -9,7 +9,7 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from pipeline.distillation.intermediate import Layers, layer_outputs
 from pipeline.distillation.lessons import DistillationLoss, Lessons, with_teacher
-from pipeline.distillation.teacher_cache import TeacherOutputs, cached_outputs
+from pipeline.distillation.teacher_cache import Likeliest, TeacherOutputs, cached_outputs
 from pipeline.params import DistillParams, LossWeights, TrainingParams
 from pipeline.tasks.text_classification import TextClassification
 from pipeline.tokenization.ragged import TokenRows
@@ -57,6 +57,28 @@ def outputs(
     folder: Path, teacher: Teacher, *, inputs: str = "a", layers: Layers = LAYERS, dtype: torch.dtype = torch.float32
 ) -> dict[str, TeacherOutputs]:
     return cached_outputs(SPLITS, teacher, folder=folder, inputs={"teacher": inputs}, layers=layers, dtype=dtype)
+
+
+def test_of_many_classes_the_likeliest_are_cached_at_their_temperature(tmp_path: Path) -> None:
+    everything, teacher = outputs(tmp_path, Teacher())["train"].logits, Teacher()
+
+    def likeliest(temperature: float) -> TeacherOutputs:
+        inputs = {"teacher": "a"}
+        return cached_outputs(
+            SPLITS, teacher, folder=tmp_path, inputs=inputs, layers=Layers(), dtype=torch.float32,
+            likeliest=Likeliest(1, temperature),
+        )["train"]  # fmt: skip
+
+    found = likeliest(2.0)
+    assert found.likeliest is not None and found.likeliest.dtype == np.uint16
+    assert found.likeliest[:, 0].tolist() == everything.argmax(axis=1).tolist()
+    expected = torch.from_numpy(np.array(everything)).div(2.0).softmax(dim=-1).sort(dim=-1, descending=True).values
+    np.testing.assert_allclose(np.exp(found.logits), expected, rtol=1e-4)
+    assert found[3].likeliest.tolist() == found.likeliest[3:4].tolist()  # type: ignore[union-attr]
+    likeliest(2.0)
+    assert teacher.loaded == 1
+    likeliest(1.0)
+    assert teacher.loaded == 2
 
 
 def test_what_is_cached_is_what_the_teacher_says(tmp_path: Path) -> None:

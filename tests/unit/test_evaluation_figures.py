@@ -35,6 +35,8 @@ def test_rows_can_be_summed_in_any_groups(metric: str) -> None:
         actual, answers = ([[(0, int(end), "a")] * bool(end) for end in column] for column in (actual, answers))
     if metric in ("token_f1", "exact_match"):
         actual, answers = (["word " * int(count) for count in column] for column in (actual, answers))
+    if metric in ("bits_per_character", "perplexity"):
+        actual, answers = random.integers(1, 9, (50, 2)), random.random(50)
     figure = FIGURES[metric]
     counts = figure.counts(actual, answers)
     assert counts.dtype == np.int64 and len(counts) == 50

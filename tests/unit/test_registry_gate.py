@@ -43,6 +43,12 @@ def test_the_first_version_is_the_champion() -> None:
     assert compared(10).alias == "champion"
 
 
+def test_a_candidate_stays_challenger_where_a_champion_has_nothing_to_say_of_its_rows() -> None:
+    decision = decide(gate(), Comparison(answers(0), answers(0), {}, silent=[2]), CHEAP)
+    assert decision.alias == "challenger"
+    assert decision.reason == "version 2 was not asked for these test rows, so that nothing can be compared"
+
+
 @pytest.mark.parametrize("metric", ["accuracy", "macro_f1"])
 @pytest.mark.parametrize(
     ("candidate", "champion", "rule", "alias"),
