@@ -1,11 +1,12 @@
-"""The first token of every word, in both kinds of tokenizer, as far as a row has room."""
+"""The first token of every word and the second of two texts, in both kinds of tokenizer, as far as a row has room."""
 
 import itertools
 
+import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from pipeline.tokenization.encoding import encode_words
+from pipeline.tokenization.encoding import encode_rows, encode_words
 from pipeline.tokenization.training import train_bpe, train_wordpiece
 from pipeline.words import words
 
@@ -48,3 +49,21 @@ def test_words_without_room_have_no_label(tokenizer: Tokenizer) -> None:
     assert len(rows[0]) == limit
     assert rows.labels.tolist() == [1, 2, 4]
     assert rows.targets.tolist() == [0, 2, 3]
+
+
+def test_a_pair_is_framed_as_the_tokenizer_frames_it_and_its_second_text_is_told(tokenizer: Tokenizer) -> None:
+    first, second = ["love the engine", "tower"], ["the tower", "ada met the engine of babbage and the tower"]
+    rows = encode_rows(tokenizer, first, np.array([1, 0]), 200, second)
+    for row, encoding in enumerate(tokenizer.encode_batch(list(zip(first, second, strict=True)))):
+        assert rows[row].tolist() == encoding.ids
+        assert [int(place >= rows.seconds[row]) for place in range(len(encoding.ids))] == encoding.type_ids
+    alone = encode_rows(tokenizer, first, np.array([1, 0]), 200)
+    assert alone.seconds.tolist() == alone.lengths.tolist()
+
+
+def test_of_a_pair_the_longer_text_is_cut(tokenizer: Tokenizer) -> None:
+    short, long = "tower", "ada met the engine of babbage and the tower " * 9
+    limit = len(tokenizer.encode(short).ids) + 12
+    (row,) = encode_rows(tokenizer, [short], np.array([0]), limit, [long])
+    assert len(row) == limit
+    assert row[: limit - 12].tolist() == tokenizer.encode(short).ids

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from pipeline.training.batches import Batches, epoch_batches, pad_rows
+from pipeline.training.batches import Batches, Row, collate_rows, epoch_batches, pad_rows
 
 
 def test_an_epoch_holds_every_row_once_in_batches_of_nearly_equal_length() -> None:
@@ -43,3 +43,12 @@ def test_rows_are_padded_on_the_right_to_the_longest() -> None:
     ids, mask = pad_rows([np.array([5, 6, 7], dtype=np.uint16), np.array([8], dtype=np.uint16)], 9)
     assert ids.tolist() == [[5, 6, 7], [8, 9, 9]]
     assert mask.tolist() == [[1, 1, 1], [1, 0, 0]]
+
+
+def test_rows_with_a_second_text_say_which_tokens_are_its() -> None:
+    single = Row(input_ids=np.array([2, 7, 3]), second=3, labels=np.array([1]), positions=np.array([0]))
+    pair = Row(input_ids=np.array([2, 7, 3, 8, 3]), second=3, labels=np.array([0]), positions=np.array([0]))
+    assert "token_type_ids" not in collate_rows([single, single], 0)
+    batch = collate_rows([single, pair], 0)
+    assert batch["token_type_ids"].tolist() == [[0, 0, 0, 0, 0], [0, 0, 0, 1, 1]]
+    assert batch["positions"].tolist() == [0, 5] and batch["labels"].tolist() == [1, 0]
