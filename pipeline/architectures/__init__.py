@@ -29,8 +29,24 @@ def _gpt() -> ModuleType:
     return gpt
 
 
-ARCHITECTURES: dict[str, Callable[[], ModuleType]] = {"bert": _bert, "roberta": _roberta, "gpt": _gpt}
-MODEL_TYPES = {"bert": "bert", "roberta": "roberta", "gpt2": "gpt"}  # transformers' names for them
+def _encoder_decoder() -> ModuleType:
+    from pipeline.architectures import encoder_decoder
+
+    return encoder_decoder
+
+
+ARCHITECTURES: dict[str, Callable[[], ModuleType]] = {
+    "bert": _bert,
+    "roberta": _roberta,
+    "gpt": _gpt,
+    "encoder_decoder": _encoder_decoder,
+}
+MODEL_TYPES = {  # transformers' names for them
+    "bert": "bert",
+    "roberta": "roberta",
+    "gpt2": "gpt",
+    **dict.fromkeys(("marian", "bart", "t5"), "encoder_decoder"),
+}
 
 
 def family_of(folder: Path) -> str:

@@ -13,7 +13,7 @@ from pipeline.architectures import ARCHITECTURES
 from pipeline.files import InputError
 from pipeline.params import StudentParams, TaskParams
 
-WORDS = ("embeddings.word_embeddings.weight", "wte.weight")  # of BERT and RoBERTa, of GPT-2
+WORDS = ("embeddings.word_embeddings.weight", "wte.weight", "shared.weight")  # of BERT and RoBERTa, GPT-2, Marian
 EMBEDDING_SCALE = 0.05  # standard deviation of the word embeddings that start from the teacher's
 
 

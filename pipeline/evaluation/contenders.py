@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from pipeline.evaluation import baselines, taggers
+from pipeline.evaluation import baselines, taggers, writing_baselines
 from pipeline.evaluation.figures import Answers, score
 from pipeline.evaluation.frozen_encoder import MeanPooled, TokenStates, frozen_vectors
 from pipeline.evaluation.table import LabelledTexts
@@ -33,14 +33,14 @@ class Lessons:
 
     labels: the task's. splits: train, dev and test. tokens: the teacher's of those and of the texts `transfer`, as
     pipeline.tokenization.ragged.TokenRows has them. teacher_logits: those of train and of transfer, after one another,
-    float32 (targets, classes). pretrained: the folder of the language model. dtype: what it computes in.
+    float32 (targets, classes), None where texts are written. pretrained: the folder of the language model. dtype: what it computes in.
     """
 
     labels: list[str]
     splits: Mapping[str, LabelledTexts]
     tokens: Mapping[str, Any]
     transfer: list[str]
-    teacher_logits: np.ndarray
+    teacher_logits: np.ndarray | None
     pretrained: Path
     dtype: torch.dtype
 
@@ -121,7 +121,28 @@ def _vectors(read: type[TokenStates], lessons: Lessons) -> dict[str, np.ndarray]
     return frozen_vectors(read, lessons.pretrained, tokens, lessons.dtype)
 
 
+def _translators(lessons: Lessons) -> dict[str, Answers]:
+    (train, test), targets = (lessons.splits[split] for split in ("train", "test")), lessons.splits["train"].actual
+    print("baselines: the most similar text's translation, word by word", flush=True)
+    return {
+        "copy": test.texts,
+        "most_similar_text": writing_baselines.of_most_similar(train.texts, targets, test.texts),
+        "word_by_word": writing_baselines.word_by_word(train.texts, targets, test.texts),
+    }
+
+
+def _summarizers(lessons: Lessons) -> dict[str, Answers]:
+    train, test = lessons.splits["train"], lessons.splits["test"]
+    return {
+        "lead": writing_baselines.lead(test.texts),
+        "longest_sentence": writing_baselines.longest_sentence(test.texts),
+        "most_similar_text": writing_baselines.of_most_similar(train.texts, train.actual, test.texts),
+    }
+
+
 BASELINES: dict[str, Callable[[Lessons], dict[str, Answers]]] = {
     "text_classification": _classifiers,
     "token_classification": _taggers,
+    "translation": _translators,
+    "summarization": _summarizers,
 }

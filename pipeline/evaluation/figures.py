@@ -1,10 +1,11 @@
 """Figures of merit from what can be counted row by row, so that rows can be left out, grouped and resampled at will."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from pipeline.evaluation import text_figures
 from pipeline.words import Span
 
 # one a row: a class's index, the spans of its text, or a text
@@ -20,7 +21,7 @@ class Figure(NamedTuple):
     unit: how people write it: a share as `%`, a share as `points` of a hundred, or a number as it is.
     """
 
-    counts: Callable[[Answers, Answers], np.ndarray]
+    counts: Callable[[Any, Any], np.ndarray]
     of: Callable[[np.ndarray], np.ndarray]
     sign: int = 1
     unit: Literal["%", "points", ""] = "%"
@@ -85,4 +86,9 @@ FIGURES = {
     "accuracy": Figure(_right, _accuracy),
     "macro_f1": Figure(_by_class, _macro_f1),
     "span_f1": Figure(_spans_found, _micro_f1),
+    "bleu": Figure(text_figures.bleu_counts, text_figures.bleu, unit="points"),
+    "chrf": Figure(text_figures.chrf_counts, text_figures.chrf, unit="points"),
+    "rouge_1": Figure(text_figures.rouge_counts(1), text_figures.rouge, unit="points"),
+    "rouge_2": Figure(text_figures.rouge_counts(2), text_figures.rouge, unit="points"),
+    "rouge_l": Figure(text_figures.rouge_counts(None), text_figures.rouge, unit="points"),
 }

@@ -8,6 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.evaluation.figures import FIGURES
+
 ROWS_SHOWN = 10
 SHOWN_CHARACTERS = 300
 ANSWERS = ("label", "student", "teacher")
@@ -21,6 +23,8 @@ def worst_rows(predictions: Path, labels: list[str]) -> dict[str, Any]:
     `teacher`, all in words; `score`, the student's probability, where a whole text has a label.
     """
     table = pq.read_table(predictions)
+    if pa.types.is_string(table["label"].type):
+        return _least_alike(table.to_pylist())
     wrong = [row for row in table.to_pylist() if row["student"] != row["label"]]
     found = _furthest_off(wrong) if pa.types.is_list(table["label"].type) else _surest(wrong, labels)
     return found | {"scored": any("score" in row for row in found["rows"])}
@@ -44,6 +48,15 @@ def _furthest_off(wrong: list[Row]) -> dict[str, Any]:
     wrong.sort(key=lambda row: (-missed_or_made_up(row), row["id"]))
     rows = [_shown(row, partial(_in_words, row["text"])) for row in wrong[:ROWS_SHOWN]]
     return {"title": "Where the student's spans are furthest off", "rows": rows}
+
+
+def _least_alike(rows: list[Row]) -> dict[str, Any]:
+    """Return the rows for which the student's text is least like the one that was wanted, by the chrF of each row."""
+    figure = FIGURES["chrf"]
+    scores = figure.of(figure.counts([row["label"] for row in rows], [row["student"] for row in rows]))
+    worst = sorted(zip(scores.tolist(), rows, strict=True), key=lambda pair: (pair[0], pair[1]["id"]))
+    shown = [_shown(row, str) for _, row in worst[:ROWS_SHOWN]]
+    return {"title": "Where the student's text is least like the one that was wanted", "rows": shown, "scored": False}
 
 
 def _in_words(text: str, spans: list[Row]) -> str:

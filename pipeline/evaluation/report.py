@@ -32,6 +32,14 @@ NAMES = {
     "undistilled_student": "student without a teacher",
     "macro_f1": "macro F1",
     "span_f1": "span F1",
+    "bleu": "BLEU",
+    "chrf": "chrF",
+    "rouge_1": "ROUGE-1",
+    "rouge_2": "ROUGE-2",
+    "rouge_l": "ROUGE-L",
+    "copy": "the text as it is",
+    "most_similar_text": "answer to the most similar text",
+    "lead": "first three sentences",
 }
 
 

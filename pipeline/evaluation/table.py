@@ -21,7 +21,7 @@ class LabelledTexts:
     """Rows of one split in the order of their file.
 
     pairs: the second text of each row, None where rows have one text. actual: the true answers: indices into the
-    task's labels, int64 (rows,), or the spans of each text.
+    task's labels, int64 (rows,), or the spans of each text, or the text to be written for it.
     """
 
     ids: list[str]
@@ -73,18 +73,27 @@ def _spans(path: Path, ids: list[str], rows: list[list[dict[str, Any]] | None], 
     return found
 
 
+def _texts(path: Path, ids: list[str], targets: list[str | None], labels: list[str]) -> list[str]:
+    for id_, target in zip(ids, targets, strict=True):
+        if target is None:
+            raise InputError(f"{path}: row {id_}: no target, expected a text (columns.target of the dataset)")
+    return [str(target) for target in targets]
+
+
 # by a task's type: the column of the canonical table that has the answers, and how it is read
 ANSWERS: dict[str, tuple[str, Callable[..., Answers]]] = {
     "text_classification": ("label", _indices),
     "token_classification": ("spans", _spans),
+    "translation": ("target", _texts),
+    "summarization": ("target", _texts),
 }
 
 
 def as_column(answers: Answers) -> pa.Array:
-    """Return answers as a column of a table: int64, or a list of `{start, end, label}` a row."""
-    if isinstance(answers, np.ndarray):
-        return pa.array(answers)
+    """Return answers as a column of a table: int64, or a text or a list of `{start, end, label}` a row."""
     rows: Any = answers
+    if isinstance(answers, np.ndarray) or (len(rows) and isinstance(rows[0], str)):
+        return pa.array(rows)
     return pa.array([[dict(zip(SPANS.value_type.names, span, strict=True)) for span in row] for row in rows], SPANS)
 
 
@@ -92,6 +101,8 @@ def from_column(column: pa.Array | pa.ChunkedArray) -> Answers:
     """Return what `as_column` made a column of."""
     if pa.types.is_list(column.type):
         return [[_as_tuple(span) for span in row] for row in column.to_pylist()]
+    if pa.types.is_string(column.type):
+        return [str(text) for text in column.to_pylist()]
     return np.asarray(column)
 
 

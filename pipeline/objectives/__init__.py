@@ -27,8 +27,15 @@ def _causal_lm() -> type:
     return CausalLM
 
 
+def _text_infilling() -> type:
+    from pipeline.objectives.text_infilling import TextInfilling
+
+    return TextInfilling
+
+
 OBJECTIVES: dict[str, Callable[[], Any]] = {
     "masked_lm": _masked_lm,
     "masked_lm_next_sentence": _masked_lm_next_sentence,
     "causal_lm": _causal_lm,
+    "text_infilling": _text_infilling,
 }

@@ -1,4 +1,16 @@
 """What each family of models can be pretrained by; what it can do afterwards stands in `task_types`."""
 
-OBJECTIVES = {"bert": ("masked_lm", "masked_lm_next_sentence"), "roberta": ("masked_lm",), "gpt": ("causal_lm",)}
-TOKENIZERS = {"bert": ("wordpiece", "bpe"), "roberta": ("bpe",), "gpt": ("bpe",)}
+OBJECTIVES = {
+    "bert": ("masked_lm", "masked_lm_next_sentence"),
+    "roberta": ("masked_lm",),
+    "gpt": ("causal_lm",),
+    "encoder_decoder": ("text_infilling", "span_corruption"),
+}
+TOKENIZERS = {
+    "bert": ("wordpiece", "bpe"),
+    "roberta": ("bpe",),
+    "gpt": ("bpe",),
+    "encoder_decoder": ("wordpiece", "bpe"),
+}
+MASKED = ("masked_lm", "masked_lm_next_sentence", "text_infilling", "span_corruption")  # objectives that hide tokens
+WITH_WHOLE_WORDS = ("masked_lm", "masked_lm_next_sentence")

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from pipeline.params.generation import GenerationParams
 from pipeline.params.section import Label, Name, Section, Share
-from pipeline.params.task_types import TASK_TYPES
+from pipeline.params.task_types import TASK_TYPES, WRITTEN_BY_ENCODER_DECODERS
 from pipeline.params.training import ArchitectureParams, TrainingParams
 
 
@@ -60,6 +60,9 @@ class StudentParams(Section):
 class LossWeights(Section):
     """The losses that the student is trained with: the weight of each in their sum, 0 for one that is left out."""
 
+    sequences: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the cross-entropy with the text that the teacher writes; of tasks whose answers an encoder-decoder
+    writes it is the only loss, and of no other task."""
     soft_labels: Annotated[float, Field(ge=0)]
     """Weight of the KL divergence between the label probabilities of teacher and student."""
     logits: Annotated[float, Field(ge=0)]
@@ -112,9 +115,10 @@ class GateParams(Section):
 
     rule: Literal["not_worse", "better"]
     """What a new version must be shown to be: less than `margin` worse than every champion so far, or better."""
-    metric: Literal["accuracy", "macro_f1", "span_f1"]
+    metric: Literal["accuracy", "macro_f1", "span_f1", "bleu", "chrf", "rouge_1", "rouge_2", "rouge_l"]
     """Figure that is compared: of text classification accuracy, by a test for paired proportions, or macro F1, of token
-    classification the F1 of spans; both F1 by a paired bootstrap."""
+    classification the F1 of spans, of translation BLEU or chrF, of summarization ROUGE; all but accuracy by a paired
+    bootstrap."""
     margin: Share
     """Loss of `metric` that `not_worse` accepts; 0.01 is one percentage point."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)]
@@ -137,21 +141,22 @@ class GateParams(Section):
 class TaskParams(Section):
     """One task: a teacher, a student, a registered model."""
 
-    type: Literal["text_classification", "token_classification"]
-    """Kind of task: one label for a whole text, or labelled spans in it."""
+    type: Literal["text_classification", "token_classification", "translation", "summarization"]
+    """Kind of task: one label for a whole text, labelled spans in it, or a text that is written for it: the same in
+    another language, or a shorter one."""
     dataset: Name
     """Dataset that the labelled rows come from."""
-    labels: Annotated[list[Label], Field(default=[])]
-    """Names of the labels, of rows or of spans: the same as the dataset's, in the order of the model's outputs; not
-    given for tasks without labels."""
+    labels: list[Label]
+    """Names of the labels, of rows or of spans: the same as the dataset's, in the order of the model's outputs; `[]`
+    for tasks without labels."""
     max_length: Annotated[int, Field(ge=8)]
     """Maximum length of a row in tokens, special tokens included; longer rows are cut."""
     transfer: TransferParams
     finetune: FinetuneParams
     student: StudentParams
     distill: DistillParams
-    generation: GenerationParams | None = None
-    """How text is written; not given for tasks that write none."""
+    generation: GenerationParams | None
+    """How text is written; null for tasks that write none."""
     evaluate: EvaluateParams
     gate: GateParams
 
@@ -174,6 +179,17 @@ class TaskParams(Section):
             given = bool(getattr(self, key))
             if given != needed:
                 raise ValueError(f"{key}: must {'' if needed else 'not '}be given for {self.type}")
+        return self
+
+    @model_validator(mode="after")
+    def _losses_are_those_of_the_type(self) -> "TaskParams":
+        written = self.type in WRITTEN_BY_ENCODER_DECODERS
+        for name, weight in self.distill.losses.model_dump().items():
+            if written and (name == "sequences") != bool(weight):
+                wanted = "> 0" if name == "sequences" else "0"
+                raise ValueError(f"distill.losses.{name} must be {wanted} for {self.type}, got {weight}")
+        if not written and self.distill.losses.sequences:
+            raise ValueError(f"distill.losses.sequences must be 0 for {self.type}, got {self.distill.losses.sequences}")
         return self
 
     @model_validator(mode="after")

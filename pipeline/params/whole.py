@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from pipeline.params.datasets import DatasetParams
-from pipeline.params.families import OBJECTIVES, TOKENIZERS
+from pipeline.params.families import MASKED, OBJECTIVES, TOKENIZERS, WITH_WHOLE_WORDS
 from pipeline.params.pretraining import (
     CorpusParams,
     HubWeights,
@@ -16,7 +16,7 @@ from pipeline.params.pretraining import (
     TokenizerParams,
 )
 from pipeline.params.section import Name, Section
-from pipeline.params.task_types import TASK_TYPES
+from pipeline.params.task_types import TASK_TYPES, WRITTEN_BY_ENCODER_DECODERS
 from pipeline.params.tasks import TaskParams
 from pipeline.params.training import RuntimeParams
 
@@ -56,8 +56,11 @@ def _disagreements(params: Params) -> list[str]:
                 problems.append(f"pretrain.{key}: must be given when init_from.kind is random, got null")
         if params.tokenizer.kind == "adopt":
             problems.append("tokenizer.kind: must be wordpiece or bpe when init_from.kind is random, got adopt")
-        if params.pretrain.max_tokens == 0:
-            problems.append("pretrain.max_tokens: must be > 0 when init_from.kind is random, got 0")
+        shape = params.pretrain.architecture
+        if params.pretrain.max_tokens == 0 and not (shape and shape.family == "encoder_decoder"):
+            problems.append(
+                "pretrain.max_tokens: must be > 0 when init_from.kind is random, but for encoder_decoder, got 0"
+            )
     else:
         if params.pretrain.architecture is not None:
             problems.append("pretrain.architecture: must be null when init_from brings its own, got a mapping")
@@ -83,8 +86,11 @@ def _pretraining_disagreements(pretrain: PretrainParams, tokenizer: TokenizerPar
         ):
             if found not in fitting:
                 problems.append(f"{key}: must be {' or '.join(fitting)} for family {family}, got {found}")
-    causal = pretrain.objective == "causal_lm"
-    for key, needed in (("mask_share", not causal), ("whole_word_mask", not causal), ("across_documents", causal)):
+    for key, needed in (
+        ("mask_share", pretrain.objective in MASKED),
+        ("whole_word_mask", pretrain.objective in WITH_WHOLE_WORDS),
+        ("across_documents", pretrain.objective == "causal_lm"),
+    ):
         value = getattr(pretrain, key)
         if needed and value is None:
             problems.append(f"pretrain.{key}: must be given for {pretrain.objective}, got null")
@@ -115,6 +121,26 @@ def _family_disagreements(key: str, task: TaskParams, params: Params) -> list[st
             f"{key}.student.vocabulary_size: must be null (the teacher's tokens) when tokenizer.kind is bpe, "
             f"got {task.student.vocabulary_size}"
         )
+    return problems
+
+
+def _writing_disagreements(key: str, task: TaskParams, params: Params) -> list[str]:
+    """Name what does not fit a task whose answers an encoder-decoder writes: the student reads the teacher's texts."""
+    problems = []
+    if task.finetune.consistency:
+        problems.append(f"{key}.finetune.consistency: must be 0 for {task.type}, got {task.finetune.consistency}")
+    if task.student.vocabulary_size is not None:
+        problems.append(
+            f"{key}.student.vocabulary_size: must be null (the teacher's tokens) for {task.type}, "
+            f"got {task.student.vocabulary_size}"
+        )
+    shapes = {f"{key}.student.architecture": task.student.architecture, "pretrain.architecture": params.pretrain.architecture}
+    for place, shape in shapes.items():
+        if shape and task.generation and shape.max_length < task.generation.max_tokens:
+            problems.append(
+                f"{place}.max_length: must be >= {key}.generation.max_tokens ({task.generation.max_tokens}), "
+                f"got {shape.max_length}"
+            )
     return problems
 
 
@@ -152,6 +178,8 @@ def _task_disagreements(key: str, task: TaskParams, params: Params) -> list[str]
             f"{key}.student.architecture.hidden_size: must be <= {teacher.hidden_size}, the teacher's, "
             f"got {student.hidden_size}"
         )
+    if task.type in WRITTEN_BY_ENCODER_DECODERS:
+        problems += _writing_disagreements(key, task, params)
     if (losses.hidden_states or losses.attentions) and task.student.vocabulary_size is not None:
         problems.append(
             f"{key}.student.vocabulary_size: must be null (the teacher's tokens) when hidden_states or attentions "

@@ -11,8 +11,20 @@ from pipeline.evaluation.figures import FIGURES
 from pipeline.evaluation.report import best_first, display_name
 
 # what the hub calls a figure, and by a task's main figure the task
-TASKS = {"accuracy": "text-classification", "span_f1": "token-classification"}
-NAMES = {"accuracy": "accuracy", "macro_f1": "f1", "span_f1": "f1"}
+TASKS = {
+    "accuracy": "text-classification",
+    "span_f1": "token-classification",
+    "bleu": "translation",
+    "rouge_l": "summarization",
+}
+NAMES = {
+    "accuracy": "accuracy",
+    "macro_f1": "f1",
+    "span_f1": "f1",
+    "bleu": "bleu",
+    "chrf": "chrf",
+    **dict.fromkeys(("rouge_1", "rouge_2", "rouge_l"), "rouge"),
+}
 
 
 def model_card(task: str, evaluation: dict[str, Any], *, dataset: str, hashes: dict[str, str], code: str) -> str:

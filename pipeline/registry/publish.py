@@ -155,11 +155,15 @@ def _signature(student: Path, inputs: Sequence[str]) -> Any:
 
     types = {"start": "long", "end": "long", "label": "string", "text": "string", "score": "double"}
     span = Object([Property(name, kind) for name, kind in types.items()])
+    config = read_json(student / "config.json")
+    written = [ColSpec("string", purpose["answer"]) for purpose in (config.get("task_specific_params") or {}).values()]
     answers: dict[str, list[Any]] = {
         "SequenceClassification": [ColSpec("string", "label"), ColSpec("double", "score")],
         "TokenClassification": [ColSpec(Array(span), "spans")],
+        "MarianMTModel": written,
+        "ConditionalGeneration": written,
     }
-    (architecture,) = read_json(student / "config.json")["architectures"]
+    (architecture,) = config["architectures"]
     head = architecture.rpartition("For")[2]
     if head not in answers:
         raise InputError(f"{student}: the model is a {architecture}, expected one for {' or '.join(answers)}")

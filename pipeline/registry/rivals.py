@@ -62,7 +62,7 @@ def side_by_side(mlflow: ModuleType, name: str, predictions: Path, rows: Path, l
     The predictions that were logged with a champion are used where they cover the candidate's test rows; where they do
     not, it is scored again. Rows that any champion trained on are left out. An earlier candidate counts as judged by
     these rows where most of them were among its own.
-    Raises InputError where a champion answers with labels of texts and the candidate with spans, or the other way.
+    Raises InputError where a champion answers with another kind of thing than the candidate: labels, spans or texts.
     """
     import pyarrow.parquet as pq
 
@@ -115,12 +115,15 @@ def _answers(mlflow: ModuleType, version: Any, ids: list[str], rows: Path, label
 
 def _check_kinds(name: str, actual: Answers, champions: Mapping[int, list[Any]]) -> None:
     for version, answers in champions.items():
-        if answers and isinstance(answers[0], list) != isinstance(actual, list):
-            found, wanted = ("spans", "labels") if isinstance(answers[0], list) else ("labels", "spans")
+        if answers and (found := _kind(answers[0])) != (wanted := _kind(actual[0])):
             raise InputError(
                 f"tasks.{name}: version {version}, a champion, answers with {found}, this task with {wanted}; expected "
                 "a name of its own for a task of another type"
             )
+
+
+def _kind(answer: Any) -> str:
+    return "spans" if isinstance(answer, list) else "texts" if isinstance(answer, str) else "labels"
 
 
 def _score(mlflow: ModuleType, version: Any, ids: list[str], rows: Path, labels: list[str]) -> list[Any]:
@@ -131,4 +134,6 @@ def _score(mlflow: ModuleType, version: Any, ids: list[str], rows: Path, labels:
     answers = model.predict(pd.DataFrame([texts[id_] for id_ in ids]))
     if "spans" in answers:
         return [[(span["start"], span["end"], span["label"]) for span in row] for row in answers["spans"]]
+    if "label" not in answers:
+        return list(answers.iloc[:, 0])  # a text that was written, whatever it is called
     return [labels.index(answer) if answer in labels else -1 for answer in answers["label"]]

@@ -17,6 +17,7 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc import PythonModel, PythonModelContext
 from transformers import (
     AutoConfig,
+    AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     AutoTokenizer,
@@ -45,8 +46,11 @@ class Student(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         """Load the `from_pretrained` folder that was registered with this file."""
         folder = context.artifacts["model"]
-        (architecture,) = AutoConfig.from_pretrained(folder).architectures
-        self.columns, self.answers, kind = HEADS[architecture.rpartition("For")[2]]
+        config = AutoConfig.from_pretrained(folder)
+        self.columns, self.answers, kind = HEADS[config.architectures[0].rpartition("For")[2]]
+        if not self.columns:  # a text that is written: what it is called depends on what the student was made for
+            (purpose,) = config.task_specific_params.values()
+            self.columns = [purpose["answer"]]
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         self.model = kind.from_pretrained(folder).eval()
         self.inputs = (context.model_config or {}).get("inputs", ["text"])
@@ -61,7 +65,8 @@ class Student(PythonModel):
 
         The input has a column `text`, and one `pair` where the student was taught with pairs of texts. Columns of the
         answer: `label` and `score`, where the model labels whole texts; `spans`, a list of `{"start", "end", "label",
-        "text", "score"}`, where it labels words.
+        "text", "score"}`, where it labels words; `translation` or `summary`, where it writes one. What is longer than
+        the model can read is cut.
         """
         rows = _rows(model_input, self.inputs)
         by_length = sorted(range(len(rows)), key=lambda position: sum(map(len, rows[position])))
@@ -100,6 +105,13 @@ def _spans(student: Student, texts: list[str], batch: Any) -> list[tuple[list[di
         ]
         answers.append(([_span(text, members) for members in _grouped(words)],))
     return answers
+
+
+def _written(student: Student, texts: list[str], batch: Any) -> list[tuple[str]]:
+    """Return the text that the student writes for each text, as its generation_config.json says."""
+    ids = student.model.generate(**{name: batch[name] for name in student.read})
+    options = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
+    return [(text.strip(),) for text in student.tokenizer.batch_decode(ids, **options)]
 
 
 def _first_tokens(text: str, encoding: Any) -> list[tuple[int, int, int]]:
@@ -143,6 +155,7 @@ def _span(text: str, words: list[Word]) -> dict[str, Any]:
 HEADS: dict[str, tuple[list[str], Any, Any]] = {
     "SequenceClassification": (["label", "score"], _labels, AutoModelForSequenceClassification),
     "TokenClassification": (["spans"], _spans, AutoModelForTokenClassification),
+    **dict.fromkeys(("MarianMTModel", "ConditionalGeneration"), ([], _written, AutoModelForSeq2SeqLM)),
 }
 
 

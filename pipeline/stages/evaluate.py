@@ -84,7 +84,9 @@ def _lessons(
         {split: read_labelled_texts(rows / f"{split}.parquet", section.type, section.labels) for split in SPLITS},
         {split: TokenRows.load(tokens / "teacher" / split) for split in (*SPLITS, "transfer")},
         read_texts(transfer),
-        np.concatenate([open_array(soft_labels / f"{name}.npy") for name in ("train", "transfer")]),
+        None
+        if section.generation
+        else np.concatenate([open_array(soft_labels / f"{name}.npy") for name in ("train", "transfer")]),
         pretrained,
         dtype,
     )

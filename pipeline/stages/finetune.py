@@ -38,7 +38,7 @@ def run(params: Params, *, task: str, pretrained: Path, train: Path, dev: Path, 
             training=finetune.training,
             runtime=params.runtime,
             checkpoints=folder,
-            lengths=train_rows.lengths,
+            lengths=head.rows(train_rows).lengths,
             evaluate=head.evaluation(
                 dev_rows, batch_size=finetune.training.batch_size, pad_token_id=pad_token_id, dtype=dtype
             ),

@@ -10,12 +10,13 @@ from tokenizers import Tokenizer
 from pipeline.files import InputError, replacing
 from pipeline.params import Params, TaskParams
 from pipeline.stages.command import main
-from pipeline.tokenization.encoding import encode_rows, encode_words
+from pipeline.tokenization.encoding import encode_rows, encode_words, encode_written
 from pipeline.tokenization.folder import load_tokenizer, read_max_length, save_tokenizer
 from pipeline.tokenization.ragged import UNLABELLED, TokenRows, with_same_targets
 from pipeline.tokenization.table import (
     read_labels,
     read_pairs,
+    read_targets,
     read_texts,
     read_word_labels,
     text_batches,
@@ -59,6 +60,8 @@ def run(
 
     def encoded(tokenizer: Tokenizer) -> dict[str, TokenRows]:
         second = {split: {"pairs": pairs[split]} if split in pairs else {} for split in texts}
+        if section.generation is not None:
+            second = {split: {"max_tokens": section.generation.max_tokens} for split in texts}
         return {
             split: encode(tokenizer, texts[split], labels[split], section.max_length, **second[split])
             for split in texts
@@ -90,10 +93,16 @@ def _unlabelled_words(texts: list[str]) -> list[list[int]]:
     return [[UNLABELLED] * len(words(text)) for text in texts]
 
 
+def _unwritten(texts: list[str]) -> list[str]:
+    return []
+
+
 # by the task's type: how a table's labels are read, what takes their place in the transfer set, what carries them
 ENCODING: dict[str, tuple[Callable[..., Any], Callable[[list[str]], Any], Callable[..., TokenRows]]] = {
     "text_classification": (read_labels, _unlabelled_rows, encode_rows),
     "token_classification": (read_word_labels, _unlabelled_words, encode_words),
+    "translation": (read_targets, _unwritten, encode_written),
+    "summarization": (read_targets, _unwritten, encode_written),
 }
 
 

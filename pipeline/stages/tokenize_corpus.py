@@ -11,7 +11,7 @@ from pipeline.tokenization.encoding import encode_documents
 from pipeline.tokenization.folder import load_tokenizer, read_max_length, special_ids
 from pipeline.tokenization.packing import pack_documents, pack_pairs, pack_stream
 from pipeline.tokenization.ragged import TokenRows
-from pipeline.tokenization.table import text_batches
+from pipeline.tokenization.table import written_batches
 
 SPLITS = {"train": "", "dev": "dev_"}  # and the prefix of their files
 
@@ -28,7 +28,7 @@ def run(params: Params, *, corpus: Path, tokenizer: Path, out: Path) -> None:
         draft.mkdir()
         for split, prefix in SPLITS.items():
             table = corpus / f"{split}.parquet"
-            documents = encode_documents(encoder, text_batches(table))
+            documents = encode_documents(encoder, written_batches(table))
             arrays = _packed(params, documents, ids, table)
             for name, array in arrays.items():
                 np.save(draft / f"{prefix}{name}.npy", array, allow_pickle=False)

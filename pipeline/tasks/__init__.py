@@ -20,7 +20,21 @@ def _token_classification() -> type:
     return TokenClassification
 
 
+def _translation() -> type:
+    from pipeline.tasks.translation import Translation
+
+    return Translation
+
+
+def _summarization() -> type:
+    from pipeline.tasks.summarization import Summarization
+
+    return Summarization
+
+
 TASKS: dict[str, Callable[[], Any]] = {
     "text_classification": _text_classification,
     "token_classification": _token_classification,
+    "translation": _translation,
+    "summarization": _summarization,
 }

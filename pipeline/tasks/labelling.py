@@ -104,6 +104,10 @@ class LabellingTask:
         )
         return model
 
+    def described(self, model: PreTrainedModel) -> PreTrainedModel:
+        """Return `model`, a new one, of which what is saved says what the task is: its configuration does, by `names`."""
+        return model
+
     def rows(self, tokens: Rows) -> "RowSequence":
         """Return token rows and their labels as `collate` takes them."""
         return RowSequence(tokens)
@@ -179,6 +183,11 @@ class RowSequence(Sequence[Row]):
 
     def __getitem__(self, row: Any) -> Any:
         return row_at(self.tokens, row)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each row, int64 (rows,), by which rows of a batch are made alike."""
+        return self.tokens.lengths
 
 
 class LabellingLoss(nn.Module):
