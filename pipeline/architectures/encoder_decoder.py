@@ -1,8 +1,8 @@
 """Encoder and decoder as in Vaswani et al. 2017, "Attention Is All You Need": transformers' Marian, of any size.
 
 What is made here is their model: LayerNorm behind each block, ReLU, sinusoidal positions, one matrix of embeddings for
-source, target and output (section 3.4). Weights may also be a BART's (Lewis et al. 2020) or a T5's (Raffel et al. 2020).
-The padding token begins what the decoder writes, as with Marian and T5, and [SEP] ends it.
+source, target and output (section 3.4). The padding token begins what the decoder writes, as with Marian and T5, and
+[SEP] ends it. Weights may also be those of a BART (Lewis et al. 2020) or a T5 (Raffel et al. 2020).
 """
 
 from pathlib import Path
@@ -54,6 +54,7 @@ def build(
     `architecture.layers` are the encoder's, `architecture.decoder_layers` the decoder's; the dropout is that of
     embeddings and hidden states. `settings` are further keys of transformers' MarianConfig.
     """
+    assert architecture.decoder_layers is not None  # pipeline.params refuses null for this family
     config = MarianConfig(
         vocab_size=vocabulary_size,
         pad_token_id=pad_token_id,

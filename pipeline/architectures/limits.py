@@ -7,7 +7,8 @@ from typing import Any
 def longest_row(config: Mapping[str, Any]) -> int | None:
     """Return how many tokens a row may have for a model with this config.json, None where it states no number.
 
-    T5 reads rows of any length, and `n_positions` is what it was trained on. RoBERTa counts from `pad_token_id` + 1 on, so that as many of its positions are never a token's.
+    RoBERTa counts from `pad_token_id` + 1 on, so that as many of its positions are never a token's. T5 has no
+    positions, and its `n_positions` is the length that it was trained on.
     """
     kind = config.get("model_type")
     positions = config.get("n_positions" if kind in ("gpt2", "t5") else "max_position_embeddings")

@@ -28,7 +28,8 @@ UNDISTILLED_EVALUATIONS = 60  # labels alone are learnt, and overlearnt, within 
 class Course:
     """What both students share.
 
-    names: what the student's configuration says of the task. head: the task (pipeline.tasks). rows: the student's token rows of train, dev and transfer. teacher_ids: int64
+    head: the task (pipeline.tasks). names: what the student's configuration says of it and of its vocabulary. rows: the
+    student's token rows of train, dev and transfer. teacher_ids: int64
     (student's vocabulary,), the teacher's id of each of the student's. work: folder of the checkpoints. log: gets each
     history record as it is made.
     """
@@ -97,9 +98,7 @@ class Course:
         )
         rows: ConcatDataset[Any] = ConcatDataset([part for part in lessons if len(part)])
         lengths, loss = np.concatenate([part.lengths for part in lessons]), self.head.loss(student)
-        return student, self._train(
-            "student", loss, rows, lengths, self._collate, training, evaluate, self.head.best
-        )
+        return student, self._train("student", loss, rows, lengths, self._collate, training, evaluate, self.head.best)
 
     def undistilled(self) -> tuple[PreTrainedModel, list[Record]]:
         """Train the same student, its embeddings random, on the labels alone; return it and its history.

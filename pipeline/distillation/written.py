@@ -1,7 +1,7 @@
 """Sequence-level distillation: what the teacher writes for each row is what the student learns to write.
 
-Source: Kim & Rush 2016, "Sequence-Level Knowledge Distillation", section 3.2: the mode of the teacher's distribution, as
-beam search finds it, stands for the whole distribution. Written once, kept beside the other outputs of teachers.
+Source: Kim & Rush 2016, "Sequence-Level Knowledge Distillation", section 3.2: the likeliest text, as beam search finds
+it, stands for all of the teacher's distribution. It is written once, and kept beside other outputs of teachers.
 """
 
 from collections.abc import Callable, Mapping

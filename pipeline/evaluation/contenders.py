@@ -33,14 +33,15 @@ class Lessons:
 
     labels: the task's. splits: train, dev and test. tokens: the teacher's of those and of the texts `transfer`, as
     pipeline.tokenization.ragged.TokenRows has them. teacher_logits: those of train and of transfer, after one another,
-    float32 (targets, classes), None where texts are written. pretrained: the folder of the language model. dtype: what it computes in.
+    float32 (targets, classes), none where texts are written. pretrained: the folder of the language model. dtype: what
+    it computes in.
     """
 
     labels: list[str]
     splits: Mapping[str, LabelledTexts]
     tokens: Mapping[str, Any]
     transfer: list[str]
-    teacher_logits: np.ndarray | None
+    teacher_logits: np.ndarray
     pretrained: Path
     dtype: torch.dtype
 
@@ -121,8 +122,13 @@ def _vectors(read: type[TokenStates], lessons: Lessons) -> dict[str, np.ndarray]
     return frozen_vectors(read, lessons.pretrained, tokens, lessons.dtype)
 
 
+def _targets(lessons: Lessons) -> list[str]:
+    """Return the texts that were to be written for the train split."""
+    return [str(text) for text in lessons.splits["train"].actual]
+
+
 def _translators(lessons: Lessons) -> dict[str, Answers]:
-    (train, test), targets = (lessons.splits[split] for split in ("train", "test")), lessons.splits["train"].actual
+    train, test, targets = lessons.splits["train"], lessons.splits["test"], _targets(lessons)
     print("baselines: the most similar text's translation, word by word", flush=True)
     return {
         "copy": test.texts,
@@ -136,7 +142,7 @@ def _summarizers(lessons: Lessons) -> dict[str, Answers]:
     return {
         "lead": writing_baselines.lead(test.texts),
         "longest_sentence": writing_baselines.longest_sentence(test.texts),
-        "most_similar_text": writing_baselines.of_most_similar(train.texts, train.actual, test.texts),
+        "most_similar_text": writing_baselines.of_most_similar(train.texts, _targets(lessons), test.texts),
     }
 
 

@@ -86,12 +86,15 @@ def _timed_runs(model: "PreTrainedModel", rows: Rows) -> tuple[Callable[[], floa
 
     model.eval()
     order = np.argsort(rows.lengths, kind="stable")
+    answer: Callable[..., Any]
     answer, share = (model.generate, WRITING_SHARE) if model.can_generate() else (model, 1)
     sample = order[_evenly(len(order), round(share * THROUGHPUT_ROWS))]
     batches = [sample[start : start + BATCH_SIZE] for start in range(0, len(sample), BATCH_SIZE)]
     pad = model.config.pad_token_id
     padded = [model_inputs(model, rows, batch.tolist(), pad)[0] for batch in batches]
-    single = [model_inputs(model, rows, [int(row)], pad)[0] for row in order[_evenly(len(order), round(share * LATENCY_ROWS))]]
+    single = [
+        model_inputs(model, rows, [int(row)], pad)[0] for row in order[_evenly(len(order), round(share * LATENCY_ROWS))]
+    ]
 
     def seconds(inputs: dict[str, torch.Tensor]) -> float:
         started = time.perf_counter()

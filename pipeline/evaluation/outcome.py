@@ -75,7 +75,7 @@ def evaluation_outcome(
     outcome = {
         "task": task,
         "metric": metric,
-        "signature": text_figures.bleu_signature(test.actual) if metric == "bleu" else None,
+        "signature": text_figures.bleu_signature(list(map(str, test.actual))) if metric == "bleu" else None,
         "labels": answered.labels,
         "classes": answered.classes,
         "rows": len(test.ids),

@@ -30,8 +30,11 @@ def bleu_counts(actual: Sequence[str], answers: Sequence[str]) -> np.ndarray:
 
 
 def bleu(sums: np.ndarray) -> np.ndarray:
-    """Return BLEU, between 0 and 1. Source: Papineni et al. 2002, section 2.3; an order of which nothing is right counts
-    as half of one, the next one as a quarter (Chen & Cherry 2014, method 3)."""
+    """Return BLEU, between 0 and 1. Source: Papineni et al. 2002, section 2.3.
+
+    Of an order of n-grams of which none is right half of one counts, of the next such order a quarter (Chen & Cherry
+    2014, method 3).
+    """
     length, wanted = sums[..., 0], sums[..., 1]
     right, given = sums[..., 2:6], sums[..., 6:10]
     halved = 0.5 ** np.cumsum((right == 0) & (given > 0), axis=-1)
@@ -49,7 +52,7 @@ def bleu_signature(actual: Sequence[str]) -> str:
 
 
 def chrf_counts(actual: Sequence[str], answers: Sequence[str]) -> np.ndarray:
-    """Return for each row its character n-grams, n from 1 to 6, without spaces: given, wanted and right ones of each."""
+    """Return for each row its n-grams of characters but spaces, n from 1 to 6: of each the given, wanted and right."""
     rows = []
     for wanted, given in zip(actual, answers, strict=True):
         pair = ["".join(text.split()) for text in (given, wanted)]

@@ -48,7 +48,10 @@ def word_by_word(texts: Sequence[str], targets: Sequence[str], asked: Sequence[s
         counts = np.bincount(pair, shares)
         probabilities = np.maximum(counts / np.bincount(source, counts)[source], MIN_PROBABILITY)
     order = np.argsort(probabilities, kind="stable")  # the likeliest of a word comes last
-    dictionary = {source_names[word]: target_names[at] for word, at in zip(source[order], known[order] % len(target_names), strict=True)}
+    dictionary = {
+        source_names[word]: target_names[at]
+        for word, at in zip(source[order], known[order] % len(target_names), strict=True)
+    }
     return ["".join(_replaced(text, dictionary)) for text in asked]
 
 

@@ -33,9 +33,16 @@ def _text_infilling() -> type:
     return TextInfilling
 
 
+def _span_corruption() -> type:
+    from pipeline.objectives.span_corruption import SpanCorruption
+
+    return SpanCorruption
+
+
 OBJECTIVES: dict[str, Callable[[], Any]] = {
     "masked_lm": _masked_lm,
     "masked_lm_next_sentence": _masked_lm_next_sentence,
     "causal_lm": _causal_lm,
     "text_infilling": _text_infilling,
+    "span_corruption": _span_corruption,
 }

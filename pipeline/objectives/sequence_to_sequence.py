@@ -39,8 +39,8 @@ class SequenceToSequenceLoss(nn.Module):
     def forward(self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Return {"loss": summed cross-entropy, "count": tokens}; shapes as `collate_sequences` makes them.
 
-        The decoder reads the labels one place to the right, behind the model's start token (Vaswani et al. 2017, section
-        3.1). In training, smoothing mixes in the uniform distribution (Szegedy et al. 2016, section 7).
+        The decoder reads the labels one place to the right, behind the model's start token (Vaswani et al. 2017,
+        section 3.1). In training, smoothing mixes in the uniform distribution (Szegedy et al. 2016, section 7).
         """
         read = self.model.get_encoder()(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         states = self.model.get_decoder()(

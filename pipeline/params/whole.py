@@ -18,7 +18,7 @@ from pipeline.params.pretraining import (
 from pipeline.params.section import Name, Section
 from pipeline.params.task_types import TASK_TYPES, WRITTEN_BY_ENCODER_DECODERS
 from pipeline.params.tasks import TaskParams
-from pipeline.params.training import RuntimeParams
+from pipeline.params.training import ArchitectureParams, RuntimeParams
 
 
 class Params(Section):
@@ -99,15 +99,15 @@ def _pretraining_disagreements(pretrain: PretrainParams, tokenizer: TokenizerPar
     return problems
 
 
+def _shapes(key: str, task: TaskParams, params: Params) -> dict[str, ArchitectureParams]:
+    """Return the shapes of the models behind a task that params.yaml states, by where it does."""
+    student, pretrained = task.student.architecture, params.pretrain.architecture
+    return {f"{key}.student.architecture": student} | ({"pretrain.architecture": pretrained} if pretrained else {})
+
+
 def _family_disagreements(key: str, task: TaskParams, params: Params) -> list[str]:
     problems = []
-    shapes = {
-        f"{key}.student.architecture": task.student.architecture,
-        "pretrain.architecture": params.pretrain.architecture,
-    }
-    for place, shape in shapes.items():
-        if shape is None:
-            continue
+    for place, shape in _shapes(key, task, params).items():
         fitting = TASK_TYPES[task.type].families
         if shape.family not in fitting:
             problems.append(f"{place}.family: must be {' or '.join(fitting)} for {task.type}, got {shape.family}")
@@ -134,9 +134,8 @@ def _writing_disagreements(key: str, task: TaskParams, params: Params) -> list[s
             f"{key}.student.vocabulary_size: must be null (the teacher's tokens) for {task.type}, "
             f"got {task.student.vocabulary_size}"
         )
-    shapes = {f"{key}.student.architecture": task.student.architecture, "pretrain.architecture": params.pretrain.architecture}
-    for place, shape in shapes.items():
-        if shape and task.generation and shape.max_length < task.generation.max_tokens:
+    for place, shape in _shapes(key, task, params).items():
+        if task.generation and shape.max_length < task.generation.max_tokens:
             problems.append(
                 f"{place}.max_length: must be >= {key}.generation.max_tokens ({task.generation.max_tokens}), "
                 f"got {shape.max_length}"

@@ -124,9 +124,7 @@ def _teacher_texts(
     texts = cached_texts(
         {split: TokenRows.load(tokens / split) for split in SPLITS},
         lambda: head.load(teacher),
-        lambda model, read, split: generate(
-            model, read, batch_size=BATCH_SIZE, dtype=dtype, name=f"teacher {split}"
-        ),
+        lambda model, read, split: generate(model, read, batch_size=BATCH_SIZE, dtype=dtype, name=f"teacher {split}"),
         folder=TEACHER_CACHE,
         inputs={"teacher": content_hash(teacher)} | {split: content_hash(tokens / split) for split in SPLITS},
         generation=section.generation.model_dump(),

@@ -59,11 +59,14 @@ def run(
     pairs = {split: found for split in SPLITS if (found := read_pairs(rows / f"{split}.parquet")) is not None}
 
     def encoded(tokenizer: Tokenizer) -> dict[str, TokenRows]:
-        second = {split: {"pairs": pairs[split]} if split in pairs else {} for split in texts}
+        further: dict[str, dict[str, Any]] = {split: {} for split in texts}
+        for split, found in pairs.items():
+            further[split]["pairs"] = found
         if section.generation is not None:
-            second = {split: {"max_tokens": section.generation.max_tokens} for split in texts}
+            for split in texts:
+                further[split]["max_tokens"] = section.generation.max_tokens
         return {
-            split: encode(tokenizer, texts[split], labels[split], section.max_length, **second[split])
+            split: encode(tokenizer, texts[split], labels[split], section.max_length, **further[split])
             for split in texts
         }
 

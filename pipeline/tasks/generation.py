@@ -1,6 +1,5 @@
 """Texts written by a model, token by token, as the section `generation` of a task says."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,8 +16,13 @@ from pipeline.training.progress import Progress
 def generation_config(generation: GenerationParams, model: Any) -> GenerationConfig:
     """Return what transformers' `generate` goes by; saved with a model, it is how the model writes wherever it is."""
     ids = ("pad_token_id", "eos_token_id", "decoder_start_token_id")
-    drawn = {"do_sample": True, "temperature": generation.temperature, "top_p": generation.top_p, "top_k": 0}
-    searched = {"do_sample": False, "num_beams": generation.beams}
+    drawn: dict[str, Any] = {
+        "do_sample": True,
+        "temperature": generation.temperature,
+        "top_p": generation.top_p,
+        "top_k": 0,
+    }
+    searched: dict[str, Any] = {"do_sample": False, "num_beams": generation.beams}
     if generation.beams > 1:
         searched |= {"length_penalty": generation.length_penalty, "early_stopping": True}
     return GenerationConfig(

@@ -105,7 +105,7 @@ class LabellingTask:
         return model
 
     def described(self, model: PreTrainedModel) -> PreTrainedModel:
-        """Return `model`, a new one, of which what is saved says what the task is: its configuration does, by `names`."""
+        """Return a new `model` that says of itself what the task is: its configuration already does, by `names`."""
         return model
 
     def rows(self, tokens: Rows) -> "RowSequence":

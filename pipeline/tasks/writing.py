@@ -114,7 +114,7 @@ class WritingTask:
         The tokenizer is that of the folder which the model was loaded from.
         """
         written = generate(model, tokens, batch_size=batch_size, dtype=torch.float32, name=name)
-        return Said(decoded(Path(model.name_or_path), written))
+        return Said(decoded(Path(str(model.name_or_path)), written))
 
 
 class WrittenRows(RowSequence):
@@ -130,7 +130,7 @@ def decoded(folder: Path, written: Sequence[np.ndarray]) -> list[str]:
     """Return the texts that rows of ids spell in the tokenizer of `folder`, without special tokens."""
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     options = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
-    return [tokenizer.decode(ids.tolist(), **options).strip() for ids in written]
+    return [str(tokenizer.decode(ids.tolist(), **options)).strip() for ids in written]
 
 
 def with_written(rows: Any, written: Sequence[np.ndarray]) -> Any:

@@ -56,11 +56,13 @@ def encode_words(tokenizer: Tokenizer, texts: list[str], labels: Sequence[Sequen
     return replace(plain, labels=flat_labels, targets=targets, positions=flat_positions)
 
 
-def encode_written(tokenizer: Tokenizer, texts: list[str], targets: list[str], max_length: int, max_tokens: int) -> TokenRows:
-    """Return each text as [CLS] … [SEP], cut to `max_length` tokens, with the ids of the text to be written as labels.
+def encode_written(
+    tokenizer: Tokenizer, texts: list[str], targets: list[str], max_length: int, *, max_tokens: int
+) -> TokenRows:
+    """Return each text as [CLS] … [SEP], cut to `max_length` tokens, with the ids of what is to be written as labels.
 
-    Those end with [SEP], unless the text is cut to `max_tokens`; without targets (the transfer set) rows have no labels.
-    Their positions are the decoder's, from 0 on.
+    Those end with [SEP], unless they are cut to `max_tokens`; without targets, as in the transfer set, rows have none.
+    Their positions are those of the decoder, from 0 on.
     """
     plain = encode_rows(tokenizer, texts, np.full(len(texts), UNLABELLED, dtype=np.int64), max_length)
     written: list[np.ndarray] = []

@@ -49,7 +49,8 @@ def read_targets(path: Path, labels: list[str]) -> list[str]:
     targets = table["target"].to_pylist()
     for row, target in enumerate(targets):
         if target is None:
-            raise InputError(f"{path}: row {table['id'][row]}: no target, expected a text (columns.target of the dataset)")
+            place = f"{path}: row {table['id'][row]}"
+            raise InputError(f"{place}: no target, expected a text (columns.target of the dataset)")
     return [str(target) for target in targets]
 
 
