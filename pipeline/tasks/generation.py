@@ -24,7 +24,7 @@ def generation_config(generation: GenerationParams, model: Any) -> GenerationCon
     }
     searched: dict[str, Any] = {"do_sample": False, "num_beams": generation.beams}
     if generation.beams > 1:
-        searched |= {"length_penalty": generation.length_penalty, "early_stopping": True}
+        searched |= {"length_penalty": generation.length_penalty}
     return GenerationConfig(
         max_new_tokens=generation.max_tokens,
         **(drawn if generation.temperature else searched),
