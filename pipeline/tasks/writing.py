@@ -60,7 +60,8 @@ class WritingTask:
         model_type = AutoConfig.from_pretrained(folder, local_files_only=True).model_type
         settings = architecture.dropout_settings(dropout, model_type)
         model: PreTrainedModel = architecture.load(folder, head=self.head, **settings)
-        return self.described(model)
+        model.config.update(self.names)
+        return model
 
     def load(self, folder: Path, **settings: Any) -> PreTrainedModel:
         """Return the trained model in `folder`, in float32; `settings` are further keywords of `from_pretrained`."""
