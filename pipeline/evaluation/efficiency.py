@@ -86,8 +86,9 @@ def _timed_runs(model: "PreTrainedModel", rows: Rows) -> tuple[Callable[[], floa
 
     model.eval()
     order = np.argsort(rows.lengths, kind="stable")
-    answer: Callable[..., Any]
-    answer, share = (model.generate, WRITING_SHARE) if model.can_generate() else (model, 1)
+    writes = model.can_generate()
+    answer: Any = model.generate if writes else model
+    share = WRITING_SHARE if writes else 1
     sample = order[_evenly(len(order), round(share * THROUGHPUT_ROWS))]
     batches = [sample[start : start + BATCH_SIZE] for start in range(0, len(sample), BATCH_SIZE)]
     pad = model.config.pad_token_id

@@ -1,5 +1,7 @@
 """What an encoder-decoder learns: transformers' own loss of three families, and what is taken out of texts."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -33,7 +35,7 @@ def marian() -> PreTrainedModel:
 
 
 def bart() -> PreTrainedModel:
-    sizes = {f"{side}_{name}": value for side in ("encoder", "decoder") for name, value in
+    sizes: dict[str, Any] = {f"{side}_{name}": value for side in ("encoder", "decoder") for name, value in
              {"layers": 1, "attention_heads": 2, "ffn_dim": 32}.items()}  # fmt: skip
     return BartForConditionalGeneration(
         BartConfig(vocab_size=SIZE, d_model=16, pad_token_id=1, eos_token_id=2, decoder_start_token_id=2, **sizes)
@@ -41,9 +43,11 @@ def bart() -> PreTrainedModel:
 
 
 def t5() -> PreTrainedModel:
-    return T5ForConditionalGeneration(
-        T5Config(vocab_size=SIZE, d_model=16, d_kv=8, d_ff=32, num_layers=2, num_heads=2, decoder_start_token_id=0)
+    model = T5ForConditionalGeneration(
+        T5Config(vocab_size=SIZE, d_model=16, d_kv=8, d_ff=32, num_layers=2, num_heads=2)
     )
+    model.config.decoder_start_token_id = 0
+    return model
 
 
 def test_a_batch_is_padded_and_nothing_is_to_be_predicted_behind_the_end() -> None:
