@@ -7,7 +7,7 @@ TASK_ROWS, CORPUS_ROWS, ROWS_OF_A_CLASS = 400, 200, 40
 PRETRAINING_TOKENS, PRETRAINING_BATCH = 2_500, 8
 TRANSFER_SENTENCES = 200
 VOCABULARY = 1_000
-WRITTEN_TOKENS = 16
+WRITTEN_TOKENS = 20
 SMALL = {"hidden_size": 64, "attention_heads": 2, "intermediate_size": 128}
 
 
@@ -40,10 +40,10 @@ def at_smoke_scale(values: dict[str, Any]) -> dict[str, Any]:
 def _shrink_task(task: dict[str, Any], *, narrow: bool) -> None:
     for texts in ("sentences", "recombined"):
         task["transfer"][texts] = min(task["transfer"][texts], TRANSFER_SENTENCES)
-    if task.get("generation"):
-        task["generation"]["max_tokens"] = min(task["generation"]["max_tokens"], WRITTEN_TOKENS)
     for stage in ("finetune", "distill"):
         task[stage]["training"].update(epochs=1, evaluations=1, patience=None)
+    if task.get("generation"):
+        task["generation"].update(max_tokens=min(task["generation"]["max_tokens"], WRITTEN_TOKENS), beams=1)
     if narrow:
         task["student"]["architecture"].update(SMALL)
         if task["student"]["vocabulary_size"] is not None:

@@ -41,14 +41,25 @@ def _llama() -> ModuleType:
     return llama
 
 
+def _encoder_decoder() -> ModuleType:
+    from pipeline.architectures import encoder_decoder
+
+    return encoder_decoder
+
+
 ARCHITECTURES: dict[str, Callable[[], ModuleType]] = {
     "bert": _bert,
     "roberta": _roberta,
     "modernbert": _modernbert,
     "gpt": _gpt,
     "llama": _llama,
+    "encoder_decoder": _encoder_decoder,
 }
-MODEL_TYPES = {name: name for name in ARCHITECTURES if name != "gpt"} | {"gpt2": "gpt"}  # transformers' names for them
+MODEL_TYPES = {  # transformers' names for them
+    **{name: name for name in ("bert", "roberta", "modernbert", "llama")},
+    "gpt2": "gpt",
+    **dict.fromkeys(("marian", "bart", "t5"), "encoder_decoder"),
+}
 
 
 def family_of(folder: Path) -> str:

@@ -28,7 +28,8 @@ UNDISTILLED_EVALUATIONS = 60  # labels alone are learnt, and overlearnt, within 
 class Course:
     """What both students share.
 
-    head: the task (pipeline.tasks). rows: the student's token rows of train, dev and transfer. teacher_ids: int64
+    head: the task (pipeline.tasks). names: what the student's configuration says of it and of its vocabulary. rows: the
+    student's token rows of train, dev and transfer. teacher_ids: int64
     (student's vocabulary,), the teacher's id of each of the student's. work: folder of the checkpoints. log: gets each
     history record as it is made.
     """
@@ -36,6 +37,7 @@ class Course:
     task: TaskParams
     runtime: RuntimeParams
     head: Any
+    names: Mapping[str, Any]
     rows: Mapping[str, Any]
     teacher_ids: np.ndarray
     pad_token_id: int
@@ -88,6 +90,24 @@ class Course:
         best: Best = ("divergence", "min")
         return student, self._train("student", loss, lessons, lengths, collate, training, evaluate, best)
 
+    def taught_by_texts(self, written: Mapping[str, Any], teacher: Path) -> tuple[PreTrainedModel, list[Record]]:
+        """Train the student on what the teacher writes for train and transfer rows; return it and its history.
+
+        written: the token rows of each split, with what the teacher writes as labels. teacher: its folder, for its
+        embeddings. The best state is the one that gives what the teacher writes for dev the least loss.
+        """
+        student = self._student()
+        if self.task.student.embeddings == "teacher_svd":
+            start_embeddings(student, teacher_word_embeddings(teacher), self.teacher_ids)
+        lessons = [self.head.rows(written[name]) for name in ("train", "transfer")]
+        training = self.task.distill.training
+        evaluate = self.head.evaluation(
+            written["dev"], batch_size=training.batch_size, pad_token_id=self.pad_token_id, dtype=self.dtype
+        )
+        rows: ConcatDataset[Any] = ConcatDataset([part for part in lessons if len(part)])
+        lengths, loss = np.concatenate([part.lengths for part in lessons]), self.head.loss(student)
+        return student, self._train("student", loss, rows, lengths, self._collate, training, evaluate, self.head.best)
+
     def undistilled(self) -> tuple[PreTrainedModel, list[Record]]:
         """Train the same student, its embeddings random, on the labels alone; return it and its history.
 
@@ -99,17 +119,18 @@ class Course:
         training = self.task.distill.training.model_copy(
             update={"evaluations": UNDISTILLED_EVALUATIONS, "patience": patience}
         )
-
-        def collate(batch: list[Any], generator: np.random.Generator) -> dict[str, torch.Tensor]:
-            collated: dict[str, torch.Tensor] = self.head.collate(batch, self.pad_token_id)
-            return collated
-
-        rows, lengths = self.head.rows(self.rows["train"]), self.rows["train"].lengths
+        rows = self.head.rows(self.rows["train"])
         evaluate = self.head.evaluation(
             self.rows["dev"], batch_size=training.batch_size, pad_token_id=self.pad_token_id, dtype=self.dtype
         )
         loss, best = self.head.loss(student), self.head.best
-        return student, self._train("undistilled_student", loss, rows, lengths, collate, training, evaluate, best)
+        return student, self._train(
+            "undistilled_student", loss, rows, rows.lengths, self._collate, training, evaluate, best
+        )
+
+    def _collate(self, batch: list[Any], generator: np.random.Generator) -> dict[str, torch.Tensor]:
+        collated: dict[str, torch.Tensor] = self.head.collate(batch, self.pad_token_id)
+        return collated
 
     def _with_divergence(self, rows: Any, teacher: TeacherOutputs) -> Reduce | None:
         """Return what keeps the divergence of each target from the teacher beside what the task keeps of its logits.
@@ -129,14 +150,16 @@ class Course:
         return reduce
 
     def _student(self) -> PreTrainedModel:
-        return build_student(
+        student = build_student(
             self.task.student,
             head=self.head.head,
             vocabulary_size=len(self.teacher_ids),
             pad_token_id=self.pad_token_id,
             seed=self.runtime.seed,
-            **self.head.names,
+            **self.names,
         )
+        described: PreTrainedModel = self.head.described(student)
+        return described
 
     def _train(
         self,

@@ -14,8 +14,8 @@ from pipeline.files import InputError
 from pipeline.params import StudentParams, TaskParams
 from pipeline.params.families import WITH_ATTENTIONS
 
-# of BERT and RoBERTa, ModernBERT, GPT-2, Llama
-WORDS = ("word_embeddings.weight", "tok_embeddings.weight", "wte.weight", "embed_tokens.weight")
+# of BERT and RoBERTa, ModernBERT, GPT-2, Llama, Marian
+WORDS = ("word_embeddings.weight", "tok_embeddings.weight", "wte.weight", "embed_tokens.weight", "shared.weight")
 EMBEDDING_SCALE = 0.05  # standard deviation of the word embeddings that start from the teacher's
 
 

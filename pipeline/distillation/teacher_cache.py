@@ -123,13 +123,19 @@ def cached_outputs(
         "likeliest": None if likeliest is None else list(likeliest),
         "machine": runtime.fingerprint(),
     }
+    entry = cached(folder, key, lambda draft: _run_teacher(draft, splits, load_teacher(), layers, dtype, likeliest))
+    return {name: _open(entry / name, rows, layers, likeliest) for name, rows in splits.items()}
+
+
+def cached(folder: Path, key: dict[str, Any], make: Callable[[Path], None]) -> Path:
+    """Return the entry of `key` in the cache `folder`; where no good one stands, `make` writes its npy files."""
     entry = folder / stable_hash(key)[:16]
     if not _is_good(entry, key):
         with replacing(entry) as draft:
-            _run_teacher(draft, splits, load_teacher(), layers, dtype, likeliest)
+            make(draft)
             hashes = {str(file.relative_to(draft)): sha256_of_file(file) for file in sorted(draft.rglob("*.npy"))}
             write_json(draft / MARKER, {"key": key, "files": hashes})
-    return {name: _open(entry / name, rows, layers, likeliest) for name, rows in splits.items()}
+    return entry
 
 
 def _is_good(entry: Path, key: dict[str, Any]) -> bool:

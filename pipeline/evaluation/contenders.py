@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from pipeline.evaluation import baselines, ngrams, readers, similarity, taggers
+from pipeline.evaluation import baselines, ngrams, readers, similarity, taggers, writing_baselines
 from pipeline.evaluation.figures import Answers, score
 from pipeline.evaluation.frozen_encoder import MeanPooled, TokenStates, frozen_vectors
 from pipeline.evaluation.table import LabelledTexts
@@ -33,8 +33,8 @@ class Lessons:
 
     labels: the task's. splits: train, dev and test. tokens: the teacher's of those and of the texts `transfer`, as
     pipeline.tokenization.ragged.TokenRows has them. teacher_logits: those of train and of transfer, after one another,
-    float32 (targets, classes). pretrained: the folder of the language model. dtype: what it computes in. answers: the
-    task's, from logits (targets, classes) of the token rows of texts.
+    float32 (targets, classes), none where texts are written. pretrained: the folder of the language model. dtype: what
+    it computes in. task: as pipeline.tasks has it.
     """
 
     labels: list[str]
@@ -44,7 +44,7 @@ class Lessons:
     teacher_logits: np.ndarray
     pretrained: Path
     dtype: torch.dtype
-    answers: Callable[[np.ndarray, Any, Sequence[str]], Answers]
+    task: Any
 
 
 def ask_networks(task: Task, networks: Mapping[str, tuple[Path, Rows]], texts: Sequence[str]) -> dict[str, Any]:
@@ -128,9 +128,9 @@ def _readers(lessons: Lessons) -> dict[str, Answers]:
         np.asarray(tokens["train"].labels),
         vectors["dev"],
         vectors["test"],
-        lambda logits: score("token_f1", dev.actual, lessons.answers(logits, tokens["dev"], dev.texts)),
+        lambda logits: score("token_f1", dev.actual, lessons.task.answers(logits, tokens["dev"], dev.texts)),
     )
-    frozen = lessons.answers(logits, tokens["test"], test.texts)
+    frozen = lessons.task.answers(logits, tokens["test"], test.texts)
     return {"most_similar_sentence": sentences, "frozen_encoder_reader": frozen}
 
 
@@ -164,10 +164,36 @@ def _ngrams(lessons: Lessons) -> dict[str, Answers]:
     }
 
 
+def _targets(lessons: Lessons) -> list[str]:
+    """Return the texts that were to be written for the train split."""
+    return [str(text) for text in lessons.splits["train"].actual]
+
+
+def _translators(lessons: Lessons) -> dict[str, Answers]:
+    train, test, targets = lessons.splits["train"], lessons.splits["test"], _targets(lessons)
+    print("baselines: the most similar text's translation, word by word", flush=True)
+    return {
+        "copy": test.texts,
+        "most_similar_text": writing_baselines.of_most_similar(train.texts, targets, test.texts),
+        "word_by_word": writing_baselines.word_by_word(train.texts, targets, test.texts),
+    }
+
+
+def _summarizers(lessons: Lessons) -> dict[str, Answers]:
+    train, test = lessons.splits["train"], lessons.splits["test"]
+    return {
+        "lead": writing_baselines.lead(test.texts),
+        "longest_sentence": writing_baselines.longest_sentence(test.texts),
+        "most_similar_text": writing_baselines.of_most_similar(train.texts, _targets(lessons), test.texts),
+    }
+
+
 BASELINES: dict[str, Callable[[Lessons], dict[str, Answers]]] = {
     "text_classification": _classifiers,
     "token_classification": _taggers,
     "question_answering": _readers,
     "sentence_similarity": _similarities,
     "text_generation": _ngrams,
+    "translation": _translators,
+    "summarization": _summarizers,
 }

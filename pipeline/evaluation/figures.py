@@ -1,10 +1,11 @@
 """Figures of merit from what can be counted row by row, so that rows can be left out, grouped and resampled at will."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from pipeline.evaluation import text_figures
 from pipeline.evaluation.answer_texts import SCALE, exact_matches, token_overlaps
 from pipeline.words import Span
 
@@ -22,7 +23,7 @@ class Figure(NamedTuple):
     unit: how people write it: a share as `%`, a share as `points` of a hundred, or a number as it is.
     """
 
-    counts: Callable[[Answers, Answers], np.ndarray]
+    counts: Callable[[Any, Any], np.ndarray]
     of: Callable[[np.ndarray], np.ndarray]
     sign: int = 1
     unit: Literal["%", "points", ""] = "%"
@@ -137,4 +138,9 @@ FIGURES = {
     "spearman": Figure(_ranked, _spearman, unit="points"),
     "bits_per_character": Figure(_costs, _bits_per_character, sign=-1, unit=""),
     "perplexity": Figure(_costs, _perplexity, sign=-1, unit=""),
+    "bleu": Figure(text_figures.bleu_counts, text_figures.bleu, unit="points"),
+    "chrf": Figure(text_figures.chrf_counts, text_figures.chrf, unit="points"),
+    "rouge_1": Figure(text_figures.rouge_counts(1), text_figures.rouge, unit="points"),
+    "rouge_2": Figure(text_figures.rouge_counts(2), text_figures.rouge, unit="points"),
+    "rouge_l": Figure(text_figures.rouge_counts(None), text_figures.rouge, unit="points"),
 }

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from scipy.stats import rankdata
 
-from pipeline.evaluation.answer_texts import token_overlaps
+from pipeline.evaluation.figures import FIGURES
 
 ROWS_SHOWN = 10
 SHOWN_CHARACTERS = 300
@@ -21,26 +21,22 @@ Row = dict[str, Any]
 def worst_rows(predictions: Path, labels: list[str]) -> dict[str, Any]:
     """Return at most ROWS_SHOWN rows of predictions.parquet on which the student is wrong.
 
-    Where texts are predicted they are those that cost it most.
-
     `title` says which they are, `rows` holds for each its `text`, actual `label`, and the answers of `student` and
     `teacher`, all in words; `score`, the student's probability, where a whole text has a label.
     """
     table = pq.read_table(predictions)
-    if pa.types.is_floating(table["label"].type):
-        return _misplaced(table) | {"scored": False}
-    wrong = [row for row in table.to_pylist() if row["student"] != row["label"]]
-    kind = table["label"].type
-    if pa.types.is_list(kind):
-        found = _furthest_off(wrong)
-    elif pa.types.is_struct(kind):
-        found = _costliest(wrong)
+    kind, rows = table["label"].type, table.to_pylist()
+    if pa.types.is_integer(kind):
+        found = _surest(rows, labels)
     else:
-        found = _least_alike(wrong) if pa.types.is_string(kind) else _surest(wrong, labels)
+        (worst,) = (find for is_kind, find in WORST if is_kind(kind))
+        found = worst(rows)
     return found | {"scored": any("score" in row for row in found["rows"])}
 
 
-def _surest(wrong: list[Row], labels: list[str]) -> dict[str, Any]:
+def _surest(rows: list[Row], labels: list[str]) -> dict[str, Any]:
+    wrong = [row for row in rows if row["student"] != row["label"]]
+
     def score(row: Row) -> float:
         return float(row[f"student_score_{labels[row['student']]}"])
 
@@ -49,7 +45,9 @@ def _surest(wrong: list[Row], labels: list[str]) -> dict[str, Any]:
     return {"title": "Where the student is wrong and surest of it", "rows": rows}
 
 
-def _furthest_off(wrong: list[Row]) -> dict[str, Any]:
+def _furthest_off(rows: list[Row]) -> dict[str, Any]:
+    wrong = [row for row in rows if row["student"] != row["label"]]
+
     def missed_or_made_up(row: Row) -> int:
         return sum(span not in row["student"] for span in row["label"]) + sum(
             span not in row["label"] for span in row["student"]
@@ -60,19 +58,20 @@ def _furthest_off(wrong: list[Row]) -> dict[str, Any]:
     return {"title": "Where the student's spans are furthest off", "rows": rows}
 
 
-def _least_alike(wrong: list[Row]) -> dict[str, Any]:
-    alike = token_overlaps([row["label"] for row in wrong], [row["student"] for row in wrong])[:, 0].tolist()
-    order = sorted(range(len(wrong)), key=lambda index: (alike[index], wrong[index]["id"]))
-    rows = [_shown(wrong[index] | {"text": wrong[index]["pair"]}, str) for index in order[:ROWS_SHOWN]]
-    return {"title": "Where the student's answer has least in common with the actual one", "rows": rows}
+def _least_alike(rows: list[Row]) -> dict[str, Any]:
+    figure = FIGURES["chrf"]
+    scores = figure.of(figure.counts([row["label"] for row in rows], [row["student"] for row in rows]))
+    worst = sorted(zip(scores.tolist(), rows, strict=True), key=lambda pair: (pair[0], pair[1]["id"]))
+    shown = [_shown(row | {"text": row.get("pair", row["text"])}, str) for _, row in worst[:ROWS_SHOWN]]
+    return {"title": "Where the student's text is least like the one that was wanted (chrF)", "rows": shown}
 
 
-def _misplaced(table: pa.Table) -> dict[str, Any]:
-    ranks = {name: rankdata(table[name].to_numpy()) for name in ANSWERS}
+def _misplaced(rows: list[Row]) -> dict[str, Any]:
+    ranks = {name: rankdata([row[name] for row in rows]) for name in ("student", "label")}
     off = np.abs(ranks["student"] - ranks["label"])
-    order = sorted(range(len(off)), key=lambda row: (-off[row], table["id"][row].as_py()))
-    rows = [_shown(table.slice(row, 1).to_pylist()[0], lambda number: f"{number:.2f}") for row in order[:ROWS_SHOWN]]
-    return {"title": "Where the student ranks a pair furthest from its place", "rows": rows}
+    order = sorted(range(len(off)), key=lambda row: (-off[row], rows[row]["id"]))
+    shown = [_shown(rows[row], lambda number: f"{number:.2f}") for row in order[:ROWS_SHOWN]]
+    return {"title": "Where the student ranks a pair furthest from its place", "rows": shown}
 
 
 def _costliest(rows: list[Row]) -> dict[str, Any]:
@@ -99,3 +98,12 @@ def _shown(row: Row, in_words: Callable[[Any], str]) -> Row:
 
 def _cut(text: str) -> str:
     return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
+
+
+# by the kind of answers: how to find the rows; a single label is in _surest's hands
+WORST: list[tuple[Callable[[pa.DataType], bool], Callable[[list[Row]], dict[str, Any]]]] = [
+    (pa.types.is_list, _furthest_off),
+    (pa.types.is_string, _least_alike),
+    (pa.types.is_floating, _misplaced),
+    (pa.types.is_struct, _costliest),
+]

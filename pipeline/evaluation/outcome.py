@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from scipy.special import softmax
 
-from pipeline.evaluation import metrics
+from pipeline.evaluation import metrics, text_figures
 from pipeline.evaluation.comparison import compare, figure_intervals
 from pipeline.evaluation.efficiency import size
 from pipeline.evaluation.figures import FIGURES, Answers, score
@@ -78,6 +78,7 @@ def evaluation_outcome(
     outcome = {
         "task": task,
         "metric": metric,
+        "signature": text_figures.bleu_signature(list(map(str, test.actual))) if metric == "bleu" else None,
         "labels": answered.labels,
         "classes": answered.classes,
         "rows": len(test.ids),

@@ -42,6 +42,14 @@ NAMES = {
     "character_tfidf_cosine": "TF-IDF of character n-grams, cosine",
     "frozen_encoder_cosine": "frozen encoder, cosine",
     "spearman": "Spearman correlation",
+    "bleu": "BLEU",
+    "chrf": "chrF",
+    "rouge_1": "ROUGE-1",
+    "rouge_2": "ROUGE-2",
+    "rouge_l": "ROUGE-L",
+    "copy": "the text as it is",
+    "most_similar_text": "answer to the most similar text",
+    "lead": "first three sentences",
 }
 
 

@@ -96,6 +96,13 @@ def _completions(path: Path, columns: dict[str, list[Any]], labels: list[str]) -
     return columns["target"]
 
 
+def _targets(path: Path, columns: dict[str, list[Any]], labels: list[str]) -> list[str]:
+    for id_, target in zip(columns["id"], columns["target"], strict=True):
+        if target is None:
+            raise InputError(f"{path}: row {id_}: no target, expected a text (columns.target of the dataset)")
+    return [str(target) for target in columns["target"]]
+
+
 # by a task's type: the column of the canonical table that has the answers, and how it is read
 ANSWERS: dict[str, tuple[str, Callable[..., Answers]]] = {
     "text_classification": ("label", _indices),
@@ -103,6 +110,8 @@ ANSWERS: dict[str, tuple[str, Callable[..., Answers]]] = {
     "question_answering": ("spans", _span_texts),
     "sentence_similarity": ("score", _scores),
     "text_generation": ("target", _completions),
+    "translation": ("target", _targets),
+    "summarization": ("target", _targets),
 }
 
 
@@ -111,7 +120,7 @@ def as_column(answers: Answers) -> pa.Array:
     if isinstance(answers, np.ndarray) and answers.ndim == 2:
         return pa.StructArray.from_arrays([pa.array(column) for column in answers.T], names=MEASURED)
     rows: Any = answers
-    if isinstance(answers, np.ndarray) or (rows and isinstance(rows[0], str)):
+    if isinstance(answers, np.ndarray) or (len(rows) and isinstance(rows[0], str)):
         return pa.array(rows)
     return pa.array([[dict(zip(SPANS.value_type.names, span, strict=True)) for span in row] for row in rows], SPANS)
 

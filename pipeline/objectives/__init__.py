@@ -33,9 +33,23 @@ def _contrastive() -> type:
     return Contrastive
 
 
+def _text_infilling() -> type:
+    from pipeline.objectives.text_infilling import TextInfilling
+
+    return TextInfilling
+
+
+def _span_corruption() -> type:
+    from pipeline.objectives.span_corruption import SpanCorruption
+
+    return SpanCorruption
+
+
 OBJECTIVES: dict[str, Callable[[], Any]] = {
     "masked_lm": _masked_lm,
     "masked_lm_next_sentence": _masked_lm_next_sentence,
     "causal_lm": _causal_lm,
     "contrastive": _contrastive,
+    "text_infilling": _text_infilling,
+    "span_corruption": _span_corruption,
 }

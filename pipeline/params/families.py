@@ -6,6 +6,7 @@ OBJECTIVES = {
     "modernbert": ("masked_lm",),
     "gpt": ("causal_lm",),
     "llama": ("causal_lm",),
+    "encoder_decoder": ("text_infilling", "span_corruption"),
 }
 TOKENIZERS = {
     "bert": ("wordpiece", "bpe"),
@@ -13,5 +14,8 @@ TOKENIZERS = {
     "modernbert": ("bpe",),
     "gpt": ("bpe",),
     "llama": ("bpe",),
+    "encoder_decoder": ("wordpiece", "bpe"),
 }
 WITH_ATTENTIONS = ("bert", "roberta")  # whose attention scores a student can learn from
+MASKED = ("masked_lm", "masked_lm_next_sentence", "text_infilling", "span_corruption")  # objectives that hide tokens
+WITH_WHOLE_WORDS = ("masked_lm", "masked_lm_next_sentence")

@@ -102,20 +102,26 @@ class PretrainParams(Section):
     embeddings: Literal["random", "cooccurrence"] | None
     """What the word embeddings start from: random numbers, or which tokens stand near each other in the corpus; null
     where `init_from` brings a model."""
-    objective: Literal["masked_lm", "masked_lm_next_sentence", "causal_lm", "contrastive"]
-    """What is learnt: to predict masked tokens (families `bert` and `roberta`), or also to tell whether one segment
-    follows another in the text (`bert`), or, `causal_lm`, to predict every token from those before it (`gpt`), or,
-    `contrastive`, to tell a sentence, read twice with different dropout, from other sentences; where the rows of the
-    corpus are pairs, a text's pair from other pairs (`bert` and `roberta`)."""
+    objective: Literal[
+        "masked_lm", "masked_lm_next_sentence", "causal_lm", "contrastive", "text_infilling", "span_corruption"
+    ]
+    """What is learnt: to predict masked tokens (families `bert`, `roberta`, `modernbert`), or also to tell whether one
+    segment follows another in the text (`bert`); `causal_lm`, to predict every token from those before it (`gpt`,
+    `llama`); `contrastive`, to tell a sentence, read twice with different dropout, from other sentences, or where the
+    rows of the corpus are pairs, a text's pair from other pairs (`bert`, `roberta`); by an `encoder_decoder`, to write
+    a text again whose spans were each replaced by one mask (`text_infilling`, as BART), or to write the spans alone
+    that were taken out (`span_corruption`, as T5)."""
     mask_share: Annotated[float, Field(gt=0, lt=1)] | None
     """Share of the tokens that are masked and predicted; null with `causal_lm` and without `contrastive.masked_lm`."""
     whole_word_mask: bool | None
-    """Whether all tokens of a word are masked together; null as `mask_share` is."""
+    """Whether all tokens of a word are masked together; for the masked-LM objectives only, else null as `mask_share`
+    is."""
     across_documents: bool | None
     """Whether a token sees the documents that stand before its own in a sequence, and the end of one predicts how the
     next begins; null unless the objective is `causal_lm`."""
     contrastive: ContrastiveParams | None = None
     """How `contrastive` learns; not given for other objectives."""
     max_tokens: Annotated[int, Field(ge=0)]
-    """Maximum number of tokens to train on, repetitions counted; 0 keeps the weights of `init_from` as they are."""
+    """Maximum number of tokens to train on, repetitions counted; 0 keeps the weights of `init_from` as they are. A new
+    `encoder_decoder` may also go without: a translation's rows teach it alone."""
     training: OptimizationParams

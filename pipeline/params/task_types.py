@@ -69,4 +69,23 @@ TASK_TYPES = {
         writes=True,
         without=("finetune.consistency", "distill.losses.logits", "transfer.recombined"),
     ),
+    "translation": TaskType(
+        metrics=("bleu", "chrf"),
+        slices=("source", "length"),
+        columns=("target",),
+        optional=(),
+        families=("encoder_decoder",),
+        labelled=False,
+        writes=True,
+    ),
+    "summarization": TaskType(
+        metrics=("rouge_l", "rouge_1", "rouge_2"),
+        slices=("source", "length"),
+        columns=("target",),
+        optional=(),
+        families=("encoder_decoder",),
+        labelled=False,
+        writes=True,
+    ),
 }
+WRITTEN_BY_ENCODER_DECODERS = [name for name, kind in TASK_TYPES.items() if kind.families == ("encoder_decoder",)]

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from pipeline.params.generation import GenerationParams
 from pipeline.params.section import Label, Name, Section, Share
-from pipeline.params.task_types import TASK_TYPES
+from pipeline.params.task_types import TASK_TYPES, WRITTEN_BY_ENCODER_DECODERS
 from pipeline.params.training import ArchitectureParams, TrainingParams
 
 SHORTEST_PROMPT = 4  # tokens of a text that a model can go on with, whatever it may write
@@ -63,6 +63,9 @@ class StudentParams(Section):
 class LossWeights(Section):
     """The losses that the student is trained with: the weight of each in their sum, 0 for one that is left out."""
 
+    sequences: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the cross-entropy with the text that the teacher writes; of tasks whose answers an encoder-decoder
+    writes it is the only loss, and of no other task."""
     soft_labels: Annotated[float, Field(ge=0)]
     """Weight of the KL divergence between the label probabilities of teacher and student."""
     logits: Annotated[float, Field(ge=0)]
@@ -120,12 +123,24 @@ class GateParams(Section):
     rule: Literal["not_worse", "better"]
     """What a new version must be shown to be: less than `margin` worse than every champion so far, or better."""
     metric: Literal[
-        "accuracy", "macro_f1", "span_f1", "token_f1", "exact_match", "spearman", "bits_per_character", "perplexity"
+        "accuracy",
+        "macro_f1",
+        "span_f1",
+        "token_f1",
+        "exact_match",
+        "spearman",
+        "bits_per_character",
+        "perplexity",
+        "bleu",
+        "chrf",
+        "rouge_1",
+        "rouge_2",
+        "rouge_l",
     ]
     """Figure that is compared, one that goes with the type of the task: for text classification `accuracy` or
     `macro_f1`, for token classification `span_f1`, for question answering `token_f1` or `exact_match`, for sentence
-    similarity `spearman`, for text generation `bits_per_character` or `perplexity`. Accuracy has a test for paired
-    proportions, all others a paired bootstrap."""
+    similarity `spearman`, for text generation `bits_per_character` or `perplexity`, for translation `bleu` or `chrf`,
+    for summarization one of ROUGE. Accuracy has a test for paired proportions, all others a paired bootstrap."""
     margin: Share
     """Loss of `metric` that `not_worse` accepts; 0.01 is one percentage point."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)]
@@ -149,10 +164,17 @@ class TaskParams(Section):
     """One task: a teacher, a student, a registered model."""
 
     type: Literal[
-        "text_classification", "token_classification", "question_answering", "sentence_similarity", "text_generation"
+        "text_classification",
+        "token_classification",
+        "question_answering",
+        "sentence_similarity",
+        "text_generation",
+        "translation",
+        "summarization",
     ]
     """Kind of task: one label for a whole text (or a pair of texts), labelled spans in it, the place in it that answers
-    a question (the dataset's column `pair`), how alike two texts are, or going on with a text, token by token."""
+    a question (the dataset's column `pair`), how alike two texts are, going on with a text, token by token, or writing
+    another text for it: the same in another language, or a shorter one."""
     dataset: Name
     """Dataset that the labelled rows come from."""
     labels: Annotated[list[Label], Field(default=[])]
@@ -165,8 +187,8 @@ class TaskParams(Section):
     finetune: FinetuneParams
     student: StudentParams
     distill: DistillParams
-    generation: GenerationParams | None = None
-    """How text is written; not given for tasks that write none."""
+    generation: GenerationParams | None
+    """How text is written; null for tasks that write none."""
     evaluate: EvaluateParams
     gate: GateParams
 
@@ -216,6 +238,17 @@ class TaskParams(Section):
                 f"generation.max_tokens: must be <= {self.max_length - SHORTEST_PROMPT}, max_length less "
                 f"{SHORTEST_PROMPT} for what is gone on with, got {self.generation.max_tokens}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _losses_are_those_of_the_type(self) -> "TaskParams":
+        written = self.type in WRITTEN_BY_ENCODER_DECODERS
+        for name, weight in self.distill.losses.model_dump().items():
+            if written and (name == "sequences") != bool(weight):
+                wanted = "> 0" if name == "sequences" else "0"
+                raise ValueError(f"distill.losses.{name} must be {wanted} for {self.type}, got {weight}")
+        if not written and self.distill.losses.sequences:
+            raise ValueError(f"distill.losses.sequences must be 0 for {self.type}, got {self.distill.losses.sequences}")
         return self
 
     @model_validator(mode="after")

@@ -21,11 +21,14 @@ class RuntimeParams(Section):
 class ArchitectureParams(Section):
     """The shape of a model. Source: Devlin et al. 2019, table of sizes in section 3."""
 
-    family: Literal["bert", "roberta", "modernbert", "gpt", "llama"]
+    family: Literal["bert", "roberta", "modernbert", "gpt", "llama", "encoder_decoder"]
     """Kind of network: `bert`, `roberta` and `modernbert` see a whole text at once; `gpt`, as GPT-2, and `llama` see
-    what is before a token."""
+    what is before a token; `encoder_decoder`, as Marian, reads one text and writes another."""
     layers: Annotated[int, Field(ge=1)]
-    """Number of Transformer layers."""
+    """Number of Transformer layers, of an encoder-decoder those of the encoder."""
+    decoder_layers: Annotated[int, Field(ge=1)] | None = None
+    """Number of the decoder's layers; for `encoder_decoder` only. Writing costs a pass through them for every token, so
+    a deep encoder with a shallow decoder is fast (Kasai et al. 2020)."""
     hidden_size: Annotated[int, Field(ge=8)]
     """Width of the hidden states; a multiple of `attention_heads`."""
     attention_heads: Annotated[int, Field(ge=1)]
@@ -36,6 +39,13 @@ class ArchitectureParams(Section):
     """Maximum length of an input in tokens, special tokens included."""
     dropout: Annotated[float, Field(ge=0, lt=1)]
     """Dropout of embeddings and hidden states during training; attention has none, and a `llama` none at all."""
+
+    @model_validator(mode="after")
+    def _a_decoder_has_layers(self) -> "ArchitectureParams":
+        if (self.family == "encoder_decoder") != (self.decoder_layers is not None):
+            needed = "given" if self.decoder_layers is None else "null"
+            raise ValueError(f"decoder_layers must be {needed} for family {self.family}, got {self.decoder_layers}")
+        return self
 
     @model_validator(mode="after")
     def _heads_divide_the_width(self) -> "ArchitectureParams":

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from pipeline.params.datasets import DatasetParams
-from pipeline.params.families import OBJECTIVES, TOKENIZERS, WITH_ATTENTIONS
+from pipeline.params.families import MASKED, OBJECTIVES, TOKENIZERS, WITH_ATTENTIONS, WITH_WHOLE_WORDS
 from pipeline.params.pretraining import (
     CorpusParams,
     HubWeights,
@@ -16,9 +16,9 @@ from pipeline.params.pretraining import (
     TokenizerParams,
 )
 from pipeline.params.section import Name, Section
-from pipeline.params.task_types import TASK_TYPES
+from pipeline.params.task_types import TASK_TYPES, WRITTEN_BY_ENCODER_DECODERS
 from pipeline.params.tasks import TaskParams
-from pipeline.params.training import RuntimeParams
+from pipeline.params.training import ArchitectureParams, RuntimeParams
 
 
 class Params(Section):
@@ -56,8 +56,11 @@ def _disagreements(params: Params) -> list[str]:
                 problems.append(f"pretrain.{key}: must be given when init_from.kind is random, got null")
         if params.tokenizer.kind == "adopt":
             problems.append("tokenizer.kind: must be wordpiece or bpe when init_from.kind is random, got adopt")
-        if params.pretrain.max_tokens == 0:
-            problems.append("pretrain.max_tokens: must be > 0 when init_from.kind is random, got 0")
+        shape = params.pretrain.architecture
+        if params.pretrain.max_tokens == 0 and not (shape and shape.family == "encoder_decoder"):
+            problems.append(
+                "pretrain.max_tokens: must be > 0 when init_from.kind is random, but for encoder_decoder, got 0"
+            )
     else:
         if params.pretrain.architecture is not None:
             problems.append("pretrain.architecture: must be null when init_from brings its own, got a mapping")
@@ -90,12 +93,11 @@ def _pretraining_disagreements(pretrain: PretrainParams, tokenizer: TokenizerPar
         ):
             if found not in fitting:
                 problems.append(f"{key}: must be {' or '.join(fitting)} for family {family}, got {found}")
-    causal, beside = pretrain.objective == "causal_lm", pretrain.contrastive
-    masked = not causal and (beside is None or beside.masked_lm > 0)
+    beside = pretrain.contrastive is not None and pretrain.contrastive.masked_lm > 0
     for key, needed in (
-        ("mask_share", masked),
-        ("whole_word_mask", masked),
-        ("across_documents", causal),
+        ("mask_share", beside or pretrain.objective in MASKED),
+        ("whole_word_mask", beside or pretrain.objective in WITH_WHOLE_WORDS),
+        ("across_documents", pretrain.objective == "causal_lm"),
         ("contrastive", pretrain.objective == "contrastive"),
     ):
         value = getattr(pretrain, key)
@@ -106,15 +108,15 @@ def _pretraining_disagreements(pretrain: PretrainParams, tokenizer: TokenizerPar
     return problems
 
 
+def _shapes(key: str, task: TaskParams, params: Params) -> dict[str, ArchitectureParams]:
+    """Return the shapes of the models behind a task that params.yaml states, by where it does."""
+    student, pretrained = task.student.architecture, params.pretrain.architecture
+    return {f"{key}.student.architecture": student} | ({"pretrain.architecture": pretrained} if pretrained else {})
+
+
 def _family_disagreements(key: str, task: TaskParams, params: Params) -> list[str]:
     problems = []
-    shapes = {
-        f"{key}.student.architecture": task.student.architecture,
-        "pretrain.architecture": params.pretrain.architecture,
-    }
-    for place, shape in shapes.items():
-        if shape is None:
-            continue
+    for place, shape in _shapes(key, task, params).items():
         fitting = TASK_TYPES[task.type].families
         if shape.family not in fitting:
             problems.append(f"{place}.family: must be {' or '.join(fitting)} for {task.type}, got {shape.family}")
@@ -128,6 +130,25 @@ def _family_disagreements(key: str, task: TaskParams, params: Params) -> list[st
             f"{key}.student.vocabulary_size: must be null (the teacher's tokens) when tokenizer.kind is bpe, "
             f"got {task.student.vocabulary_size}"
         )
+    return problems
+
+
+def _writing_disagreements(key: str, task: TaskParams, params: Params) -> list[str]:
+    """Name what does not fit a task whose answers an encoder-decoder writes: the student reads the teacher's texts."""
+    problems = []
+    if task.finetune.consistency:
+        problems.append(f"{key}.finetune.consistency: must be 0 for {task.type}, got {task.finetune.consistency}")
+    if task.student.vocabulary_size is not None:
+        problems.append(
+            f"{key}.student.vocabulary_size: must be null (the teacher's tokens) for {task.type}, "
+            f"got {task.student.vocabulary_size}"
+        )
+    for place, shape in _shapes(key, task, params).items():
+        if task.generation and shape.max_length < task.generation.max_tokens:
+            problems.append(
+                f"{place}.max_length: must be >= {key}.generation.max_tokens ({task.generation.max_tokens}), "
+                f"got {shape.max_length}"
+            )
     return problems
 
 
@@ -170,6 +191,8 @@ def _task_disagreements(key: str, task: TaskParams, params: Params) -> list[str]
             f"{key}.student.architecture.hidden_size: must be <= {teacher.hidden_size}, the teacher's, "
             f"got {student.hidden_size}"
         )
+    if task.type in WRITTEN_BY_ENCODER_DECODERS:
+        problems += _writing_disagreements(key, task, params)
     if (losses.hidden_states or losses.attentions) and task.student.vocabulary_size is not None:
         problems.append(
             f"{key}.student.vocabulary_size: must be null (the teacher's tokens) when hidden_states or attentions "

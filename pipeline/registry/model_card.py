@@ -17,6 +17,8 @@ TASKS = {
     "token_f1": "question-answering",
     "spearman": "sentence-similarity",
     "bits_per_character": "text-generation",
+    "bleu": "translation",
+    "rouge_l": "summarization",
 }
 NAMES = {
     "accuracy": "accuracy",
@@ -27,6 +29,9 @@ NAMES = {
     "spearman": "spearmanr",
     "bits_per_character": "bits_per_character",
     "perplexity": "perplexity",
+    "bleu": "bleu",
+    "chrf": "chrf",
+    **dict.fromkeys(("rouge_1", "rouge_2", "rouge_l"), "rouge"),
 }
 
 

@@ -156,6 +156,8 @@ def _signature(student: Path, inputs: Sequence[str]) -> Any:
     types = {"start": "long", "end": "long", "label": "string", "text": "string", "score": "double"}
     span = Object([Property(name, kind) for name, kind in types.items()])
     types["answer"] = "string"
+    config = read_json(student / "config.json")
+    written = [ColSpec("string", purpose["answer"]) for purpose in (config.get("task_specific_params") or {}).values()]
     answers: dict[str, list[Any]] = {
         "SequenceClassification": [ColSpec("string", "label"), ColSpec("double", "score")],
         "TokenClassification": [ColSpec(Array(span), "spans")],
@@ -163,8 +165,10 @@ def _signature(student: Path, inputs: Sequence[str]) -> Any:
         "SentenceSimilarity": [ColSpec("double", "similarity")],
         "LMHeadModel": [ColSpec("string", "continuation")],
         "CausalLM": [ColSpec("string", "continuation")],
+        "MarianMTModel": written,
+        "ConditionalGeneration": written,
     }
-    (architecture,) = read_json(student / "config.json")["architectures"]
+    (architecture,) = config["architectures"]
     head = next((name for name in answers if architecture.endswith(name)), None)
     if head is None:
         raise InputError(f"{student}: the model is a {architecture}, expected one for {' or '.join(answers)}")

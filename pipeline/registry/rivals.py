@@ -147,10 +147,8 @@ def _score(mlflow: ModuleType, version: Any, ids: list[str], rows: Path, labels:
     texts = _texts(rows / "test.parquet")
     model = mlflow.pyfunc.load_model(f"models:/{version.name}/{version.version}")
     answers = model.predict(pd.DataFrame([texts[id_] for id_ in ids]))
-    if "similarity" in answers:
-        return list(answers["similarity"])
     if "spans" in answers:
         return [[(span["start"], span["end"], span["label"]) for span in row] for row in answers["spans"]]
-    if "answer" in answers:
-        return list(answers["answer"])
+    if "label" not in answers:
+        return list(answers.iloc[:, 0])  # a text or a number, whatever it is called
     return [labels.index(answer) if answer in labels else -1 for answer in answers["label"]]

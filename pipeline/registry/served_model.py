@@ -21,6 +21,7 @@ from transformers import (
     AutoModel,
     AutoModelForCausalLM,
     AutoModelForQuestionAnswering,
+    AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     AutoTokenizer,
@@ -52,8 +53,12 @@ class Student(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         """Load the `from_pretrained` folder that was registered with this file."""
         folder = context.artifacts["model"]
-        (architecture,) = AutoConfig.from_pretrained(folder).architectures
+        config = AutoConfig.from_pretrained(folder)
+        (architecture,) = config.architectures
         self.columns, self.read_rows, load = next(HEADS[name] for name in HEADS if architecture.endswith(name))
+        if not self.columns:  # a text that is written: what it is called depends on what the student was made for
+            (purpose,) = config.task_specific_params.values()
+            self.columns = [purpose["answer"]]
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         self.model = load(folder).eval()
         self.inputs = (context.model_config or {}).get("inputs", ["text"])
@@ -67,7 +72,7 @@ class Student(PythonModel):
         answer: `label` and `score`, where the model labels whole texts; `spans`, a list of `{"start", "end", "label",
         "text", "score"}`, where it labels words; `answer`, `start`, `end` and `score`, where it finds in `text` what
         answers `pair`; `similarity`, from -1 to 1, where it compares two texts; `continuation`, where it goes on with
-        texts.
+        texts; `translation` or `summary`, where it writes one. What is longer than the model can read is cut.
         """
         rows = _rows(model_input, self.inputs)
         by_length = sorted(range(len(rows)), key=lambda position: sum(map(len, rows[position])))
@@ -114,6 +119,14 @@ def _spans(student: Student, rows: list[tuple[str, ...]]) -> list[tuple[list[dic
         ]
         answers.append(([_span(text, members) for members in _grouped(words)],))
     return answers
+
+
+def _written(student: Student, rows: list[tuple[str, ...]]) -> list[tuple[str]]:
+    """Return the text that the student writes for each text, as its generation_config.json says."""
+    batch = student.tokenizer([text for (text,) in rows], truncation=True, padding=True, return_tensors="pt")
+    ids = student.model.generate(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
+    options = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
+    return [(text.strip(),) for text in student.tokenizer.batch_decode(ids, **options)]
 
 
 def _first_tokens(encoding: Any, borders: list[tuple[int, int]], sequence: int = 0) -> list[int]:
@@ -236,6 +249,8 @@ HEADS: dict[str, tuple[list[str], Any, Any]] = {
     "SentenceSimilarity": (["similarity"], _similarities, partial(AutoModel.from_pretrained, add_pooling_layer=False)),
     "LMHeadModel": (["continuation"], _continuations, AutoModelForCausalLM.from_pretrained),
     "CausalLM": (["continuation"], _continuations, AutoModelForCausalLM.from_pretrained),
+    "MarianMTModel": ([], _written, AutoModelForSeq2SeqLM.from_pretrained),
+    "ConditionalGeneration": ([], _written, AutoModelForSeq2SeqLM.from_pretrained),
 }
 
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from pipeline.distillation.teacher_cache import TeacherOutputs
     from pipeline.tasks.labelling import LabellingTask
+    from pipeline.tasks.writing import WritingTask
+    from pipeline.tokenization.ragged import TokenRows
 
 TEACHER_CACHE = Path(".stillhouse/teacher_cache")
 SPLITS = ("train", "dev", "transfer")
@@ -58,23 +60,32 @@ def run(
         student_tokenizer,
         *(side / split for side in (teacher_tokens, student_tokens) for split in SPLITS),
     ]
+    if section.generation is not None:
+        chosen["generation"] = section.generation.model_dump()
     key = {"params": chosen, "runtime": params.runtime.model_dump(), "labels": section.labels}
     key["inputs"] = [content_hash(folder) for folder in inputs]
     with work_folder(f"distill-{task}", key) as work, tracking.stage_run(f"distill@{task}", chosen, work) as stage:
-        outputs = _teacher_outputs(section, head, teacher, teacher_tokens, dtype)
-        with replacing(soft_labels) as draft:
-            draft.mkdir()
-            for split, said in outputs.items():
-                np.save(draft / f"{split}.npy", said.logits, allow_pickle=False)
-                if said.likeliest is not None:
-                    np.save(draft / f"{split}_likeliest.npy", said.likeliest, allow_pickle=False)
-        course = Course(section, params.runtime, head, rows, teacher_ids, ids["pad_token_id"], dtype, work, stage.log)
-        student, records = course.distilled(outputs, teacher, teacher_shape.hidden_size)
+        names = head.names | ({"eos_token_id": ids["sep_token_id"]} if section.generation else {})
+        pad_token_id = ids["pad_token_id"]
+        course = Course(section, params.runtime, head, names, rows, teacher_ids, pad_token_id, dtype, work, stage.log)
+        if section.distill.losses.sequences:
+            written = _teacher_texts(section, head, teacher, teacher_tokens, rows, dtype)
+            with replacing(soft_labels) as draft:
+                for split, tokens in written.items():
+                    tokens.save(draft / split)
+            student, records = course.taught_by_texts(written, teacher)
+        else:
+            outputs = _teacher_outputs(section, head, teacher, teacher_tokens, dtype)
+            with replacing(soft_labels) as draft:
+                draft.mkdir()
+                for split, said in outputs.items():
+                    np.save(draft / f"{split}.npy", said.logits, allow_pickle=False)
+                    if said.likeliest is not None:
+                        np.save(draft / f"{split}_likeliest.npy", said.likeliest, allow_pickle=False)
+            student, records = course.distilled(outputs, teacher, teacher_shape.hidden_size)
+        publish_model(student, student_tokenizer, out)
         twin, twin_records = course.undistilled()
-        for model, folder in ((student, out), (twin, undistilled)):
-            if section.generation is not None:
-                head.made_to_write(model, ids["sep_token_id"])
-            publish_model(model, student_tokenizer, folder)
+        publish_model(twin, student_tokenizer, undistilled)
         write_json(history, records + twin_records)
         stage.tags[tracking.OUTPUT_HASH] = content_hash(out)
 
@@ -97,6 +108,33 @@ def _teacher_outputs(
         dtype=dtype,
         likeliest=None if kept is None else Likeliest(kept, section.distill.temperature),
     )
+
+
+def _teacher_texts(
+    section: TaskParams,
+    head: "WritingTask",
+    teacher: Path,
+    tokens: Path,
+    rows: "dict[str, TokenRows]",
+    dtype: "torch.dtype",
+) -> "dict[str, TokenRows]":
+    """Return the student's token rows with what the teacher writes for them, in tokens that both have, as labels."""
+    from pipeline.distillation.written import BATCH_SIZE, cached_texts
+    from pipeline.tasks.generation import generate
+    from pipeline.tasks.writing import with_written
+    from pipeline.tokenization.ragged import TokenRows
+
+    assert section.generation is not None
+    texts = cached_texts(
+        {split: TokenRows.load(tokens / split) for split in SPLITS},
+        lambda: head.load(teacher),
+        lambda model, read, split: generate(model, read, batch_size=BATCH_SIZE, dtype=dtype, name=f"teacher {split}"),
+        folder=TEACHER_CACHE,
+        inputs={"teacher": content_hash(teacher)} | {split: content_hash(tokens / split) for split in SPLITS},
+        generation=section.generation.model_dump(),
+        dtype=dtype,
+    )
+    return {split: with_written(rows[split], texts[split]) for split in SPLITS}
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from pipeline.params import Params, TaskParams
 from pipeline.stages.command import main
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
     from pipeline.evaluation.contenders import Lessons
@@ -85,18 +86,26 @@ def _lessons(
 
     from pipeline.evaluation.contenders import Lessons
     from pipeline.evaluation.table import read_labelled_texts, read_texts
-    from pipeline.tokenization.ragged import TokenRows, open_array
+    from pipeline.tokenization.ragged import TokenRows
 
     return Lessons(
         section.labels,
         {split: read_labelled_texts(rows / f"{split}.parquet", section.type, section.labels) for split in SPLITS},
         {split: TokenRows.load(tokens / "teacher" / split) for split in (*SPLITS, "transfer")},
         read_texts(transfer),
-        np.concatenate([open_array(soft_labels / f"{name}.npy") for name in ("train", "transfer")]),
+        np.zeros((0, 0), np.float32) if section.generation else _teacher_logits(soft_labels),
         pretrained,
         dtype,
-        head.answers,
+        head,
     )
+
+
+def _teacher_logits(soft_labels: Path) -> "np.ndarray":
+    import numpy as np
+
+    from pipeline.tokenization.ragged import open_array
+
+    return np.concatenate([open_array(soft_labels / f"{name}.npy") for name in ("train", "transfer")])
 
 
 def _answered(

@@ -21,8 +21,9 @@ def run(params: Params, *, task: str, pretrained: Path, train: Path, dev: Path, 
     train_rows, dev_rows = TokenRows.load(train), TokenRows.load(dev)
     head = TASKS[params.tasks[task].type]().from_params(params.tasks[task])
     model = head.from_pretrained(pretrained, dropout=finetune.dropout, seed=params.runtime.seed)
-    if params.tasks[task].generation is not None:
-        head.made_to_write(model, special_ids(*load_tokenizer(pretrained))["sep_token_id"])
+    if params.tasks[task].generation is not None:  # a text that is written ends as the tokenizer has it
+        model.config.eos_token_id = special_ids(*load_tokenizer(pretrained))["sep_token_id"]
+    model = head.described(model)
     pad_token_id = model.config.pad_token_id
     key = {
         "params": finetune.model_dump(),
@@ -41,7 +42,7 @@ def run(params: Params, *, task: str, pretrained: Path, train: Path, dev: Path, 
             training=finetune.training,
             runtime=params.runtime,
             checkpoints=folder,
-            lengths=train_rows.lengths,
+            lengths=head.rows(train_rows).lengths,
             evaluate=head.evaluation(
                 dev_rows, batch_size=finetune.training.batch_size, pad_token_id=pad_token_id, dtype=dtype
             ),

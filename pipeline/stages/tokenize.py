@@ -9,10 +9,9 @@ from tokenizers import Tokenizer
 
 from pipeline.files import InputError, replacing
 from pipeline.params import Params, TaskParams
-from pipeline.params.task_types import TASK_TYPES
 from pipeline.stages.command import main
 from pipeline.tokenization.continuing import encode_continued, frame_prompts
-from pipeline.tokenization.encoding import encode_apart, encode_rows, encode_words
+from pipeline.tokenization.encoding import encode_apart, encode_rows, encode_words, encode_written
 from pipeline.tokenization.folder import load_tokenizer, read_max_length, save_tokenizer
 from pipeline.tokenization.questions import encode_questions
 from pipeline.tokenization.ragged import UNLABELLED, TokenRows, with_same_targets
@@ -22,6 +21,7 @@ from pipeline.tokenization.table import (
     read_labels,
     read_pairs,
     read_scores,
+    read_targets,
     read_texts,
     read_word_labels,
     text_batches,
@@ -60,14 +60,16 @@ def run(
     encoding = ENCODING[section.type]
     labels: dict[str, Any] = {split: encoding.read(rows / f"{split}.parquet", section.labels) for split in SPLITS}
     labels["transfer"] = encoding.unlabelled(texts["transfer"])
-    end = {"end": special_tokens["sep_token"]} if TASK_TYPES[section.type].writes else {}
+    written: dict[str, Any] = {"end": special_tokens["sep_token"]} if encoding.continued else {}
+    if section.generation is not None and not encoding.continued:
+        written["max_tokens"] = section.generation.max_tokens
 
     pairs = {split: found for split in SPLITS if (found := read_pairs(rows / f"{split}.parquet")) is not None}
 
     def encoded(tokenizer: Tokenizer, **beside: Tokenizer) -> dict[str, TokenRows]:
         found = {}
         for split, own in texts.items():
-            further: dict[str, Any] = {**beside, **end, **({"pairs": pairs[split]} if split in pairs else {})}
+            further: dict[str, Any] = {**beside, **written, **({"pairs": pairs[split]} if split in pairs else {})}
             found[split] = encoding.encode(tokenizer, own, labels[split], section.max_length, **further)
         return found
 
@@ -86,7 +88,7 @@ def run(
                 tokens.save(draft)
     write_sentences(transfer, sentences)
     with replacing(student_tokenizer) as draft:
-        if section.generation is None:
+        if section.generation is None or not encoding.continued:
             save_tokenizer(student, special_tokens, section.max_length, draft)
         else:  # what is read is what a model goes on with: its end counts, and there has to be room behind it
             completed = any(completion is not None for completion in labels["train"])
@@ -114,16 +116,21 @@ def _unlabelled_words(texts: list[str]) -> list[list[int]]:
     return [[UNLABELLED] * len(words(text)) for text in texts]
 
 
+def _unwritten(texts: list[str]) -> list[str]:
+    return []
+
+
 class Encoding(NamedTuple):
     """How a table's labels are read, what takes their place in the transfer set, and what makes token rows of both.
 
-    in_windows: whether a long text is spread over several token rows.
+    in_windows: whether a long text is spread over several token rows. continued: whether a text is gone on with.
     """
 
     read: Callable[..., Any]
     unlabelled: Callable[[list[str]], Any]
     encode: Callable[..., TokenRows]
     in_windows: bool = False
+    continued: bool = False
 
 
 # by the task's type
@@ -133,7 +140,9 @@ ENCODING = {
     # of no question there is no answer: the transfer set of pairs is empty
     "question_answering": Encoding(read_answer_places, list, encode_questions, in_windows=True),
     "sentence_similarity": Encoding(read_scores, _unlabelled_pairs, encode_apart),
-    "text_generation": Encoding(read_completions, _uncompleted, encode_continued),
+    "text_generation": Encoding(read_completions, _uncompleted, encode_continued, continued=True),
+    "translation": Encoding(read_targets, _unwritten, encode_written),
+    "summarization": Encoding(read_targets, _unwritten, encode_written),
 }
 
 

@@ -11,7 +11,7 @@ from pipeline.tokenization.encoding import encode_documents, encode_sentences
 from pipeline.tokenization.folder import load_tokenizer, read_max_length, special_ids
 from pipeline.tokenization.packing import pack_documents, pack_pairs, pack_stream
 from pipeline.tokenization.ragged import TokenRows
-from pipeline.tokenization.table import read_pairs, read_texts, text_batches
+from pipeline.tokenization.table import read_pairs, read_texts, text_batches, written_batches
 from pipeline.tokenization.transfer import count_words, split_sentences
 
 MIN_WORDS = 3  # of a sentence: shorter ones are cries and the dots of abbreviations
@@ -35,7 +35,7 @@ def run(params: Params, *, corpus: Path, tokenizer: Path, out: Path) -> None:
                 input_ids, tokens = encode_sentences(encoder, rows, length, ids["pad_token_id"])
                 arrays, found = {"input_ids": input_ids}, {"documents": len(rows), "tokens": tokens}
             else:
-                documents = encode_documents(encoder, text_batches(table))
+                documents = encode_documents(encoder, written_batches(table))
                 arrays = _packed(params, documents, ids, table)
                 found = {"documents": len(documents), "tokens": len(documents.ids)}
             for name, array in arrays.items():

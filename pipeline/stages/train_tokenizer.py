@@ -8,7 +8,7 @@ from pipeline.params import Params
 from pipeline.stages.command import main
 from pipeline.tokenization.adoption import adopt_tokenizer
 from pipeline.tokenization.folder import SPECIAL_TOKENS, save_tokenizer
-from pipeline.tokenization.table import text_batches
+from pipeline.tokenization.table import written_batches
 from pipeline.tokenization.training import train_bpe, train_wordpiece
 
 
@@ -25,7 +25,7 @@ def run(params: Params, *, corpus: Path, init_from: Path, out: Path) -> None:
         train = train_wordpiece if settings.kind == "wordpiece" else train_bpe
         texts = corpus / "train.parquet"
         tokenizer = train(
-            lambda: text_batches(texts), settings.vocabulary_size, settings.lowercase, settings.min_frequency
+            lambda: written_batches(texts), settings.vocabulary_size, settings.lowercase, settings.min_frequency
         )
         special_tokens, max_length = SPECIAL_TOKENS, architecture.max_length
     with replacing(out) as draft:

@@ -38,10 +38,24 @@ def _text_generation() -> type:
     return TextGeneration
 
 
+def _translation() -> type:
+    from pipeline.tasks.translation import Translation
+
+    return Translation
+
+
+def _summarization() -> type:
+    from pipeline.tasks.summarization import Summarization
+
+    return Summarization
+
+
 TASKS: dict[str, Callable[[], Any]] = {
     "text_classification": _text_classification,
     "token_classification": _token_classification,
     "question_answering": _question_answering,
     "sentence_similarity": _sentence_similarity,
     "text_generation": _text_generation,
+    "translation": _translation,
+    "summarization": _summarization,
 }

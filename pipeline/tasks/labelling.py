@@ -117,6 +117,10 @@ class LabellingTask:
             raise InputError(f"{folder}: a {family} carries no head for {self.head}, expected another family")
         return heads[self.head]
 
+    def described(self, model: PreTrainedModel) -> PreTrainedModel:
+        """Return a new `model` that says of itself what the task is: its configuration already does, by `names`."""
+        return model
+
     def rows(self, tokens: Rows) -> "RowSequence":
         """Return token rows and their labels as `collate` takes them."""
         return RowSequence(tokens)
@@ -217,6 +221,11 @@ class RowSequence(Sequence[Row]):
 
     def __getitem__(self, row: Any) -> Any:
         return row_at(self.tokens, row)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each row, int64 (rows,), by which rows of a batch are made alike."""
+        return self.tokens.lengths
 
 
 class LabellingLoss(nn.Module):

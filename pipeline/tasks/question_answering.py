@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import AutoModelForQuestionAnswering
 
 from pipeline.tasks.labelling import Distributions, LabellingTask, cross_entropy
 from pipeline.training.batches import Rows
@@ -32,7 +31,6 @@ class QuestionAnswering(LabellingTask):
 
     best = ("exact_match", "max")
     head = "question_answering"
-    auto = AutoModelForQuestionAnswering
 
     @property
     def classes(self) -> list[str]:

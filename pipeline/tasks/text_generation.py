@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoTokenizer, PreTrainedModel
 
 from pipeline.params import GenerationParams, TaskParams
 from pipeline.tasks.generation import continuations, generation_config
@@ -25,7 +25,6 @@ class TextGeneration(LabellingTask):
 
     best = ("loss", "min")
     head = "text_generation"
-    auto = AutoModelForCausalLM
 
     def __init__(self, generation: GenerationParams) -> None:
         super().__init__([])
@@ -42,10 +41,10 @@ class TextGeneration(LabellingTask):
         """Nothing: the tokenizer names the tokens."""
         return {}
 
-    def made_to_write(self, model: Any, end_token_id: int) -> None:
-        """Let `model` write as the parameters say, up to the token `end_token_id`, wherever it is loaded."""
-        model.config.eos_token_id = end_token_id
+    def described(self, model: Any) -> Any:
+        """Return `model`, which from now on writes as the parameters say, here and wherever it is loaded."""
         model.generation_config = generation_config(self.generation, model)
+        return model
 
     def reduction(self, tokens: Rows) -> Reduce:
         """Return what keeps the cross-entropy of each target alone, float32 (targets, 1), of logits (targets, V)."""

@@ -88,6 +88,28 @@ def encode_words(tokenizer: Tokenizer, texts: list[str], labels: Sequence[Sequen
     return replace(plain, labels=flat_labels, targets=targets, positions=flat_positions)
 
 
+def encode_written(
+    tokenizer: Tokenizer, texts: list[str], targets: list[str], max_length: int, *, max_tokens: int
+) -> TokenRows:
+    """Return each text as [CLS] … [SEP], cut to `max_length` tokens, with the ids of what is to be written as labels.
+
+    Those end with [SEP], unless they are cut to `max_tokens`; without targets, as in the transfer set, rows have none.
+    Their positions are those of the decoder, from 0 on.
+    """
+    plain = encode_rows(tokenizer, texts, np.full(len(texts), UNLABELLED, dtype=np.int64), max_length)
+    written: list[np.ndarray] = []
+    for start in range(0, len(targets), BATCH_TEXTS):
+        for encoding in tokenizer.encode_batch_fast(targets[start : start + BATCH_TEXTS]):
+            written.append(np.array(encoding.ids[1 : max_tokens + 1], dtype=np.int64))  # without [CLS]
+    lengths = [len(ids) for ids in written] if targets else [0] * len(texts)
+    return replace(
+        plain,
+        labels=np.concatenate([*written, np.zeros(0, dtype=np.int64)]),
+        targets=np.cumsum([0, *lengths], dtype=np.int64),
+        positions=np.concatenate([*map(np.arange, lengths), np.zeros(0, dtype=np.int64)]).astype(np.int64),
+    )
+
+
 def first_tokens(encoding: Encoding, borders: list[tuple[int, int]], sequence: int = 0) -> list[int]:
     """Return the position of the token that holds the first character of each word, up to the end of the row.
 

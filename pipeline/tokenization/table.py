@@ -29,6 +29,18 @@ def text_batches(path: Path) -> Iterator[list[str]]:
         yield batch.column("text").to_pylist()
 
 
+def written_batches(path: Path) -> Iterator[list[str]]:
+    """Yield all that stands in a table, in file order: each text, and the text to be written for it where there is one.
+
+    A tokenizer and a language model that are to read the ones and write the others learn from both.
+    """
+    file = _open(path)
+    columns = [name for name in ("text", "target") if name in file.schema_arrow.names]
+    for batch in file.iter_batches(BATCH_ROWS, columns=columns):
+        rows = zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
+        yield [text for row in rows for text in row if text is not None]
+
+
 def read_texts(path: Path) -> list[str]:
     """Return all texts of a table in file order."""
     return [text for batch in text_batches(path) for text in batch]
@@ -38,6 +50,17 @@ def read_pairs(path: Path) -> list[str] | None:
     """Return the second text of each row in file order; None for a table whose rows have none."""
     column = _open(path).read(columns=["pair"])["pair"]
     return None if column.null_count == len(column) else [str(pair) for pair in column.to_pylist()]
+
+
+def read_targets(path: Path, labels: list[str]) -> list[str]:
+    """Return the text to be written for each row; raise InputError naming the first row that has none."""
+    table = _open(path).read(columns=["id", "target"])
+    targets = table["target"].to_pylist()
+    for row, target in enumerate(targets):
+        if target is None:
+            place = f"{path}: row {table['id'][row]}"
+            raise InputError(f"{place}: no target, expected a text (columns.target of the dataset)")
+    return [str(target) for target in targets]
 
 
 def read_labels(path: Path, labels: list[str]) -> np.ndarray:

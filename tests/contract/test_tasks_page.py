@@ -9,11 +9,13 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/tasks.md").read_text(encoding="utf-8")
 RECIPES = {f"recipes/{path.name}" for path in (ROOT / "recipes").glob("*.yaml")}
 
-NAMES = {
+FIGURES = {
     "accuracy": "accuracy",
     "macro_f1": "macro F1",
     "span_f1": "F1 of spans",
     "bits_per_character": "bits per character",
+    "bleu": "BLEU",
+    "rouge_l": "ROUGE-L",
 }
 
 
@@ -31,7 +33,9 @@ def test_rows_and_commands_say_what_the_recipes_do() -> None:
         assert ("a label for a text" in row) == ("text_classification" in types), recipe
         assert ("labelled spans" in row) == ("token_classification" in types), recipe
         assert ("going on with a text" in row) == ("text_generation" in types), recipe
-        for metric, words in NAMES.items():
+        assert ("a text in another language" in row) == ("translation" in types), recipe
+        assert ("a shorter text" in row) == ("summarization" in types), recipe
+        for metric, words in FIGURES.items():
             assert (words in row) == (metric in metrics), (recipe, metric)
         brings = any(dataset.source.kind == "file" for dataset in params.datasets.values())
         assert (f"use {recipe} --data F" in PAGE) == brings, recipe

@@ -41,7 +41,8 @@ def model() -> GPT2LMHeadModel:
     built = GPT2LMHeadModel(
         GPT2Config(vocab_size=VOCABULARY, pad_token_id=0, bos_token_id=None, eos_token_id=END, **shape)
     )
-    TextGeneration(DRAWN).made_to_write(built, END)
+    built.config.eos_token_id = END
+    TextGeneration(DRAWN).described(built)
     return built.eval()
 
 
