@@ -187,8 +187,8 @@ class TaskParams(Section):
     finetune: FinetuneParams
     student: StudentParams
     distill: DistillParams
-    generation: GenerationParams | None
-    """How text is written; null for tasks that write none."""
+    generation: GenerationParams | None = None
+    """How text is written; not given for tasks that write none."""
     evaluate: EvaluateParams
     gate: GateParams
 
