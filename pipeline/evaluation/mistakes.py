@@ -59,10 +59,11 @@ def _furthest_off(rows: list[Row]) -> dict[str, Any]:
 
 
 def _least_alike(rows: list[Row]) -> dict[str, Any]:
-    figure = FIGURES["chrf"]
-    scores = figure.of(figure.counts([row["label"] for row in rows], [row["student"] for row in rows]))
-    worst = sorted(zip(scores.tolist(), rows, strict=True), key=lambda pair: (pair[0], pair[1]["id"]))
-    shown = [_shown(row | {"text": row.get("pair", row["text"])}, str) for _, row in worst[:ROWS_SHOWN]]
+    figure, wrong = FIGURES["chrf"], [row for row in rows if row["student"] != row["label"]]
+    scores = figure.of(figure.counts([row["label"] for row in wrong], [row["student"] for row in wrong]))
+    worst = sorted(zip(scores.tolist(), wrong, strict=True), key=lambda pair: (pair[0], pair[1]["id"]))
+    columns = ("pair",) if "pair" in rows[0] else ("text",)  # the question, without its passage
+    shown = [_shown(row, str, columns) for _, row in worst[:ROWS_SHOWN]]
     return {"title": "Where the student's text is least like the one that was wanted (chrF)", "rows": shown}
 
 
@@ -91,8 +92,8 @@ def _in_words(text: str, spans: list[Row]) -> str:
     return " · ".join(f"{span['label']}: {text[span['start'] : span['end']]}" for span in spans) or "nothing"
 
 
-def _shown(row: Row, in_words: Callable[[Any], str]) -> Row:
-    texts = " · ".join(_cut(row[name]) for name in ("text", "pair") if name in row)
+def _shown(row: Row, in_words: Callable[[Any], str], columns: tuple[str, ...] = ("text", "pair")) -> Row:
+    texts = " · ".join(_cut(row[name]) for name in columns if name in row)
     return {"text": texts} | {name: _cut(in_words(row[name])) for name in ANSWERS}
 
 

@@ -85,6 +85,8 @@ def _disagreements(params: Params) -> list[str]:
 
 def _pretraining_disagreements(pretrain: PretrainParams, tokenizer: TokenizerParams) -> list[str]:
     problems = []
+    if pretrain.objective == "contrastive" and pretrain.contrastive is None:
+        return ["pretrain.contrastive: must be given for contrastive, got null"]
     if pretrain.architecture is not None:
         family = pretrain.architecture.family
         for key, found, fitting in (

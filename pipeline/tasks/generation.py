@@ -25,7 +25,8 @@ def generation_config(generation: GenerationParams, model: Any) -> GenerationCon
     }
     searched: dict[str, Any] = {"do_sample": False, "num_beams": generation.beams}
     if generation.beams > 1:
-        searched |= {"length_penalty": generation.length_penalty, "early_stopping": True}
+        # stopping at the first finished beams would cut off texts that are likelier as a whole
+        searched |= {"length_penalty": generation.length_penalty, "early_stopping": False}
     return GenerationConfig(
         max_new_tokens=generation.max_tokens,
         **(drawn if generation.temperature else searched),
