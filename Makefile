@@ -32,7 +32,7 @@ ui: setup
 	@stillhouse ui
 
 test: setup
-	@python -m pytest -m "not slow"
+	@python -m pytest -m "not slow" --numprocesses 2 --dist loadfile
 
 test-slow: setup
 	@python -m pytest -m slow

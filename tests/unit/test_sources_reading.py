@@ -121,6 +121,7 @@ def test_every_text_format_may_be_gzipped(file_format: str, content: str) -> Non
         (gzip.compress(b"text,label\na,0,1\n"), r"rows.csv.gz: row 1 \(line 2\) has 3 fields, expected 2"),
         (gzip.compress(b""), "rows.csv.gz: empty file"),
     ],
+    ids=["not gzip", "cut", "not UTF-8", "too many fields", "empty"],
 )
 def test_a_broken_gzip_file_is_named(content: bytes, message: str) -> None:
     path = Path("data/raw/rows.csv.gz")
