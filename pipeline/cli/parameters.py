@@ -15,8 +15,8 @@ from pipeline.params.section import Section
 INTRODUCTION = """\
 # Parameters
 
-Every key of `params.yaml`, section by section. All keys must be present: nothing has a default in the code. A key that
-is not needed is null; in `columns` alone it may be left out. NAME stands for the name of a dataset or a task, which is
+Every key of `params.yaml`, section by section. What applies must be present: no value has a default in the code. A key
+that is not needed is null; columns, and keys that say nothing of a task's type or a model's family, may be left out. NAME stands for the name of a dataset or a task, which is
 yours to choose. A share is a number from 0 to 1.
 
 `stillhouse run` checks the file before the first stage starts and names a wrong value by its full path.
