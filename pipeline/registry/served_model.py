@@ -3,6 +3,7 @@
 MLflow copies this file beside the weights, so it may import only what the model's requirements name.
 """
 
+import math
 import re
 import unicodedata
 from bisect import bisect_left, bisect_right
@@ -140,8 +141,8 @@ def _first_tokens(encoding: Any, borders: list[tuple[int, int]], sequence: int =
     if not tokens:
         return []
     starts = [start for start, _, _ in tokens]
-    limit = max(end for _, end, _ in tokens)
-    kept = [start for start, _ in borders if start < limit or not encoding.overflowing]
+    limit = max(end for _, end, _ in tokens) if encoding.overflowing else math.inf
+    kept = [start for start, _ in borders if start < limit]
     holding = [starts[max(bisect_right(starts, start) - 1, 0)] for start in kept]
     return [tokens[bisect_left(starts, there)][2] for there in holding]  # of several that split one character the first
 
