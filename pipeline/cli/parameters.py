@@ -16,8 +16,8 @@ INTRODUCTION = """\
 # Parameters
 
 Every key of `params.yaml`, section by section. What applies must be present: no value has a default in the code. A key
-that is not needed is null; columns, and keys that say nothing of a task's type or a model's family, may be left out. NAME stands for the name of a dataset or a task, which is
-yours to choose. A share is a number from 0 to 1.
+that is not needed is null; columns, and keys that say nothing of a task's type or a model's family, may be left out.
+NAME stands for the name of a dataset or a task, which is yours to choose. A share is a number from 0 to 1.
 
 `stillhouse run` checks the file before the first stage starts and names a wrong value by its full path.
 `dvc params diff` shows what has changed since the last commit.

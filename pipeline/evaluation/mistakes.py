@@ -60,8 +60,8 @@ def _furthest_off(rows: list[Row]) -> dict[str, Any]:
 
 def _least_alike(rows: list[Row]) -> dict[str, Any]:
     figure, wrong = FIGURES["chrf"], [row for row in rows if row["student"] != row["label"]]
-    scores = figure.of(figure.counts([row["label"] for row in wrong], [row["student"] for row in wrong]))
-    worst = sorted(zip(scores.tolist(), wrong, strict=True), key=lambda pair: (pair[0], pair[1]["id"]))
+    scores = [figure.of(figure.counts([row["label"]], [row["student"]])).item() for row in wrong]
+    worst = sorted(zip(scores, wrong, strict=True), key=lambda pair: (pair[0], pair[1]["id"]))
     columns = ("pair",) if "pair" in rows[0] else ("text",)  # the question, without its passage
     shown = [_shown(row, str, columns) for _, row in worst[:ROWS_SHOWN]]
     return {"title": "Where the student's text is least like the one that was wanted (chrF)", "rows": shown}
