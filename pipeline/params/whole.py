@@ -85,8 +85,6 @@ def _disagreements(params: Params) -> list[str]:
 
 def _pretraining_disagreements(pretrain: PretrainParams, tokenizer: TokenizerParams) -> list[str]:
     problems = []
-    if pretrain.objective == "contrastive" and pretrain.contrastive is None:
-        return ["pretrain.contrastive: must be given for contrastive, got null"]
     if pretrain.architecture is not None:
         family = pretrain.architecture.family
         for key, found, fitting in (
@@ -97,10 +95,10 @@ def _pretraining_disagreements(pretrain: PretrainParams, tokenizer: TokenizerPar
                 problems.append(f"{key}: must be {' or '.join(fitting)} for family {family}, got {found}")
     beside = pretrain.contrastive is not None and pretrain.contrastive.masked_lm > 0
     for key, needed in (
+        ("contrastive", pretrain.objective == "contrastive"),  # first: what the masks have to be follows from it
         ("mask_share", beside or pretrain.objective in MASKED),
         ("whole_word_mask", beside or pretrain.objective in WITH_WHOLE_WORDS),
         ("across_documents", pretrain.objective == "causal_lm"),
-        ("contrastive", pretrain.objective == "contrastive"),
     ):
         value = getattr(pretrain, key)
         if needed and value is None:
