@@ -177,9 +177,9 @@ class TaskParams(Section):
     another text for it: the same in another language, or a shorter one."""
     dataset: Name
     """Dataset that the labelled rows come from."""
-    labels: Annotated[list[Label], Field(default=[])]
-    """Names of the labels, of rows or of spans: the same as the dataset's, in the order of the model's outputs; not
-    given for tasks without labels."""
+    labels: list[Label]
+    """Names of the labels, of rows or of spans: the same as the dataset's, in the order of the model's outputs; [] for
+    tasks without labels."""
     max_length: Annotated[int, Field(ge=8)]
     """Maximum length of a row in tokens, special tokens included; longer rows are cut. In question answering a longer
     text is read in windows, each with the question, that overlap by half, in text generation in windows that do not."""
@@ -187,8 +187,8 @@ class TaskParams(Section):
     finetune: FinetuneParams
     student: StudentParams
     distill: DistillParams
-    generation: GenerationParams | None = None
-    """How text is written; not given for tasks that write none."""
+    generation: GenerationParams | None
+    """How text is written; null for tasks that write none."""
     evaluate: EvaluateParams
     gate: GateParams
 

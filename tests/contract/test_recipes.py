@@ -36,6 +36,24 @@ def test_keys_stand_in_the_order_of_params_yaml(recipe: Path) -> None:
             assert common == [key for key in ORDER[path] if key in common], path
 
 
+PARAMETERS = {
+    key for stage in read_yaml(ROOT / "dvc.yaml")["stages"].values() for key in stage.get("do", stage).get("params", [])
+}
+
+
+@pytest.mark.parametrize("path", [ROOT / "params.yaml", *RECIPES], ids=lambda path: path.stem)
+def test_every_parameter_of_dvc_yaml_is_there(path: Path) -> None:
+    """DVC refuses to run a stage one of whose parameters is missing, so what may be left out must lie deeper."""
+    values = read_yaml(path)
+    for parameter in PARAMETERS:
+        section, *_ = parameter.split(".${key}")
+        for name in values[section] if "${key}" in parameter else [""]:
+            found: Any = values
+            for key in parameter.replace("${key}", name).split("."):
+                assert key in found, parameter.replace("${key}", name)
+                found = found[key]
+
+
 @recipes
 def test_sections_are_set_apart_as_in_params_yaml(recipe: Path) -> None:
     lines = recipe.read_text(encoding="utf-8").splitlines()
