@@ -26,7 +26,7 @@ class _FileSource(Section):
     `question`, `answers` (spans of the context, of type `answer`: a question's first answer, or none) and `title`.
     `aligned`: two files for each split, of which line i of the first is the column `text` and line i of the second
     `target`. `document`: running text, of which each row is a piece of whole lines, with the columns `text` and `file`;
-    its end is test, what comes before that dev. `conversations`: the JSON of the package `chitchat-dataset`, with the
+    its beginning is dev, its end test. `conversations`: the JSON of the package `chitchat-dataset`, with the
     column `text`, a conversation with each turn on a line of its own. All but `parquet` may be gzipped (`.gz`)."""
 
 

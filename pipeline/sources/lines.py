@@ -54,15 +54,16 @@ def read_document(path: Path, text: str, columns: ColumnsParams, piece_character
 
 
 def splits_by_position(pieces: Sequence[str | None], shares: SplitParams) -> Iterator[str]:
-    """Yield the split of each consecutive piece of a text: its end is test, what comes before that dev, the rest train.
+    """Yield the split of each consecutive piece of a text: its beginning is dev, its end test, what lies between train.
 
     Pieces beside each other speak of the same things, so that split by their hashes they would give dev and test away.
+    Dev and test each border on train once: with dev before test, nothing of what the test goes on with would be learnt.
     """
     lengths = [len(piece or "") for piece in pieces]
     total = sum(lengths)
-    dev, test = (1 - shares.dev - shares.test) * total, (1 - shares.test) * total
+    train, test = shares.dev * total, (1 - shares.test) * total
     end = 0
     for length in lengths:
         end += length
         middle = end - length / 2
-        yield "train" if middle < dev else "dev" if middle < test else "test"
+        yield "dev" if middle < train else "train" if middle < test else "test"

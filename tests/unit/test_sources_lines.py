@@ -60,10 +60,10 @@ def test_pieces_together_are_the_text(text: str, most: int) -> None:
         assert len(piece) + behind.find("\n") + 1 > most or "\n" not in behind
 
 
-def test_the_end_of_a_text_is_test_and_what_comes_before_it_dev() -> None:
+def test_the_beginning_of_a_text_is_dev_and_its_end_test() -> None:
     pieces = ["x" * 10] * 80 + ["x" * 100] * 2
     splits = list(splits_by_position(pieces, SplitParams(dev=0.1, test=0.2)))
-    assert [splits.count(split) for split in ("train", "dev", "test")] == [70, 10, 2]
-    assert splits == sorted(splits, key=("train", "dev", "test").index)
+    assert [splits.count(split) for split in ("dev", "train", "test")] == [10, 70, 2]
+    assert splits == sorted(splits, key=("dev", "train", "test").index)
     assert set(splits_by_position(pieces, SplitParams(dev=0.0, test=0.0))) == {"train"}
     assert list(splits_by_position(["", None], SplitParams(dev=0.1, test=0.2))) == ["test", "test"]
