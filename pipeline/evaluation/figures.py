@@ -7,6 +7,7 @@ import numpy as np
 
 from pipeline.evaluation import text_figures
 from pipeline.evaluation.answer_texts import SCALE, exact_matches, token_overlaps
+from pipeline.params.task_types import TASK_TYPES, TYPE_OF_METRIC
 from pipeline.words import Span
 
 # one a row: a class's index, a number, the spans of its text, a text, what predicting a text costs in nats, float64
@@ -42,6 +43,11 @@ class Figure(NamedTuple):
 def score(metric: str, actual: Answers, answers: Answers) -> float:
     """Return the figure `metric` of answers."""
     return float(FIGURES[metric].of(FIGURES[metric].counts(actual, answers).sum(axis=0)))
+
+
+def slice_metric(metric: str) -> str:
+    """Return the figure of slices where models are compared by `metric`: the first one of its type of task."""
+    return TASK_TYPES[TYPE_OF_METRIC[metric]].metrics[0]
 
 
 def _right(actual: Answers, answers: Answers) -> np.ndarray:

@@ -14,7 +14,7 @@ from scipy.special import softmax
 from pipeline.evaluation import metrics, text_figures
 from pipeline.evaluation.comparison import compare, figure_intervals
 from pipeline.evaluation.efficiency import size
-from pipeline.evaluation.figures import FIGURES, Answers, score
+from pipeline.evaluation.figures import FIGURES, Answers, score, slice_metric
 from pipeline.evaluation.significance import Bootstrap
 from pipeline.evaluation.table import LabelledTexts, as_column
 from pipeline.files import read_json, replacing
@@ -60,7 +60,8 @@ def evaluation_outcome(
 ) -> dict[str, Any]:
     """Return what evaluation.json holds.
 
-    `figures` are the names of those that the task has, the main one first; `folders` those of teacher and student.
+    `figures` are the names of those that the task has, first the one that models are compared by; `folders` those of
+    teacher and student. Slices have the first figure of the task's type, which a few rows of one label have as well.
     """
     metric, test = figures[0], answered.test
     counts = {model: FIGURES[metric].counts(test.actual, said) for model, said in answered.answers.items()}
@@ -72,6 +73,8 @@ def evaluation_outcome(
     }
     for model in SCORED:
         models[model] |= size(folders[model])
+    sliced = slice_metric(metric)
+    slice_counts = {model: FIGURES[sliced].counts(test.actual, answered.answers[model]) for model in SCORED}
     tables = {model: _reliability(said, settings.calibration_bins) for model, said in answered.choices.items()}
     for model, table in tables.items():
         models[model]["calibration_error"] = metrics.expected_calibration_error(table)
@@ -87,7 +90,7 @@ def evaluation_outcome(
         "student": models["student"],
         "baselines": {model: found for model, found in models.items() if model not in SCORED},
         "comparison": compare(metric, counts, answered.answers, bootstrap),
-        "slices": metrics.slice_metrics(metric, _groups(answered, settings), {name: counts[name] for name in SCORED}),
+        "slices": metrics.slice_metrics(sliced, _groups(answered, settings), slice_counts),
         "confusion": metrics.confusion_counts(*_confused(answered), len(answered.classes)),
         "reliability": tables.get("student", []),
     }

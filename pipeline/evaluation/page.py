@@ -7,7 +7,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipeline.evaluation import charts, mistakes
-from pipeline.evaluation.figures import FIGURES
+from pipeline.evaluation.figures import FIGURES, slice_metric
 from pipeline.evaluation.report import best_first, conclusions, display_name
 from pipeline.files import read_json
 from pipeline.params import Params
@@ -59,6 +59,7 @@ def _task(folder: Path, name: str, params: Params, summary: dict[str, Any]) -> d
         "timings": read_json(folder / "registered.json")["timings"],
         "figures": [figure for figure in FIGURES if figure in evaluation["student"]],
         "models": models,
+        "slice_metric": slice_metric(metric),
         "score_chart": Markup(charts.score_chart(measured, axis, f"{name}-score")),
         "minutes_chart": _minutes_chart(folder / "quality_against_minutes.json", name, metric, params),
         "cost_chart": Markup(charts.cost_chart(costs, axis, f"{name}-cost")),

@@ -6,10 +6,10 @@ from typing import NamedTuple
 class TaskType(NamedTuple):
     """A type of task, as params.yaml has to fit it.
 
-    metrics: the figures that its models are compared by, the main one first. slices: the groupings that its rows have.
-    columns: those that its dataset has to name. optional: further ones that it can read. families: of those models that
-    have a head for it. labelled: whether it has labels. writes: whether its answers are written, token by token.
-    without: the keys of a task that say nothing of it and must be 0.
+    metrics: the figures that its models can be compared by, first the one that slices show. slices: the groupings that
+    its rows have. columns: those that its dataset has to name. optional: further ones that it can read. families: of
+    those models that have a head for it. labelled: whether it has labels. writes: whether its answers are written,
+    token by token. without: the keys of a task that say nothing of it and must be 0.
     """
 
     metrics: tuple[str, ...]
@@ -88,4 +88,5 @@ TASK_TYPES = {
         writes=True,
     ),
 }
+TYPE_OF_METRIC = {metric: name for name, kind in TASK_TYPES.items() for metric in kind.metrics}
 WRITTEN_BY_ENCODER_DECODERS = [name for name, kind in TASK_TYPES.items() if kind.families == ("encoder_decoder",)]

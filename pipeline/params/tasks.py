@@ -113,8 +113,8 @@ class EvaluateParams(Section):
     calibration_bins: Annotated[int, Field(ge=2)]
     """Number of confidence bins in the reliability table and the calibration error."""
     slices: list[Literal["source", "label", "length"]]
-    """Groupings of the test rows for which accuracy, or the F1 of spans, is also reported group by group; `label` is
-    for text classification only."""
+    """Groupings of the test rows for which accuracy, or the first figure that `gate.metric` names for another type, is
+    also reported group by group; `label` is for text classification only."""
 
 
 class GateParams(Section):
@@ -137,10 +137,11 @@ class GateParams(Section):
         "rouge_2",
         "rouge_l",
     ]
-    """Figure that is compared, one that goes with the type of the task: for text classification `accuracy` or
-    `macro_f1`, for token classification `span_f1`, for question answering `token_f1` or `exact_match`, for sentence
-    similarity `spearman`, for text generation `bits_per_character` or `perplexity`, for translation `bleu` or `chrf`,
-    for summarization one of ROUGE. Accuracy has a test for paired proportions, all others a paired bootstrap."""
+    """Figure that models are compared by, here and in all reports, one that goes with the type of the task: for text
+    classification `accuracy` or `macro_f1`, for token classification `span_f1`, for question answering `token_f1` or
+    `exact_match`, for sentence similarity `spearman`, for text generation `bits_per_character` or `perplexity`, for
+    translation `bleu` or `chrf`, for summarization one of ROUGE. Accuracy has a test for paired proportions, all others
+    a paired bootstrap."""
     margin: Share
     """Loss of `metric` that `not_worse` accepts; 0.01 is one percentage point."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)]
@@ -156,8 +157,8 @@ class GateParams(Section):
     max_latency_milliseconds: Annotated[float, Field(gt=0)] | None
     """Maximum time for a single row in milliseconds; null sets no limit."""
     max_accuracy_gaps: dict[Literal["source", "label", "length"], Share]
-    """Maximum difference in accuracy, or in the F1 of spans, between the values of a slice, such as `{length: 0.1}`;
-    `{}` sets no limit."""
+    """Maximum difference in accuracy, or what else slices show, between the values of a slice, such as
+    `{length: 0.1}`; `{}` sets no limit."""
 
 
 class TaskParams(Section):
@@ -191,6 +192,11 @@ class TaskParams(Section):
     """How text is written; null for tasks that write none."""
     evaluate: EvaluateParams
     gate: GateParams
+
+    @property
+    def metrics(self) -> list[str]:
+        """The figures of the type, first the one that the gate decides on: models are compared by it everywhere."""
+        return sorted(TASK_TYPES[self.type].metrics, key=lambda name: name != self.gate.metric)
 
     @model_validator(mode="after")
     def _figures_and_slices_are_those_of_the_type(self) -> "TaskParams":

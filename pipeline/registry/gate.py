@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.evaluation import significance
-from pipeline.evaluation.figures import FIGURES, Answers
+from pipeline.evaluation.figures import FIGURES, Answers, slice_metric
 from pipeline.params import GateParams
 
 
@@ -44,7 +44,7 @@ class Comparison:
 class Costs:
     """What the candidate weighs and takes, and where it is worse: bytes, milliseconds for a single row, gaps.
 
-    gaps: by slice, how much better the figure of the task is on its best value than on its worst.
+    gaps: by slice, how much better the figure of slices is on its best value than on its worst.
     """
 
     size: int
@@ -102,7 +102,7 @@ def _exceeded_limit(gate: GateParams, costs: Costs) -> str | None:
     for heading, allowed in gate.max_accuracy_gaps.items():
         if costs.gaps[heading] > allowed:
             found = costs.gaps[heading]
-            shown = FIGURES[gate.metric].shown
+            shown = FIGURES[slice_metric(gate.metric)].shown
             return f"quality differs by {shown(found)} between values of {heading}, the gate allows {shown(allowed)}"
     return None
 

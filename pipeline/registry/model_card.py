@@ -9,18 +9,9 @@ from ruamel.yaml import YAML
 
 from pipeline.evaluation.figures import FIGURES
 from pipeline.evaluation.report import best_first, display_name
+from pipeline.params.task_types import TYPE_OF_METRIC
 
-# what the hub calls a figure, and by a task's main figure the task
-TASKS = {
-    "accuracy": "text-classification",
-    "span_f1": "token-classification",
-    "token_f1": "question-answering",
-    "spearman": "sentence-similarity",
-    "bits_per_character": "text-generation",
-    "bleu": "translation",
-    "rouge_l": "summarization",
-}
-NAMES = {
+NAMES = {  # what the hub calls a figure
     "accuracy": "accuracy",
     "macro_f1": "f1",
     "span_f1": "f1",
@@ -94,14 +85,14 @@ def _as_it_is(text: str) -> str:
 
 
 def _front_matter(task: str, dataset: str, evaluation: dict[str, Any]) -> str:
-    student = evaluation["student"]
+    student, task_type = evaluation["student"], TYPE_OF_METRIC[evaluation["metric"]].replace("_", "-")
     metrics = [
         {"type": kind, "name": display_name(figure), "value": student[figure]}
         for figure, kind in NAMES.items()
         if figure in student
     ]
     result = {
-        "task": {"type": TASKS[evaluation["metric"]]},
+        "task": {"type": task_type},
         "dataset": {"name": dataset, "type": dataset, "split": "test"},
         "metrics": metrics,
     }
@@ -111,7 +102,7 @@ def _front_matter(task: str, dataset: str, evaluation: dict[str, Any]) -> str:
     yaml.dump(
         {
             "library_name": "transformers",
-            "pipeline_tag": TASKS[evaluation["metric"]],
+            "pipeline_tag": task_type,
             "tags": ["distillation", "stillhouse"],
             "model-index": [{"name": task, "results": [result]}],
         },

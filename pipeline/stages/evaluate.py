@@ -40,7 +40,6 @@ def run(
     """Measure the student of a task beside its teacher and the baselines."""
     from pipeline.evaluation import outcome
     from pipeline.files import write_json
-    from pipeline.params.task_types import TASK_TYPES
     from pipeline.tasks import TASKS
     from pipeline.tokenization.ragged import TokenRows
     from pipeline.training import runtime
@@ -58,7 +57,7 @@ def run(
     found = outcome.evaluation_outcome(
         task,
         answered,
-        TASK_TYPES[section.type].metrics,
+        section.metrics,
         folders={"teacher": teacher, "student": student},
         settings=section.evaluate,
         seed=params.runtime.seed,

@@ -76,6 +76,23 @@ def test_everything_is_written_and_agrees(run: Callable[[str], Path], project: P
     assert {record["slice"] for record in found["slices"]} == {"source", "label", "length"}
 
 
+def test_models_are_compared_by_what_the_gate_decides_on_and_slices_have_what_one_label_can_have(
+    project: Path, params: Params, run: Callable[[str], Path]
+) -> None:
+    task = params.tasks["sentiment"]
+    gate = task.gate.model_copy(update={"metric": "macro_f1"})
+    by_f1 = params.model_copy(update={"tasks": {"sentiment": task.model_copy(update={"gate": gate})}})
+    found = read_json(run_evaluate(by_f1, "sentiment", project, project / "by_f1") / "evaluation.json")
+    by_accuracy = read_json(run("by_accuracy") / "evaluation.json")
+    assert found["metric"] == "macro_f1" and found["student"]["accuracy"] == by_accuracy["student"]["accuracy"]
+    assert found["comparison"]["relative_score"] == pytest.approx(
+        found["student"]["macro_f1"] / found["teacher"]["macro_f1"], abs=1e-6
+    )
+    low, high = found["student"]["interval"]
+    assert low <= found["student"]["macro_f1"] <= high
+    assert found["slices"] == by_accuracy["slices"]
+
+
 def test_baselines_learn_what_stands_in_the_words(run: Callable[[str], Path]) -> None:
     baselines = read_json(run("first") / "evaluation.json")["baselines"]
     for name in ("naive_bayes", "tfidf_logistic_regression", "distilled_tfidf_logistic_regression"):
