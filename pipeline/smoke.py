@@ -46,6 +46,8 @@ def _shrink_task(task: dict[str, Any], *, narrow: bool) -> None:
         task["generation"].update(max_tokens=min(task["generation"]["max_tokens"], WRITTEN_TOKENS), beams=1)
     if narrow:
         task["student"]["architecture"].update(SMALL)
+        if task["distill"]["relation_heads"] is not None:  # they have to divide the widths
+            task["distill"]["relation_heads"] = SMALL["attention_heads"]
         if task["student"]["vocabulary_size"] is not None:
             task["student"]["vocabulary_size"] = min(task["student"]["vocabulary_size"], VOCABULARY)
     task["evaluate"]["bootstrap_samples"] = min(task["evaluate"]["bootstrap_samples"], 200)

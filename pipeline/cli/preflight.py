@@ -5,8 +5,9 @@ import os
 import shutil
 from pathlib import Path
 
-from pipeline.files import InputError, read_json
+from pipeline.files import InputError
 from pipeline.params import Params
+from pipeline.params.fit import misfits
 
 WRITTEN = (".", ".dvc", ".stillhouse", "data", "models", "reports", "mlruns", "mlflow.db", "dvc.lock")
 ROOM = 2 * 2**30  # bytes; a run of the default leaves about half of that in data/, models/ and the two caches
@@ -58,16 +59,17 @@ def _check_path(key: str, path: str, origin: str | None = None) -> None:
 
 
 def _check_students(params: Params) -> None:
-    """Raise InputError where a student is wider than the weights its teacher starts from."""
+    """Raise InputError where a student cannot learn from a teacher of the shape that `init_from` brings."""
     from pipeline.architectures.initial_weights import resolve
+    from pipeline.architectures.shape import shape_of
 
     folder = resolve(params.init_from, Path(params.init_from.path))
-    width = read_json(folder / "config.json").get("hidden_size") if folder else None
+    if folder is None:
+        return
+    teacher = shape_of(folder)
     for name, task in params.tasks.items():
-        wanted = task.student.architecture.hidden_size
-        if width is not None and wanted > width:
-            key = f"tasks.{name}.student.architecture.hidden_size"
-            raise InputError(f"params.yaml: {key}: must be <= {width}, the teacher's, got {wanted}")
+        for problem in misfits(f"tasks.{name}", task, teacher):
+            raise InputError(f"params.yaml: {problem}")
 
 
 def _check_package(key: str, package: str) -> None:

@@ -13,8 +13,8 @@ from torch.utils.data import ConcatDataset
 from transformers import PreTrainedModel
 
 from pipeline.distillation.lessons import DistillationLoss, Lessons, with_teacher
-from pipeline.distillation.losses import divergence, likeliest_label_loss
-from pipeline.distillation.student import build_student, start_embeddings, teacher_word_embeddings
+from pipeline.distillation.losses import divergence, soft_label_loss
+from pipeline.distillation.student import build_student, start_from_teacher
 from pipeline.distillation.teacher_cache import TeacherOutputs
 from pipeline.params import RuntimeParams, TaskParams, TrainingParams
 from pipeline.training.prediction import Reduce, predict_logits
@@ -50,11 +50,11 @@ class Course:
     ) -> tuple[PreTrainedModel, list[Record]]:
         """Train the student on train and transfer rows by the weighted losses; return it and its history.
 
-        outputs: what the teacher says about the rows of each split. teacher: its folder, for its embeddings.
+        outputs: what the teacher says about the rows of each split. teacher: its folder, for the student's
+            first weights.
         """
         student = self._student()
-        if self.task.student.embeddings == "teacher_svd":
-            start_embeddings(student, teacher_word_embeddings(teacher), self.teacher_ids)
+        start_from_teacher(student, self.task.student, teacher, self.teacher_ids)
         taught = ("train", "transfer")
         lessons: ConcatDataset[Any] = ConcatDataset(
             [Lessons(self.head.rows(self.rows[name]), outputs[name]) for name in taught]
@@ -93,12 +93,11 @@ class Course:
     def taught_by_texts(self, written: Mapping[str, Any], teacher: Path) -> tuple[PreTrainedModel, list[Record]]:
         """Train the student on what the teacher writes for train and transfer rows; return it and its history.
 
-        written: the token rows of each split, with what the teacher writes as labels. teacher: its folder, for its
-        embeddings. The best state is the one that gives what the teacher writes for dev the least loss.
+        written: the token rows of each split, with what the teacher writes as labels. teacher: its folder, for the
+        student's first weights. The best state is the one that gives what the teacher writes for dev the least loss.
         """
         student = self._student()
-        if self.task.student.embeddings == "teacher_svd":
-            start_embeddings(student, teacher_word_embeddings(teacher), self.teacher_ids)
+        start_from_teacher(student, self.task.student, teacher, self.teacher_ids)
         lessons = [self.head.rows(written[name]) for name in ("train", "transfer")]
         training = self.task.distill.training
         evaluate = self.head.evaluation(
@@ -109,7 +108,7 @@ class Course:
         return student, self._train("student", loss, rows, lengths, self._collate, training, evaluate, self.head.best)
 
     def undistilled(self) -> tuple[PreTrainedModel, list[Record]]:
-        """Train the same student, its embeddings random, on the labels alone; return it and its history.
+        """Train the same student, all its weights random, on the labels alone; return it and its history.
 
         For at most as many steps as the student took its lessons. Dev is read UNDISTILLED_EVALUATIONS times, and
         training stops when a tenth of them in a row, or `training.patience`, bring nothing better.
@@ -144,7 +143,7 @@ class Course:
         def reduce(logits: torch.Tensor, chosen: np.ndarray) -> torch.Tensor:
             its = torch.from_numpy(teacher.logits[chosen]).to(logits.device)
             classes = torch.from_numpy(likeliest[chosen].astype(np.int64)).to(logits.device)
-            divergence = likeliest_label_loss(logits, its, classes, self.task.distill.temperature)
+            divergence = soft_label_loss(logits, its, self.task.distill.temperature, classes)
             return torch.cat([kept(logits, chosen), divergence.unsqueeze(1)], dim=1)
 
         return reduce

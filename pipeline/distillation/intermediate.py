@@ -1,67 +1,62 @@
-"""What happens inside a BERT: hidden states and attention matrices of chosen layers. Layer 0 is the embeddings."""
+"""What happens inside a model: vectors of each token that it computes on the way to its logits."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from pipeline.architectures.classifier import accepted, at_targets, logits_of, target_logits
 
+# of the attention of BERT and RoBERTa
+PROJECTIONS = {"queries": "query", "keys": "key", "values": "value"}
 
-@dataclass(frozen=True)
-class Layers:
-    """Which layers' hidden states (from 0) and attention matrices (from 1) are wanted."""
 
-    hidden_states: tuple[int, ...] = ()
-    attentions: tuple[int, ...] = ()
+class State(NamedTuple):
+    """What is wanted of a layer: what it puts out, 0 being the embeddings, or what its attention makes of its input."""
+
+    kind: Literal["hidden_states", "queries", "keys", "values"]
+    layer: int
+
+    def __str__(self) -> str:
+        return f"{self.kind}_{self.layer}"
 
 
 @dataclass(frozen=True)
 class LayerOutputs:
-    """What a model puts out for a batch; layers by number.
-
-    logits: (targets, classes). hidden_states: (rows, length, width). attentions: (rows, heads, length, length).
-    """
+    """What a model puts out for a batch: logits (targets, classes); by state (rows, length, width), all heads of it."""
 
     logits: Tensor
-    hidden_states: dict[int, Tensor]
-    attentions: dict[int, Tensor]
+    states: dict[State, Tensor]
 
     def to(self, dtype: torch.dtype, device: torch.device) -> "LayerOutputs":
         """Return the same outputs in another precision, elsewhere."""
         return LayerOutputs(
-            self.logits.to(device, dtype),
-            {layer: states.to(device, dtype) for layer, states in self.hidden_states.items()},
-            {layer: scores.to(device, dtype) for layer, scores in self.attentions.items()},
+            self.logits.to(device, dtype), {state: value.to(device, dtype) for state, value in self.states.items()}
         )
 
 
-def layer_outputs(model: nn.Module, inputs: Mapping[str, Tensor], positions: Tensor, layers: Layers) -> LayerOutputs:
-    """Run a model and keep its logits at `positions` and what the chosen layers put out.
+def layer_outputs(
+    model: nn.Module, inputs: Mapping[str, Tensor], positions: Tensor, states: Sequence[State]
+) -> LayerOutputs:
+    """Run a model and keep its logits at `positions` and the states that are wanted.
 
     inputs: as `target_logits` takes them; positions: int64 (targets,), tokens of the flattened batch.
     """
-    if not (layers.hidden_states or layers.attentions):
-        return LayerOutputs(target_logits(model, inputs, positions), {}, {})
+    if not states:
+        return LayerOutputs(target_logits(model, inputs, positions), {})
     output = model(**accepted(model, inputs), output_hidden_states=True)
     return LayerOutputs(
         at_targets(logits_of(output), positions),
-        {layer: output.hidden_states[layer] for layer in layers.hidden_states},
-        {layer: attention_scores(model, layer, output.hidden_states[layer - 1]) for layer in layers.attentions},
+        {state: _state(model, state, output.hidden_states) for state in states},
     )
 
 
-def attention_scores(model: Any, layer: int, inputs: Tensor) -> Tensor:
-    """Return Q K^T / √d of `layer`, (rows, heads, length, length), from what goes into it, (rows, length, width).
-
-    Vaswani et al. 2017, equation 1, before the softmax. The model's fused attention never shows these numbers, so they
-    are computed a second time.
-    """
-    attention = model.base_model.encoder.layer[layer - 1].attention.self
-    query, key = (
-        projection(inputs).unflatten(-1, (attention.num_attention_heads, -1)).transpose(1, 2)
-        for projection in (attention.query, attention.key)
-    )
-    return torch.matmul(query, key.transpose(-1, -2)) * attention.scaling
+def _state(model: Any, state: State, hidden_states: Sequence[Tensor]) -> Tensor:
+    """Return a state; fused attention never shows its queries, keys and values, so they are computed a second time."""
+    if state.kind == "hidden_states":
+        return hidden_states[state.layer]
+    attention = model.base_model.encoder.layer[state.layer - 1].attention.self
+    projected: Tensor = getattr(attention, PROJECTIONS[state.kind])(hidden_states[state.layer - 1])
+    return projected

@@ -9,18 +9,30 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import PreTrainedModel
 
-from pipeline.distillation.intermediate import Layers, layer_outputs
-from pipeline.distillation.losses import (
+from pipeline.distillation.intermediate import State, layer_outputs
+from pipeline.distillation.layer_losses import (
     attention_loss,
+    hidden_cosine_loss,
     hidden_state_loss,
-    likeliest_label_loss,
-    logit_mse,
-    soft_label_loss,
+    relation_loss,
+    scaled_products,
 )
+from pipeline.distillation.losses import jensen_shannon_loss, logit_mse, reverse_kl_loss, soft_label_loss
 from pipeline.distillation.teacher_cache import TeacherOutputs, TeacherRow
 from pipeline.params import DistillParams
+from pipeline.params.task_types import OF_LAYERS, OF_RELATION_MAP
 
 OF_TEACHER = "teacher_"  # how the names of the teacher's outputs begin in a batch
+# the states of a layer that each loss compares
+COMPARED: dict[str, tuple[Any, ...]] = {
+    "hidden_states": ("hidden_states",),
+    "hidden_cosines": ("hidden_states",),
+    "attentions": ("queries", "keys"),
+    "attention_distributions": ("queries", "keys"),
+    "query_relations": ("queries",),
+    "key_relations": ("keys",),
+    "value_relations": ("values",),
+}
 
 
 class Lessons(Dataset[tuple[Any, TeacherRow]]):
@@ -41,27 +53,20 @@ class Lessons(Dataset[tuple[Any, TeacherRow]]):
 def with_teacher(batch: dict[str, Tensor], teacher: Sequence[TeacherRow]) -> dict[str, Tensor]:
     """Add the teacher's outputs to a collated batch, padded like it.
 
-    teacher_logits: (targets, classes); teacher_likeliest: int64 (targets, k), where no more classes were kept;
-    teacher_hidden_states_L: (rows, length, width) and teacher_attentions_L:
-    (rows, heads, length, length) for each layer L that was kept; float32.
+    teacher_logits: (targets, classes); teacher_likeliest: int64 (targets, k), where no more classes were kept; for each
+    state of a layer that was kept, such as teacher_hidden_states_2, float32 (rows, length, width).
     """
     rows, length = batch["input_ids"].shape
     batch = batch | {f"{OF_TEACHER}logits": torch.from_numpy(np.concatenate([row.logits for row in teacher]))}
     if teacher[0].likeliest is not None:
         classes = np.concatenate([row.likeliest for row in teacher if row.likeliest is not None])
         batch[f"{OF_TEACHER}likeliest"] = torch.from_numpy(classes.astype(np.int64))
-    for layer, first in teacher[0].hidden_states.items():
-        states = torch.zeros(rows, length, first.shape[-1])
+    for state, first in teacher[0].states.items():
+        padded = torch.zeros(rows, length, first.shape[-1])
         for index, row in enumerate(teacher):
-            own = row.hidden_states[layer]
-            states[index, : len(own)] = torch.from_numpy(own.astype(np.float32))
-        batch[f"{OF_TEACHER}hidden_states_{layer}"] = states
-    for layer, first in teacher[0].attentions.items():
-        scores = torch.zeros(rows, first.shape[-1], length, length)
-        for index, row in enumerate(teacher):
-            own = row.attentions[layer]
-            scores[index, :, : len(own), : len(own)] = torch.from_numpy(own.astype(np.float32)).permute(2, 0, 1)
-        batch[f"{OF_TEACHER}attentions_{layer}"] = scores
+            own = row.states[state]
+            padded[index, : len(own)] = torch.from_numpy(own.astype(np.float32))
+        batch[f"{OF_TEACHER}{state}"] = padded
     return batch
 
 
@@ -70,16 +75,21 @@ class DistillationLoss(nn.Module):
 
     task: as pipeline.tasks has it; it says which choices the logits of targets stand for, and what they lose against
     their labels (`hard_labels`; Hinton et al. 2015, section 2, the second of their two objectives, at temperature 1).
+    The cosine of hidden states reads the student's through the same projections, but where both are of one width.
     """
 
     def __init__(self, task: Any, student: PreTrainedModel, distill: DistillParams, teacher_width: int) -> None:
         super().__init__()
         self.task, self.model = task, student
         self.distill = distill
-        self.layers = student_layers(distill)
-        self.projections = nn.ParameterList(
-            nn.init.xavier_uniform_(torch.empty(student.config.hidden_size, teacher_width))
-            for _ in hidden_state_pairs(distill)
+        self.states = states_compared(distill, student=True)
+        width, losses = student.config.hidden_size, distill.losses
+        projected = losses.hidden_states or (losses.hidden_cosines and width != teacher_width)
+        self.projections = nn.ParameterDict(
+            {
+                _name(pair): nn.init.xavier_uniform_(torch.empty(width, teacher_width))
+                for pair in (layer_pairs(distill, "hidden_states") if projected else ())
+            }
         )
 
     def forward(self, positions: Tensor, labels: Tensor, teacher_logits: Tensor, **batch: Tensor) -> dict[str, Tensor]:
@@ -90,57 +100,73 @@ class DistillationLoss(nn.Module):
         """
         weights, attention_mask = self.distill.losses, batch["attention_mask"]
         teacher = {name: batch.pop(name) for name in list(batch) if name.startswith(OF_TEACHER)}
-        student = layer_outputs(self.model, batch, positions, self.layers)
+        student = layer_outputs(self.model, batch, positions, self.states)
         row_of_target = positions // attention_mask.shape[1]
         its_choices = self.task.distributions(teacher_logits, labels, row_of_target).logits
-        its_likeliest = teacher.get(f"{OF_TEACHER}likeliest")
         choices = self.task.distributions(student.logits, labels, row_of_target)
         own_choices, labels, row, real = choices
-        losses = torch.zeros(len(labels), device=labels.device)
-        if weights.soft_labels:
-            temperature = self.distill.temperature
-            divergence = (
-                soft_label_loss(own_choices, its_choices, temperature)
-                if its_likeliest is None
-                else likeliest_label_loss(own_choices, its_choices, its_likeliest, temperature)
-            )
-            losses = losses + weights.soft_labels * divergence
+        losses = self._of_probabilities(own_choices, its_choices, teacher.get(f"{OF_TEACHER}likeliest"))
         if weights.logits:
             losses = losses + weights.logits * logit_mse(own_choices, its_choices, real)
         if weights.hard_labels:
             losses = losses + weights.hard_labels * self.task.label_loss(choices)
-        for (own, its), projection in zip(hidden_state_pairs(self.distill), self.projections, strict=True):
-            states, target = student.hidden_states[own], teacher[f"{OF_TEACHER}hidden_states_{its}"]
-            distance = hidden_state_loss(states, target, projection, attention_mask)
-            losses = losses + weights.hidden_states * distance[row]
-        for own, its in attention_pairs(self.distill):
-            scores, target = student.attentions[own], teacher[f"{OF_TEACHER}attentions_{its}"]
-            losses = losses + weights.attentions * attention_loss(scores, target, attention_mask)[row]
+        for loss in OF_LAYERS:
+            for own, its in layer_pairs(self.distill, loss) if getattr(weights, loss) else ():
+                own_states = [student.states[State(kind, own)] for kind in COMPARED[loss]]
+                its_states = [teacher[f"{OF_TEACHER}{State(kind, its)}"] for kind in COMPARED[loss]]
+                found = self._of_layers(loss, (own, its), own_states, its_states, attention_mask)
+                losses = losses + getattr(weights, loss) * found[row]
         target_weights = torch.where(labels >= 0, self.distill.labelled_weight, 1.0)
         return {"loss": (target_weights * losses).sum(), "count": target_weights.sum()}
 
+    def _of_probabilities(self, own: Tensor, its: Tensor, likeliest: Tensor | None) -> Tensor:
+        """Return the weighted divergences of each choice, (choices,)."""
+        weights, temperature = self.distill.losses, self.distill.temperature
+        losses = torch.zeros(len(own), device=own.device)
+        if weights.soft_labels:
+            losses = losses + weights.soft_labels * soft_label_loss(own, its, temperature, likeliest)
+        if weights.reverse_kl:
+            losses = losses + weights.reverse_kl * reverse_kl_loss(own, its, temperature, likeliest)
+        if weights.jensen_shannon and self.distill.jensen_shannon_share:
+            share = self.distill.jensen_shannon_share
+            losses = losses + weights.jensen_shannon * jensen_shannon_loss(own, its, temperature, share, likeliest)
+        return losses
 
-def hidden_state_pairs(distill: DistillParams) -> list[tuple[int, int]]:
-    """Return the (student, teacher) layers whose hidden states are compared."""
-    return [(own, its) for own, its in distill.layer_map] if distill.losses.hidden_states else []
+    def _of_layers(
+        self, loss: str, pair: tuple[int, int], own: list[Tensor], its: list[Tensor], attention_mask: Tensor
+    ) -> Tensor:
+        """Return what a pair of layers loses in each row, (rows,)."""
+        if loss == "hidden_states":
+            return hidden_state_loss(own[0], its[0], self.projections[_name(pair)], attention_mask)
+        if loss == "hidden_cosines":
+            same = own[0].shape[-1] == its[0].shape[-1]
+            states = own[0] if same else own[0].float() @ self.projections[_name(pair)]
+            return hidden_cosine_loss(states, its[0], attention_mask)
+        between = len(own) == 2  # queries and keys, in the models' own heads
+        heads: Any = self.model.config.num_attention_heads if between else self.distill.relation_heads
+        student, teacher = (scaled_products(states[0], states[-1], heads) for states in (own, its))
+        compare = attention_loss if loss == "attentions" else relation_loss
+        return compare(student, teacher, attention_mask)
 
 
-def attention_pairs(distill: DistillParams) -> list[tuple[int, int]]:
-    """Return the (student, teacher) layers whose attention is compared; embeddings, layer 0, have none."""
-    return [(own, its) for own, its in distill.layer_map if own and its] if distill.losses.attentions else []
+def layer_pairs(distill: DistillParams, loss: str) -> list[tuple[int, int]]:
+    """Return the (student, teacher) layers that a loss compares; embeddings, layer 0, have no attention."""
+    pairs = distill.relation_map if loss in OF_RELATION_MAP else distill.layer_map
+    return [(own, its) for own, its in pairs if COMPARED[loss] == ("hidden_states",) or (own and its)]
 
 
-def student_layers(distill: DistillParams) -> Layers:
-    """Return the layers of the student that the losses read."""
-    return _layers(distill, 0)
+def states_compared(distill: DistillParams, *, student: bool) -> tuple[State, ...]:
+    """Return what the losses read of the layers of the student, or of the teacher: what its cache has to hold."""
+    side, weights = (0 if student else 1), distill.losses
+    read = {
+        State(kind, pair[side])
+        for loss in OF_LAYERS
+        if getattr(weights, loss)
+        for pair in layer_pairs(distill, loss)
+        for kind in COMPARED[loss]
+    }
+    return tuple(sorted(read))
 
 
-def teacher_layers(distill: DistillParams) -> Layers:
-    """Return the layers of the teacher that the losses read: what its cache has to hold."""
-    return _layers(distill, 1)
-
-
-def _layers(distill: DistillParams, side: int) -> Layers:
-    states = {pair[side] for pair in hidden_state_pairs(distill)}
-    scores = {pair[side] for pair in attention_pairs(distill)}
-    return Layers(tuple(sorted(states)), tuple(sorted(scores)))
+def _name(pair: tuple[int, int]) -> str:
+    return "{}_{}".format(*pair)

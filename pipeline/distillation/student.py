@@ -1,5 +1,6 @@
-"""The student before its first step: random weights from the seed, its embeddings started from the teacher's."""
+"""The student before its first step: random weights from the seed, or some that start from the teacher's."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -7,15 +8,17 @@ import numpy as np
 import torch
 from safetensors import safe_open
 from torch import Tensor
-from transformers import PretrainedConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
 from pipeline.architectures import ARCHITECTURES
 from pipeline.files import InputError
 from pipeline.params import StudentParams, TaskParams
-from pipeline.params.families import WITH_ATTENTIONS
+from pipeline.params.fit import TeacherShape, misfits
 
 # of BERT and RoBERTa, ModernBERT, GPT-2, Llama, Marian
 WORDS = ("word_embeddings.weight", "tok_embeddings.weight", "wte.weight", "embed_tokens.weight", "shared.weight")
+POSITIONS = ("position_embeddings.weight", "wpe.weight")
+LAYER = re.compile(r"\.(?:layer|layers|h)\.(\d+)\.")
 EMBEDDING_SCALE = 0.05  # standard deviation of the word embeddings that start from the teacher's
 
 
@@ -34,35 +37,10 @@ def build_student(
     return model
 
 
-def check_shapes(name: str, task: TaskParams, teacher: PretrainedConfig) -> None:
+def check_shapes(name: str, task: TaskParams, teacher: TeacherShape) -> None:
     """Raise InputError naming the key where the student of task `name` cannot learn from a teacher of that shape."""
-    student, losses = task.student.architecture, task.distill.losses
-    key = f"tasks.{name}.student.architecture"
-    if student.hidden_size > teacher.hidden_size:
-        raise InputError(
-            f"{key}.hidden_size: must be <= {teacher.hidden_size}, the teacher's, got {student.hidden_size}"
-        )
-    if losses.attentions and teacher.model_type not in WITH_ATTENTIONS:
-        raise InputError(
-            f"tasks.{name}.distill.losses.attentions: must be 0 where the teacher, a {teacher.model_type}, is none of "
-            f"{', '.join(WITH_ATTENTIONS)}, got {losses.attentions}"
-        )
-    if losses.attentions and student.attention_heads != teacher.num_attention_heads:
-        raise InputError(
-            f"{key}.attention_heads: must be {teacher.num_attention_heads}, the teacher's, when attentions have a "
-            f"weight, got {student.attention_heads}"
-        )
-    if task.distill.likeliest is not None and task.distill.likeliest > teacher.vocab_size:
-        raise InputError(
-            f"tasks.{name}.distill.likeliest: must be <= {teacher.vocab_size}, the teacher's tokens, "
-            f"got {task.distill.likeliest}"
-        )
-    for own, its in task.distill.layer_map:
-        if not (0 <= own <= student.layers and 0 <= its <= teacher.num_hidden_layers):
-            raise InputError(
-                f"tasks.{name}.distill.layer_map: got [{own}, {its}], expected student layers from 0 to "
-                f"{student.layers} and teacher layers from 0 to {teacher.num_hidden_layers}"
-            )
+    for problem in misfits(f"tasks.{name}", task, teacher):
+        raise InputError(problem)
 
 
 def teacher_word_embeddings(folder: Path) -> Tensor:
@@ -72,16 +50,53 @@ def teacher_word_embeddings(folder: Path) -> Tensor:
         return weights.get_tensor(name)
 
 
-@torch.no_grad()
-def start_embeddings(student: PreTrainedModel, teacher_words: Tensor, teacher_ids: np.ndarray) -> None:
-    """Start the student's word embeddings from the teacher's, reduced to the student's width; [PAD] stays zero.
+def start_from_teacher(student: PreTrainedModel, chosen: StudentParams, teacher: Path, teacher_ids: np.ndarray) -> None:
+    """Start what `chosen` says of the student's weights from those of the teacher in `teacher`, its folder.
 
-    teacher_words: (teacher's vocabulary, teacher's width). teacher_ids: int64 (student's vocabulary,), the teacher's id
-    of each of the student's.
+    teacher_ids: int64 (student's vocabulary,), the teacher's id of each of the student's.
+    """
+    if chosen.embeddings != "random":
+        words = teacher_word_embeddings(teacher)[torch.from_numpy(teacher_ids)]
+        start_embeddings(student, words, reduced=chosen.embeddings == "teacher_svd")
+    if chosen.layers == "teacher":
+        start_layers(student, teacher)
+
+
+@torch.no_grad()
+def start_embeddings(student: PreTrainedModel, words: Tensor, *, reduced: bool) -> None:
+    """Start the student's word embeddings from the teacher's as they are, or reduced to its width; [PAD] is zero then.
+
+    words: the teacher's embeddings of the student's words, (student's vocabulary, teacher's width).
     """
     embeddings: Any = student.get_input_embeddings().weight
-    embeddings.copy_(reduced_embeddings(teacher_words[torch.from_numpy(teacher_ids)], embeddings.shape[1]))
-    embeddings[student.config.pad_token_id] = 0.0
+    embeddings.copy_(reduced_embeddings(words, embeddings.shape[1]) if reduced else words)
+    if reduced:
+        embeddings[student.config.pad_token_id] = 0.0
+
+
+@torch.no_grad()
+def start_layers(student: PreTrainedModel, folder: Path) -> None:
+    """Start everything but the student's word embeddings from the teacher in `folder`, of its layers every k-th.
+
+    k is how many times the student's layers go into the teacher's. Layer i, counted from 1, starts from the teacher's
+    layer i k, as in the uniform map of Jiao et al. 2020 (TinyBERT), so the last is the last; Sanh et al. 2019
+    (DistilBERT), section 3, take one layer of two. A table of positions that is longer than the student's is cut.
+    Raises InputError naming the weight that the teacher lacks or has in another shape.
+    """
+    words: Any = student.get_input_embeddings().weight
+    with safe_open(folder / "model.safetensors", framework="pt") as weights:
+        names = set(weights.keys())
+        layers = 1 + max(int(found[1]) for found in map(LAYER.search, names) if found)
+        step = layers // student.config.num_hidden_layers
+        for name, own in student.state_dict().items():
+            if own.data_ptr() == words.data_ptr():  # tied output layers too
+                continue
+            source = LAYER.sub(lambda found: found[0].replace(found[1], str((int(found[1]) + 1) * step - 1)), name)
+            its = weights.get_tensor(source) if source in names else own.new_zeros(0)
+            its = its[: len(own)] if name.endswith(POSITIONS) else its
+            if its.shape != own.shape:
+                raise InputError(f"{folder}: {source} is {list(its.shape)}, expected {list(own.shape)} for the student")
+            own.copy_(its)
 
 
 def reduced_embeddings(words: Tensor, width: int) -> Tensor:

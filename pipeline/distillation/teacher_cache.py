@@ -6,7 +6,7 @@ what its marker says is refused and made anew.
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from pipeline.distillation.intermediate import LayerOutputs, Layers, layer_outputs
+from pipeline.distillation.intermediate import LayerOutputs, State, layer_outputs
 from pipeline.distillation.losses import likeliest_labels
 from pipeline.files import replacing, sha256_of_file, stable_hash, write_json
 from pipeline.training import runtime
@@ -33,13 +33,11 @@ MARKER = "complete.json"
 class TeacherRow:
     """What the teacher says about one row of TeacherOutputs.
 
-    logits (targets, classes); by layer, hidden states (length, width) and attention scores (length, length, heads);
-    likeliest (targets, k) or None.
+    logits (targets, classes); states (length, width) of layers; likeliest (targets, k) or None.
     """
 
     logits: np.ndarray
-    hidden_states: dict[int, np.ndarray]
-    attentions: dict[int, np.ndarray]
+    states: dict[State, np.ndarray]
     likeliest: np.ndarray | None = None
 
 
@@ -49,8 +47,8 @@ class TeacherOutputs:
 
     lengths: tokens of each row, int64 (N,). targets: row i's are targets[i] to targets[i + 1], int64 (N + 1,).
     logits: float32 (targets, classes).
-    hidden_states: by layer float16 (tokens, width), the rows' states after one another.
-    attentions: by layer float16 (sum of length², heads), the rows' scores before the softmax after one another.
+    states: of layers, float16 (tokens, width), the rows' after one another. Of attention these are queries, keys and
+        values, from which its scores and relations follow: a token's are as many numbers however long its row is.
     likeliest: where there are too many classes to keep, the k likeliest of each target, uint16 or uint32 (targets, k);
         logits, (targets, k + 1), are then log-probabilities, as `pipeline.distillation.losses.likeliest_labels` has
         them. None where all are kept.
@@ -59,8 +57,7 @@ class TeacherOutputs:
     lengths: np.ndarray
     targets: np.ndarray
     logits: np.ndarray
-    hidden_states: dict[int, np.ndarray]
-    attentions: dict[int, np.ndarray]
+    states: dict[State, np.ndarray]
     likeliest: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -70,24 +67,17 @@ class TeacherOutputs:
         """Return one row's part of the arrays, without copying."""
         if not 0 <= row < len(self):
             raise IndexError(f"row {row} of {len(self)}")
-        length = int(self.lengths[row])
         own = slice(self.targets[row], self.targets[row + 1])
-        tokens = slice(self._ends[row] - length, self._ends[row])
-        pairs = slice(self._pair_ends[row] - length**2, self._pair_ends[row])
+        tokens = slice(self._ends[row] - self.lengths[row], self._ends[row])
         return TeacherRow(
             self.logits[own],
-            {layer: array[tokens] for layer, array in self.hidden_states.items()},
-            {layer: array[pairs].reshape(length, length, -1) for layer, array in self.attentions.items()},
+            {state: array[tokens] for state, array in self.states.items()},
             None if self.likeliest is None else self.likeliest[own],
         )
 
     @cached_property
     def _ends(self) -> np.ndarray:
         return np.cumsum(self.lengths)
-
-    @cached_property
-    def _pair_ends(self) -> np.ndarray:
-        return np.cumsum(np.square(self.lengths))
 
 
 class Likeliest(NamedTuple):
@@ -103,13 +93,13 @@ def cached_outputs(
     *,
     folder: Path,
     inputs: dict[str, str],
-    layers: Layers,
+    states: Sequence[State],
     dtype: torch.dtype,
     likeliest: Likeliest | None = None,
 ) -> dict[str, TeacherOutputs]:
     """Return the teacher's outputs for each split, from the cache in `folder` or by running the teacher.
 
-    `inputs` says which teacher and which rows: the `content_hash` of each. Precision, threads, padding, layers, library
+    `inputs` says which teacher and which rows: the `content_hash` of each. Precision, threads, padding, states, library
     versions and the processor are added here. `load_teacher` is called only where no good entry stands. With
     `likeliest` that many classes of each target are kept.
     """
@@ -118,13 +108,12 @@ def cached_outputs(
         "precision": str(dtype),
         "threads": torch.get_num_threads(),
         "padding": PADDING,
-        "hidden_states": list(layers.hidden_states),
-        "attentions": list(layers.attentions),
+        "states": [str(state) for state in states],
         "likeliest": None if likeliest is None else list(likeliest),
         "machine": runtime.fingerprint(),
     }
-    entry = cached(folder, key, lambda draft: _run_teacher(draft, splits, load_teacher(), layers, dtype, likeliest))
-    return {name: _open(entry / name, rows, layers, likeliest) for name, rows in splits.items()}
+    entry = cached(folder, key, lambda draft: _run_teacher(draft, splits, load_teacher(), states, dtype, likeliest))
+    return {name: _open(entry / name, rows, states, likeliest) for name, rows in splits.items()}
 
 
 def cached(folder: Path, key: dict[str, Any], make: Callable[[Path], None]) -> Path:
@@ -154,7 +143,7 @@ def _run_teacher(
     entry: Path,
     splits: Mapping[str, Rows],
     teacher: PreTrainedModel,
-    layers: Layers,
+    states: Sequence[State],
     dtype: torch.dtype,
     likeliest: Likeliest | None,
 ) -> None:
@@ -162,11 +151,11 @@ def _run_teacher(
     torch.nn.Module.to(teacher, runtime.device(), dtype).eval()
     progress, done = Progress("teacher", sum(len(rows) for rows in splits.values()), step="row", unit="rows"), 0
     for name, rows in splits.items():
-        outputs = _create(entry / name, rows, layers, teacher.config, likeliest)
+        outputs = _create(entry / name, rows, states, teacher.config, likeliest)
         order = np.argsort(rows.lengths, kind="stable")
         for start in range(0, len(order), BATCH_SIZE):
             batch = order[start : start + BATCH_SIZE].tolist()
-            chosen, found = _forward(teacher, rows, batch, layers)
+            chosen, found = _forward(teacher, rows, batch, states)
             if likeliest is not None and outputs.likeliest is not None:
                 kept, classes = likeliest_labels(found.logits, *likeliest)
                 outputs.logits[chosen], outputs.likeliest[chosen] = kept.numpy(), classes.numpy()
@@ -179,22 +168,24 @@ def _run_teacher(
                 progress.show(done)
 
 
-def _forward(teacher: PreTrainedModel, rows: Rows, batch: list[int], layers: Layers) -> tuple[np.ndarray, LayerOutputs]:
+def _forward(
+    teacher: PreTrainedModel, rows: Rows, batch: list[int], states: Sequence[State]
+) -> tuple[np.ndarray, LayerOutputs]:
     inputs, positions = model_inputs(teacher, rows, batch, teacher.config.pad_token_id)
     with torch.inference_mode():
-        found = layer_outputs(teacher, inputs, positions, layers)
+        found = layer_outputs(teacher, inputs, positions, states)
     return targets_of(rows, batch), found.to(torch.float32, torch.device("cpu"))
 
 
 def _fill(row: TeacherRow, found: LayerOutputs, index: int, length: int) -> None:
     """Copy what the layers put out for one row of a batch, its padding left out, into the arrays on disk."""
-    for layer, states in row.hidden_states.items():
-        states[:] = found.hidden_states[layer][index, :length].numpy()
-    for layer, scores in row.attentions.items():
-        scores[:] = found.attentions[layer][index, :, :length, :length].permute(1, 2, 0).numpy()
+    for state, array in row.states.items():
+        array[:] = found.states[state][index, :length].numpy()
 
 
-def _create(folder: Path, rows: Rows, layers: Layers, teacher: Any, likeliest: Likeliest | None) -> TeacherOutputs:
+def _create(
+    folder: Path, rows: Rows, states: Sequence[State], teacher: Any, likeliest: Likeliest | None
+) -> TeacherOutputs:
     folder.mkdir(parents=True)
     lengths = rows.lengths
 
@@ -205,21 +196,19 @@ def _create(folder: Path, rows: Rows, layers: Layers, teacher: Any, likeliest: L
             os.posix_fallocate(reserved.fileno(), 0, file.stat().st_size)
         return made
 
-    targets, tokens, pairs = int(rows.targets[-1]), int(lengths.sum()), int(np.square(lengths).sum())
-    width, heads = teacher.hidden_size, teacher.num_attention_heads
+    targets, tokens, width = int(rows.targets[-1]), int(lengths.sum()), teacher.hidden_size
     classes = teacher.num_labels if likeliest is None else likeliest.classes + 1
     ids = np.dtype(np.uint16 if likeliest and teacher.vocab_size <= 2**16 else np.uint32)
     return TeacherOutputs(
         lengths,
         rows.targets,
         array("logits", (targets, classes), np.float32),
-        {layer: array(f"hidden_states_{layer}", (tokens, width), np.float16) for layer in layers.hidden_states},
-        {layer: array(f"attentions_{layer}", (pairs, heads), np.float16) for layer in layers.attentions},
+        {state: array(str(state), (tokens, width), np.float16) for state in states},
         None if likeliest is None else array("likeliest", (targets, likeliest.classes), ids),
     )
 
 
-def _open(folder: Path, rows: Rows, layers: Layers, likeliest: Likeliest | None) -> TeacherOutputs:
+def _open(folder: Path, rows: Rows, states: Sequence[State], likeliest: Likeliest | None) -> TeacherOutputs:
     def array(name: str) -> np.ndarray:
         return np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False))
 
@@ -227,7 +216,6 @@ def _open(folder: Path, rows: Rows, layers: Layers, likeliest: Likeliest | None)
         rows.lengths,
         rows.targets,
         array("logits"),
-        {layer: array(f"hidden_states_{layer}") for layer in layers.hidden_states},
-        {layer: array(f"attentions_{layer}") for layer in layers.attentions},
+        {state: array(str(state)) for state in states},
         None if likeliest is None else array("likeliest"),
     )

@@ -10,6 +10,7 @@ from pipeline.params.datasets import (
     SplitParams,
     ValidationParams,
 )
+from pipeline.params.distillation import DistillParams, LossWeights, StudentParams
 from pipeline.params.generation import GenerationParams
 from pipeline.params.pretraining import (
     ContrastiveParams,
@@ -23,16 +24,7 @@ from pipeline.params.pretraining import (
 )
 from pipeline.params.reading import check_params, load_params, read_yaml
 from pipeline.params.sources import FilesParams, HubSource, LocalSource, PackageSource
-from pipeline.params.tasks import (
-    DistillParams,
-    EvaluateParams,
-    FinetuneParams,
-    GateParams,
-    LossWeights,
-    StudentParams,
-    TaskParams,
-    TransferParams,
-)
+from pipeline.params.tasks import EvaluateParams, FinetuneParams, GateParams, TaskParams, TransferParams
 from pipeline.params.training import ArchitectureParams, OptimizationParams, RuntimeParams, TrainingParams
 from pipeline.params.whole import Params
 

@@ -16,6 +16,8 @@ TOKENIZERS = {
     "llama": ("bpe",),
     "encoder_decoder": ("wordpiece", "bpe"),
 }
-WITH_ATTENTIONS = ("bert", "roberta")  # whose attention scores a student can learn from
+WITH_ATTENTIONS = ("bert", "roberta")  # whose queries, keys and values a student can learn from
+# whose layers can start from a teacher's: those of ModernBERT are not alike, an encoder-decoder has two stacks of them
+WITH_ALIKE_LAYERS = ("bert", "roberta", "gpt", "llama")
 MASKED = ("masked_lm", "masked_lm_next_sentence", "text_infilling", "span_corruption")  # objectives that hide tokens
 WITH_WHOLE_WORDS = ("masked_lm", "masked_lm_next_sentence")

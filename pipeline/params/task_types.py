@@ -2,14 +2,25 @@
 
 from typing import NamedTuple
 
+# the losses of distillation by what they read; `tasks.NAME.distill.losses` has a weight for each
+PROBABILITIES = ("soft_labels", "reverse_kl", "jensen_shannon")
+OF_LAYER_MAP = ("hidden_states", "hidden_cosines", "attentions")
+RELATIONS = ("query_relations", "key_relations", "value_relations")
+OF_RELATION_MAP = ("attention_distributions", *RELATIONS)
+OF_LAYERS = (*OF_LAYER_MAP, *OF_RELATION_MAP)
+OF_ATTENTION = ("attentions", *OF_RELATION_MAP)  # only families in WITH_ATTENTIONS have what these read
+OF_HEADS = ("attentions", "attention_distributions")  # teacher and student need as many attention heads
+OF_LABELS = (*PROBABILITIES, "logits", "hard_labels", *OF_LAYERS)
+
 
 class TaskType(NamedTuple):
     """A type of task, as params.yaml has to fit it.
 
     metrics: the figures that its models can be compared by, first the one that slices show. slices: the groupings that
     its rows have. columns: those that its dataset has to name. optional: further ones that it can read. families: of
-    those models that have a head for it. labelled: whether it has labels. writes: whether its answers are written,
-    token by token. without: the keys of a task that say nothing of it and must be 0.
+    those models that have a head for it. losses: those that its student can be distilled by. labelled: whether it has
+    labels. writes: whether its answers are written, token by token. without: further keys that say nothing of it and
+    must be 0.
     """
 
     metrics: tuple[str, ...]
@@ -17,6 +28,7 @@ class TaskType(NamedTuple):
     columns: tuple[str, ...]
     optional: tuple[str, ...]
     families: tuple[str, ...]
+    losses: tuple[str, ...]
     labelled: bool = True
     writes: bool = False
     without: tuple[str, ...] = ()
@@ -29,6 +41,7 @@ TASK_TYPES = {
         columns=("label",),
         optional=("pair",),
         families=("bert", "roberta", "modernbert", "gpt", "llama"),
+        losses=OF_LABELS,
     ),
     "token_classification": TaskType(
         metrics=("span_f1",),
@@ -36,6 +49,7 @@ TASK_TYPES = {
         columns=("spans",),
         optional=(),
         families=("bert", "roberta", "modernbert"),  # a GPT's tag of a token would not know what comes after it
+        losses=OF_LABELS,
     ),
     "question_answering": TaskType(
         metrics=("token_f1", "exact_match"),
@@ -43,6 +57,7 @@ TASK_TYPES = {
         columns=("pair", "spans"),
         optional=(),
         families=("bert", "roberta", "modernbert"),  # for the same reason
+        losses=OF_LABELS,
     ),
     "sentence_similarity": TaskType(
         metrics=("spearman",),
@@ -50,14 +65,9 @@ TASK_TYPES = {
         columns=("pair", "score"),
         optional=(),
         families=("bert", "roberta"),
+        losses=("logits", "hard_labels"),  # there are no probabilities, and the layers' outputs are two texts'
         labelled=False,
-        without=(  # an answer is one number: there are no probabilities, and the layers' outputs are two texts'
-            "finetune.label_smoothing",
-            "finetune.consistency",
-            "distill.losses.soft_labels",
-            "distill.losses.hidden_states",
-            "distill.losses.attentions",
-        ),
+        without=("finetune.label_smoothing", "finetune.consistency"),  # an answer is one number
     ),
     "text_generation": TaskType(
         metrics=("bits_per_character", "perplexity"),
@@ -65,9 +75,10 @@ TASK_TYPES = {
         columns=(),
         optional=("target",),
         families=("gpt", "llama"),
+        losses=(*PROBABILITIES, "hard_labels", "hidden_states", "hidden_cosines"),
         labelled=False,
         writes=True,
-        without=("finetune.consistency", "distill.losses.logits", "transfer.recombined"),
+        without=("finetune.consistency", "transfer.recombined"),
     ),
     "translation": TaskType(
         metrics=("bleu", "chrf"),
@@ -75,6 +86,7 @@ TASK_TYPES = {
         columns=("target",),
         optional=(),
         families=("encoder_decoder",),
+        losses=("sequences",),
         labelled=False,
         writes=True,
     ),
@@ -84,6 +96,7 @@ TASK_TYPES = {
         columns=("target",),
         optional=(),
         families=("encoder_decoder",),
+        losses=("sequences",),
         labelled=False,
         writes=True,
     ),

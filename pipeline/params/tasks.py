@@ -5,10 +5,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from pipeline.params.distillation import DistillParams, StudentParams
 from pipeline.params.generation import GenerationParams
 from pipeline.params.section import Label, Name, Section, Share
-from pipeline.params.task_types import TASK_TYPES, WRITTEN_BY_ENCODER_DECODERS
-from pipeline.params.training import ArchitectureParams, TrainingParams
+from pipeline.params.task_types import TASK_TYPES
+from pipeline.params.training import TrainingParams
 
 SHORTEST_PROMPT = 4  # tokens of a text that a model can go on with, whatever it may write
 
@@ -45,61 +46,6 @@ class FinetuneParams(Section):
             raise ValueError(
                 "dropout must be > 0 when consistency has a weight, else both readings are the same, got 0.0"
             )
-        return self
-
-
-class StudentParams(Section):
-    """The student: its shape, its vocabulary, its first embeddings."""
-
-    architecture: ArchitectureParams
-    """Shape of the student, which may not be wider than the teacher."""
-    vocabulary_size: Annotated[int, Field(ge=100)] | None
-    """How many of the teacher's WordPiece tokens the student keeps, the most frequent ones; null keeps them all, as
-    the losses `hidden_states` and `attentions` need."""
-    embeddings: Literal["teacher_svd", "random"]
-    """First word embeddings: the teacher's, reduced to the student's width by an SVD, or random ones."""
-
-
-class LossWeights(Section):
-    """The losses that the student is trained with: the weight of each in their sum, 0 for one that is left out."""
-
-    sequences: Annotated[float, Field(ge=0)] = 0.0
-    """Weight of the cross-entropy with the text that the teacher writes; of tasks whose answers an encoder-decoder
-    writes it is the only loss, and of no other task."""
-    soft_labels: Annotated[float, Field(ge=0)]
-    """Weight of the KL divergence between the label probabilities of teacher and student."""
-    logits: Annotated[float, Field(ge=0)]
-    """Weight of the squared difference between the logits of teacher and student."""
-    hard_labels: Annotated[float, Field(ge=0)]
-    """Weight of the cross-entropy with the true label, or of the squared difference from the true score, for rows that
-    have one."""
-    hidden_states: Annotated[float, Field(ge=0)]
-    """Weight of the squared difference between the hidden states of paired layers."""
-    attentions: Annotated[float, Field(ge=0)]
-    """Weight of the squared difference between the attention scores of paired layers."""
-
-
-class DistillParams(Section):
-    """The student's training, on the labelled rows and the transfer set."""
-
-    losses: LossWeights
-    temperature: Annotated[float, Field(gt=0)]
-    """Divides the logits before `soft_labels` compares the probabilities, which softens these; 1 changes nothing."""
-    layer_map: list[Annotated[list[int], Field(min_length=2, max_length=2)]]
-    """Pairs [student layer, teacher layer] for `hidden_states` and `attentions`; layer 0 is the embeddings."""
-    labelled_weight: Annotated[float, Field(gt=0)]
-    """Weight of a labelled row in the loss; an unlabelled one weighs 1."""
-    likeliest: Annotated[int, Field(ge=1)] | None = None
-    """How many of the likeliest next tokens `soft_labels` tells apart, all others together being one more class; for
-    `text_generation` only."""
-    training: TrainingParams
-
-    @model_validator(mode="after")
-    def _something_to_learn_from(self) -> "DistillParams":
-        if not any(self.losses.model_dump().values()):
-            raise ValueError("losses: at least one weight must be > 0, got all 0")
-        if (self.losses.hidden_states or self.losses.attentions) and not self.layer_map:
-            raise ValueError("layer_map must pair layers when hidden_states or attentions have a weight, got []")
         return self
 
 
@@ -248,13 +194,14 @@ class TaskParams(Section):
 
     @model_validator(mode="after")
     def _losses_are_those_of_the_type(self) -> "TaskParams":
-        written = self.type in WRITTEN_BY_ENCODER_DECODERS
-        for name, weight in self.distill.losses.model_dump().items():
-            if written and (name == "sequences") != bool(weight):
-                wanted = "> 0" if name == "sequences" else "0"
-                raise ValueError(f"distill.losses.{name} must be {wanted} for {self.type}, got {weight}")
-        if not written and self.distill.losses.sequences:
-            raise ValueError(f"distill.losses.sequences must be 0 for {self.type}, got {self.distill.losses.sequences}")
+        fitting, given = TASK_TYPES[self.type].losses, self.distill.losses.model_dump()
+        for name, weight in given.items():
+            if weight and name not in fitting:
+                raise ValueError(f"distill.losses.{name}: must be 0 for {self.type}, got {weight}")
+        if not any(given.values()):
+            (name, *others) = fitting
+            wanted = f"one of distill.losses.({', '.join(fitting)})" if others else f"distill.losses.{name}"
+            raise ValueError(f"{wanted}: must be > 0 for {self.type}, got 0.0")
         return self
 
     @model_validator(mode="after")

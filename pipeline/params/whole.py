@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from pipeline.params.datasets import DatasetParams
 from pipeline.params.families import MASKED, OBJECTIVES, TOKENIZERS, WITH_ATTENTIONS, WITH_WHOLE_WORDS
+from pipeline.params.fit import TeacherShape, misfits
 from pipeline.params.pretraining import (
     CorpusParams,
     HubWeights,
@@ -16,7 +17,13 @@ from pipeline.params.pretraining import (
     TokenizerParams,
 )
 from pipeline.params.section import Name, Section
-from pipeline.params.task_types import TASK_TYPES, WRITTEN_BY_ENCODER_DECODERS
+from pipeline.params.task_types import (
+    OF_ATTENTION,
+    OF_LAYERS,
+    RELATIONS,
+    TASK_TYPES,
+    WRITTEN_BY_ENCODER_DECODERS,
+)
 from pipeline.params.tasks import TaskParams
 from pipeline.params.training import ArchitectureParams, RuntimeParams
 
@@ -120,16 +127,33 @@ def _family_disagreements(key: str, task: TaskParams, params: Params) -> list[st
         fitting = TASK_TYPES[task.type].families
         if shape.family not in fitting:
             problems.append(f"{place}.family: must be {' or '.join(fitting)} for {task.type}, got {shape.family}")
-        if shape.family not in WITH_ATTENTIONS and task.distill.losses.attentions:
-            problems.append(
-                f"{key}.distill.losses.attentions: must be 0 where {place}.family is none of "
-                f"{', '.join(WITH_ATTENTIONS)}, got {task.distill.losses.attentions}"
-            )
     if params.tokenizer.kind == "bpe" and task.student.vocabulary_size is not None:
         problems.append(
             f"{key}.student.vocabulary_size: must be null (the teacher's tokens) when tokenizer.kind is bpe, "
             f"got {task.student.vocabulary_size}"
         )
+    return problems
+
+
+def _loss_disagreements(key: str, task: TaskParams) -> list[str]:
+    """Name what keeps a student from the losses that compare its layers with any teacher's."""
+    student, distill, problems = task.student, task.distill, []
+    for loss, weight in distill.losses.model_dump().items():
+        if weight and loss in OF_LAYERS and student.vocabulary_size is not None:
+            problems.append(
+                f"{key}.student.vocabulary_size: must be null (the teacher's tokens) when {loss} has a weight, "
+                f"got {student.vocabulary_size}"
+            )
+        if weight and loss in OF_ATTENTION and student.architecture.family not in WITH_ATTENTIONS:
+            problems.append(
+                f"{key}.distill.losses.{loss}: must be 0 where {key}.student.architecture.family is none of "
+                f"{', '.join(WITH_ATTENTIONS)}, got {weight}"
+            )
+        if weight and loss in RELATIONS and student.architecture.hidden_size % (distill.relation_heads or 1):
+            problems.append(
+                f"{key}.distill.relation_heads: must divide {student.architecture.hidden_size}, the student's width, "
+                f"got {distill.relation_heads}"
+            )
     return problems
 
 
@@ -185,19 +209,12 @@ def _task_disagreements(key: str, task: TaskParams, params: Params) -> list[str]
             problems.append(
                 f"datasets.{task.dataset}.columns.{column}: must be given for {key}, a {task.type}, got null"
             )
-    student, teacher, losses = task.student.architecture, params.pretrain.architecture, task.distill.losses
-    if teacher and student.hidden_size > teacher.hidden_size:
-        problems.append(
-            f"{key}.student.architecture.hidden_size: must be <= {teacher.hidden_size}, the teacher's, "
-            f"got {student.hidden_size}"
-        )
+    student, teacher = task.student.architecture, params.pretrain.architecture
+    problems += _loss_disagreements(key, task)
+    if teacher:
+        problems += misfits(key, task, TeacherShape.from_params(teacher))
     if task.type in WRITTEN_BY_ENCODER_DECODERS:
         problems += _writing_disagreements(key, task, params)
-    if (losses.hidden_states or losses.attentions) and task.student.vocabulary_size is not None:
-        problems.append(
-            f"{key}.student.vocabulary_size: must be null (the teacher's tokens) when hidden_states or attentions "
-            f"have a weight, got {task.student.vocabulary_size}"
-        )
     if student.max_length < task.max_length:
         problems.append(
             f"{key}.student.architecture.max_length: must be >= {key}.max_length ({task.max_length}), "

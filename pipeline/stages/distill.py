@@ -35,9 +35,9 @@ def run(
 ) -> None:
     """Distil the teacher of a task into its student, and train the same student without a teacher."""
     import numpy as np
-    from transformers import AutoConfig
 
     from pipeline.architectures.model_folder import publish_model
+    from pipeline.architectures.shape import shape_of
     from pipeline.distillation.course import Course
     from pipeline.distillation.student import check_shapes
     from pipeline.tasks import TASKS
@@ -47,7 +47,7 @@ def run(
     from pipeline.training.checkpoints import work_folder
 
     section, dtype = params.tasks[task], runtime.prepare(params.runtime)
-    teacher_shape = AutoConfig.from_pretrained(teacher)
+    teacher_shape = shape_of(teacher)
     check_shapes(task, section, teacher_shape)
     head = TASKS[section.type]().from_params(section)
     rows = {split: TokenRows.load(student_tokens / split) for split in SPLITS}
@@ -94,7 +94,7 @@ def _teacher_outputs(
     section: TaskParams, head: "LabellingTask", teacher: Path, tokens: Path, dtype: "torch.dtype"
 ) -> "dict[str, TeacherOutputs]":
     from pipeline.architectures.attention import attention_implementation
-    from pipeline.distillation.lessons import teacher_layers
+    from pipeline.distillation.lessons import states_compared
     from pipeline.distillation.teacher_cache import Likeliest, cached_outputs
     from pipeline.tokenization.ragged import TokenRows
 
@@ -104,7 +104,7 @@ def _teacher_outputs(
         lambda: head.load(teacher, attn_implementation=attention_implementation()),
         folder=TEACHER_CACHE,
         inputs={"teacher": content_hash(teacher)} | {split: content_hash(tokens / split) for split in SPLITS},
-        layers=teacher_layers(section.distill),
+        states=states_compared(section.distill, student=False),
         dtype=dtype,
         likeliest=None if kept is None else Likeliest(kept, section.distill.temperature),
     )

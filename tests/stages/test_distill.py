@@ -10,6 +10,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, Bert
 
 from pipeline.files import InputError, content_hash, read_json
 from pipeline.params import Params, check_params
+from pipeline.params.task_types import OF_LABELS, OF_LAYERS
 from pipeline.stages.distill import run
 from pipeline.tokenization.folder import SPECIAL_TOKENS, assemble, save_tokenizer
 from pipeline.tokenization.ragged import TokenRows
@@ -85,8 +86,9 @@ def params(vocabulary_size: int | None = None, *, width: int = 8, temperature: f
     task["student"]["architecture"] |= {
         "layers": 1, "hidden_size": width, "attention_heads": 2, "intermediate_size": 16, "dropout": 0.0,
     }  # fmt: skip
-    none = {"soft_labels": 0.0, "logits": 0.0, "hard_labels": 0.0, "hidden_states": 0.0, "attentions": 0.0}
+    none = dict.fromkeys(task["distill"]["losses"], 0.0)
     task["distill"] |= {"losses": none | losses, "temperature": temperature, "layer_map": [[0, 0], [1, 1]]}
+    task["distill"] |= {"relation_map": [[1, 1]], "relation_heads": 4, "jensen_shannon_share": 0.5}
     task["distill"]["training"] |= {"epochs": 8, "batch_size": 10, "learning_rate": 2e-2, "evaluations": 4}
     return check_params(values, Path("params.yaml"))
 
@@ -143,7 +145,7 @@ def test_a_student_with_a_cut_vocabulary_learns_and_loads_again() -> None:
 
 
 def test_the_same_seed_gives_the_same_bytes_and_asks_the_teacher_once() -> None:
-    every = {"soft_labels": 1.0, "logits": 1.0, "hard_labels": 1.0, "hidden_states": 0.1, "attentions": 0.1}
+    every = dict.fromkeys(OF_LABELS, 1.0) | dict.fromkeys(OF_LAYERS, 0.1)
     first = distill(params(**every), "first")
     (entry,) = Path(".stillhouse/teacher_cache").iterdir()
     written = entry.stat().st_mtime_ns

@@ -12,11 +12,12 @@ from transformers import AutoModel, AutoTokenizer
 
 from pipeline.files import InputError, read_json
 from pipeline.params import Params
+from pipeline.params.task_types import OF_LABELS
 from pipeline.registry import champion
 from pipeline.stages import tokenize
 from tests.stages.pair_project import ROWS, Pair, pair_params, predict_elsewhere, run_stages, texts_of, write_pairs
 
-LOSSES = {"soft_labels": 0.0, "logits": 1.0, "hard_labels": 0.5, "hidden_states": 0.0, "attentions": 0.0}
+LOSSES = dict.fromkeys(OF_LABELS, 0.0) | {"logits": 1.0, "hard_labels": 0.5}
 CONTRASTIVE = {"temperature": 0.05, "pooling": "mean", "masked_lm": 1.0}
 
 

@@ -1,94 +1,178 @@
-"""The distillation losses: hand-computed values, gradients by finite differences, padding that counts for nothing."""
+"""The losses of answers: hand-computed values, gradients by finite differences, what lumping classes leaves out."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
+from scipy.spatial.distance import jensenshannon
 from torch import Tensor
 
 from pipeline.distillation.losses import (
-    attention_loss,
     divergence,
-    hidden_state_loss,
-    likeliest_label_loss,
+    jensen_shannon_loss,
     likeliest_labels,
     logit_mse,
+    reverse_kl_loss,
     soft_label_loss,
 )
 from pipeline.tasks.labelling import Distributions
+from pipeline.tasks.question_answering import PADDING
 from pipeline.tasks.text_classification import TextClassification
+
+Loss = Callable[..., Tensor]
+
+
+def jensen_shannon(student: Tensor, teacher: Tensor, temperature: float, likeliest: Tensor | None = None) -> Tensor:
+    return jensen_shannon_loss(student, teacher, temperature, 0.3, likeliest)
+
+
+DIVERGENCES = pytest.mark.parametrize("loss", [soft_label_loss, reverse_kl_loss, jensen_shannon])
+# teacher (ln 3, 0) is (3/4, 1/4); student (0, 0) is (1/2, 1/2)
+TEACHER, STUDENT = torch.tensor([[math.log(3), 0.0]]), torch.tensor([[0.0, 0.0]])
+FORWARD = 0.75 * math.log(0.75 / 0.5) + 0.25 * math.log(0.25 / 0.5)
+REVERSE = 0.5 * math.log(0.5 / 0.75) + 0.5 * math.log(0.5 / 0.25)
+
+
+def kl(first: list[float], second: list[float]) -> float:
+    return sum(p * math.log(p / q) for p, q in zip(first, second, strict=True))
+
+
+def mixed(share: float) -> float:
+    mixture = [share * 0.75 + (1 - share) * 0.5, share * 0.25 + (1 - share) * 0.5]
+    return share * kl([0.75, 0.25], mixture) + (1 - share) * kl([0.5, 0.5], mixture)
 
 
 def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
     return TextClassification([]).label_loss(Distributions(logits, labels, torch.arange(len(labels))))
 
 
-def test_soft_label_loss_is_the_hand_computed_value() -> None:
-    # teacher (ln 3, 0) is (3/4, 1/4); student (0, 0) is (1/2, 1/2)
-    divergence = 0.75 * math.log(0.75 / 0.5) + 0.25 * math.log(0.25 / 0.5)
-    found = soft_label_loss(torch.tensor([[0.0, 0.0]]), torch.tensor([[math.log(3), 0.0]]), temperature=1.0)
-    assert found.tolist() == pytest.approx([divergence], rel=1e-6)
-
-
-def test_soft_label_loss_divides_by_the_temperature_and_multiplies_by_its_square() -> None:
+@pytest.mark.parametrize(
+    ("loss", "expected"), [(soft_label_loss, FORWARD), (reverse_kl_loss, REVERSE), (jensen_shannon, mixed(0.3))]
+)
+@pytest.mark.parametrize("temperature", [1.0, 2.0])
+def test_divergences_are_the_hand_computed_values(loss: Loss, expected: float, temperature: float) -> None:
     # at T = 2 the teacher's 2 ln 3 is ln 3 again, and the divergence counts four times
-    divergence = 0.75 * math.log(1.5) + 0.25 * math.log(0.5)
-    found = soft_label_loss(torch.tensor([[0.0, 0.0]]), torch.tensor([[2 * math.log(3), 0.0]]), temperature=2.0)
-    assert found.tolist() == pytest.approx([4 * divergence], rel=1e-6)
+    found = loss(STUDENT, temperature * TEACHER, temperature)
+    assert found.tolist() == pytest.approx([temperature**2 * expected], rel=1e-5)
 
 
+def test_half_and_half_the_jensen_shannon_divergence_is_scipys() -> None:
+    torch.manual_seed(0)
+    student, teacher = torch.randn(4, 6), torch.randn(4, 6)
+    expected = jensenshannon(teacher.softmax(dim=-1), student.softmax(dim=-1), axis=1) ** 2
+    found = jensen_shannon_loss(student, teacher, 1.0, 0.5)
+    assert found.tolist() == pytest.approx(expected.tolist(), rel=1e-4)
+    swapped = jensen_shannon_loss(teacher, student, 1.0, 0.5)
+    torch.testing.assert_close(swapped, found)
+
+
+def test_the_jensen_shannon_divergence_tends_to_either_kl_and_has_a_bound() -> None:
+    share = 1e-3
+    assert float(jensen_shannon_loss(STUDENT, TEACHER, 1.0, share)) / share == pytest.approx(FORWARD, rel=1e-2)
+    assert float(jensen_shannon_loss(STUDENT, TEACHER, 1.0, 1 - share)) / share == pytest.approx(REVERSE, rel=1e-2)
+    apart = jensen_shannon_loss(torch.tensor([[90.0, -90.0]]), torch.tensor([[-90.0, 90.0]]), 1.0, 0.3)
+    assert float(apart) == pytest.approx(-0.3 * math.log(0.3) - 0.7 * math.log(0.7), rel=1e-5)
+
+
+@DIVERGENCES
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
-def test_soft_label_loss_is_zero_for_equal_logits(temperature) -> None:
-    logits = torch.tensor([[1.5, -2.0, 0.25], [100.0, -100.0, 3.0]])
-    assert soft_label_loss(logits, logits, temperature).tolist() == [0.0, 0.0]
-    shifted = soft_label_loss(logits, logits + 5.0, temperature)  # a softmax does not see a shift
+def test_divergences_are_zero_for_equal_logits(loss: Loss, temperature: float) -> None:
+    logits = torch.tensor([[1.5, -2.0, 0.25], [100.0, -100.0, 3.0]], requires_grad=True)
+    found = loss(logits, logits.detach(), temperature)
+    found.sum().backward()
+    assert found.tolist() == pytest.approx([0.0, 0.0], abs=1e-5)
+    assert logits.grad is not None and float(logits.grad.abs().max()) < 1e-5
+    shifted = loss(logits, logits.detach() + 5.0, temperature)  # a softmax does not see a shift
     assert shifted.tolist() == pytest.approx([0.0, 0.0], abs=1e-4)
 
 
-def test_of_lumped_classes_the_divergence_is_the_hand_computed_value() -> None:
+@DIVERGENCES
+def test_choices_that_are_none_add_exactly_nothing(loss: Loss) -> None:
+    torch.manual_seed(0)
+    student, teacher = torch.randn(2, 3), torch.randn(2, 3)
+    padding = torch.full((2, 2), PADDING)
+    padded = torch.cat([student, padding], dim=1).requires_grad_()
+    found = loss(padded, torch.cat([teacher, padding], dim=1), 2.0)
+    torch.testing.assert_close(found, loss(student, teacher, 2.0), rtol=1e-6, atol=0.0)
+    found.sum().backward()
+    assert padded.grad is not None and padded.grad[:, 3:].tolist() == [[0.0, 0.0], [0.0, 0.0]]
+
+
+@pytest.mark.parametrize(
+    ("loss", "expected"),
+    [
+        (soft_label_loss, kl([0.5, 0.25, 0.25], [0.25, 0.25, 0.5])),
+        (reverse_kl_loss, kl([0.25, 0.25, 0.5], [0.5, 0.25, 0.25])),
+        (
+            jensen_shannon,
+            0.3 * kl([0.5, 0.25, 0.25], [0.325, 0.25, 0.425]) + 0.7 * kl([0.25, 0.25, 0.5], [0.325, 0.25, 0.425]),
+        ),
+    ],
+)
+def test_of_lumped_classes_the_divergences_are_the_hand_computed_values(loss: Loss, expected: float) -> None:
     # teacher (1/2, 1/4, 1/8, 1/8), student uniform: with two kept the rest is 1/4 against 1/2
     teacher, student = torch.tensor([[0.5, 0.25, 0.125, 0.125]]).log(), torch.zeros(1, 4)
     kept, likeliest = likeliest_labels(teacher, 2, temperature=1.0)
     assert likeliest.tolist() == [[0, 1]]
     assert kept.exp().tolist() == [pytest.approx([0.5, 0.25, 0.25])]
-    expected = 0.5 * math.log(2) + 0.25 * math.log(1) + 0.25 * math.log(0.5)
-    assert likeliest_label_loss(student, kept, likeliest, 1.0).tolist() == pytest.approx([expected], abs=1e-6)
+    assert loss(student, kept, 1.0, likeliest).tolist() == pytest.approx([expected], abs=1e-6)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 2.5])
-def test_lumping_no_class_is_hintons_loss_and_lumping_some_loses_what_the_chain_rule_says(temperature: float) -> None:
+def test_lumping_no_class_changes_nothing_and_lumping_some_loses_what_the_chain_rule_says(temperature: float) -> None:
     torch.manual_seed(0)
-    student, teacher = 3 * torch.randn(5, 9), 3 * torch.randn(5, 9)
-    whole = soft_label_loss(student, teacher, temperature)
-    lumped = {k: likeliest_label_loss(student, *likeliest_labels(teacher, k, temperature), temperature) for k in (9, 3)}
-    torch.testing.assert_close(lumped[9], whole, rtol=1e-5, atol=1e-6)
-    assert (lumped[3] >= 0).all() and (lumped[3] <= whole + 1e-6).all()
+    student, teacher, share = 3 * torch.randn(5, 9), 3 * torch.randn(5, 9), 0.3
     kept, likeliest = likeliest_labels(teacher, 3, temperature)
-    among_rest = soft_label_loss(
-        student.scatter(-1, likeliest, -1e9), teacher.scatter(-1, likeliest, -1e9), temperature
+    everything, all_classes = likeliest_labels(teacher, 9, temperature)
+    its_rest = kept[:, -1].exp()
+    own_rest = (student / temperature).softmax(dim=-1).scatter(-1, likeliest, 0.0).sum(dim=-1)
+    mixed_rest = share * its_rest + (1 - share) * own_rest
+    rest = [logits.scatter(-1, likeliest, -1e9) for logits in (student, teacher)]
+    among = torch.stack(  # the share of the teacher within the rest is another one for each target
+        [
+            jensen_shannon_loss(one[None], other[None], temperature, float(within))[0]
+            for one, other, within in zip(*rest, share * its_rest / mixed_rest, strict=True)
+        ]
     )
-    torch.testing.assert_close(lumped[3] + kept[:, -1].exp() * among_rest, whole, rtol=1e-4, atol=1e-5)
+    missing = {
+        soft_label_loss: its_rest * soft_label_loss(*rest, temperature),
+        reverse_kl_loss: own_rest * reverse_kl_loss(*rest, temperature),
+        jensen_shannon: mixed_rest * among,
+    }
+    for loss, expected in missing.items():
+        whole, lumped = loss(student, teacher, temperature), loss(student, kept, temperature, likeliest)
+        torch.testing.assert_close(loss(student, everything, temperature, all_classes), whole, rtol=1e-4, atol=1e-5)
+        assert (lumped >= 0).all() and (lumped <= whole + 1e-6).all()
+        torch.testing.assert_close(lumped + expected, whole, rtol=1e-4, atol=1e-4)
+    assert (missing[jensen_shannon] <= temperature**2 * mixed_rest * math.log(2) + 1e-6).all()
 
 
-@pytest.mark.parametrize("k", [1, 3, 6])
-def test_gradient_of_the_lumped_divergence_is_the_finite_difference_and_zero_at_the_teacher(k: int) -> None:
+# in float32, as the losses compute: a step of a hundredth, of which a third-order remainder is left
+close = {"eps": 1e-2, "atol": 2e-3, "rtol": 2e-2}
+
+
+@DIVERGENCES
+@pytest.mark.filterwarnings("ignore:Input #0 requires gradient:UserWarning")
+@pytest.mark.parametrize("k", [None, 1, 3, 6])
+def test_gradients_of_divergences_are_those_of_finite_differences(loss: Loss, k: int | None) -> None:
     torch.manual_seed(1)
     student, teacher = torch.randn(2, 6, requires_grad=True), torch.randn(2, 6)
-    labels = likeliest_labels(teacher, k, 2.0)
-    likeliest_label_loss(student, *labels, 2.0).sum().backward()
-    assert student.grad is not None
-    step = 1e-2
-    for row, column in ((0, 0), (1, 4)):
-        moved = [student.detach().clone() for _ in range(2)]
-        moved[0][row, column] += step
-        moved[1][row, column] -= step
-        up, down = (float(likeliest_label_loss(logits, *labels, 2.0).sum()) for logits in moved)
-        assert (up - down) / (2 * step) == pytest.approx(float(student.grad[row, column]), abs=1e-3)
+    kept, likeliest = (teacher, None) if k is None else likeliest_labels(teacher, k, 2.0)
+    assert torch.autograd.gradcheck(lambda logits: loss(logits, kept, 2.0, likeliest), student, **close)
     equal = teacher.clone().requires_grad_()
-    loss = likeliest_label_loss(equal, *labels, 2.0)
-    loss.sum().backward()
-    assert loss.tolist() == pytest.approx([0.0, 0.0], abs=1e-6)
+    found = loss(equal, kept, 2.0, likeliest)
+    found.sum().backward()
+    assert found.tolist() == pytest.approx([0.0, 0.0], abs=1e-6)
     assert equal.grad is not None and float(equal.grad.abs().max()) < 1e-5
+
+
+@pytest.mark.filterwarnings("ignore:Input #0 requires gradient:UserWarning")
+def test_gradients_of_logits_and_labels_are_those_of_finite_differences() -> None:
+    torch.manual_seed(1)
+    student, teacher, labels = torch.randn(3, 4, requires_grad=True), torch.randn(3, 4), torch.tensor([1, -1, 3])
+    assert torch.autograd.gradcheck(lambda logits: logit_mse(logits, teacher), student, **close)
+    assert torch.autograd.gradcheck(lambda logits: label_loss(logits, labels), student, **close)
 
 
 def test_logit_mse_is_the_hand_computed_value() -> None:
@@ -103,82 +187,17 @@ def test_hard_label_loss_is_cross_entropy_and_zero_without_a_label() -> None:
 
 
 def test_divergence_is_a_kl_of_choices_and_a_square_of_numbers() -> None:
-    student, teacher = torch.tensor([[0.0, 0.0]]), torch.tensor([[math.log(3), 0.0]])
-    assert torch.equal(divergence(student, teacher), soft_label_loss(student, teacher, temperature=1.0))
+    assert torch.equal(divergence(STUDENT, TEACHER), soft_label_loss(STUDENT, TEACHER, temperature=1.0))
     assert divergence(torch.tensor([[0.5]]), torch.tensor([[0.2]])).tolist() == pytest.approx([0.09])
 
 
-def test_hidden_state_loss_is_the_hand_computed_value() -> None:
-    # one row of two tokens, student width 1, teacher width 2, W_h = (1, 2)
-    student, teacher = torch.tensor([[[1.0], [2.0]]]), torch.tensor([[[0.0, 0.0], [2.0, 5.0]]])
-    found = hidden_state_loss(student, teacher, torch.tensor([[1.0, 2.0]]), torch.tensor([[1, 1]]))
-    assert found.tolist() == [1.5]  # tokens: (1² + 2²) / 2 and (0² + 1²) / 2, their mean
+@DIVERGENCES
+def test_one_batch_equals_many_small_ones_in_gradient(loss: Loss) -> None:
+    torch.manual_seed(3)
+    weights, inputs, teacher = torch.randn(3, 4, requires_grad=True), torch.randn(6, 3), torch.randn(6, 4)
 
+    def gradient(rows: slice) -> Tensor:
+        return torch.autograd.grad(loss(inputs[rows] @ weights, teacher[rows], 2.0).sum(), weights)[0]
 
-def test_attention_loss_is_the_hand_computed_value() -> None:
-    # one row of one token, two heads: differences 1 and 3
-    student, teacher = torch.tensor([[[[1.0]], [[4.0]]]]), torch.tensor([[[[0.0]], [[1.0]]]])
-    assert attention_loss(student, teacher, torch.tensor([[1]])).tolist() == [5.0]  # (1 + 9) / 2
-
-
-def test_padding_contributes_exactly_zero() -> None:
-    torch.manual_seed(0)
-    mask = torch.tensor([[1, 1, 0, 0]])
-    hidden, scores = torch.randn(1, 4, 3), torch.randn(1, 2, 4, 4)
-    wild_hidden, wild_scores = hidden.clone(), scores.clone()
-    wild_hidden[:, 2:] = math.inf
-    wild_scores[:, :, 2:], wild_scores[:, :, :, 2:] = math.inf, math.nan
-    teacher_hidden, teacher_scores, projection = torch.randn(1, 4, 5), torch.randn(1, 2, 4, 4), torch.randn(3, 5)
-    short = slice(0, 2)
-    alone = hidden_state_loss(hidden[:, short], teacher_hidden[:, short], projection, mask[:, short])
-    assert torch.equal(hidden_state_loss(wild_hidden, teacher_hidden, projection, mask), alone)
-    alone = attention_loss(scores[:, :, short, short], teacher_scores[:, :, short, short], mask[:, short])
-    assert torch.equal(attention_loss(wild_scores, teacher_scores, mask), alone)
-
-
-def _losses(rows: slice, inputs: dict[str, Tensor], weights: dict[str, Tensor]) -> Tensor:
-    """Sum every loss over `rows` of a small student whose logits, states and scores are linear in `weights`."""
-    x, mask = inputs["x"][rows], inputs["mask"][rows]
-    states = x @ weights["states"]
-    scores = torch.einsum("bih,bjh->bhij", states, states)
-    logits = states.mean(dim=1) @ weights["logits"]
-    total = soft_label_loss(logits, inputs["logits"][rows], 2.0) + logit_mse(logits, inputs["logits"][rows])
-    total = total + label_loss(logits, inputs["labels"][rows])
-    total = total + hidden_state_loss(states, inputs["states"][rows], weights["projection"], mask)
-    return (total + attention_loss(scores, inputs["scores"][rows], mask)).sum()
-
-
-def _example() -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    generator = torch.Generator().manual_seed(3)
-    normal = lambda *shape: torch.randn(*shape, generator=generator)  # noqa: E731
-    inputs = {
-        "x": normal(6, 4, 3), "logits": normal(6, 2), "states": normal(6, 4, 5), "scores": normal(6, 2, 4, 4),
-        "labels": torch.tensor([0, 1, -1, 1, -1, 0]),
-        "mask": torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0], [1, 0, 0, 0], [1, 1, 1, 0], [1, 1, 1, 1], [1, 1, 0, 0]]),
-    }  # fmt: skip
-    weights = {"states": normal(3, 2), "logits": normal(2, 2), "projection": normal(2, 5)}
-    return inputs, {name: weight.requires_grad_() for name, weight in weights.items()}
-
-
-def test_one_batch_equals_micro_batches_in_gradient() -> None:
-    inputs, weights = _example()
-    whole = torch.autograd.grad(_losses(slice(0, 6), inputs, weights), list(weights.values()))
-    parts = [
-        torch.autograd.grad(_losses(rows, inputs, weights), list(weights.values()))
-        for rows in (slice(0, 1), slice(1, 3), slice(3, 6))
-    ]
-    for gradient, *pieces in zip(whole, *parts, strict=True):
-        torch.testing.assert_close(torch.stack(pieces).sum(dim=0), gradient)
-
-
-def test_gradients_are_those_of_finite_differences() -> None:
-    inputs, weights = _example()
-    gradients = torch.autograd.grad(_losses(slice(0, 6), inputs, weights), list(weights.values()))
-    step = 1e-2
-    for (name, weight), gradient in zip(weights.items(), gradients, strict=True):
-        values = []
-        for sign in (1, -1):
-            moved = weight.detach().clone()
-            moved[0, 1] += sign * step
-            values.append(_losses(slice(0, 6), inputs, {**weights, name: moved}).item())
-        assert (values[0] - values[1]) / (2 * step) == pytest.approx(gradient[0, 1].item(), rel=2e-2, abs=2e-2)
+    parts = [gradient(rows) for rows in (slice(0, 1), slice(1, 3), slice(3, 6))]
+    torch.testing.assert_close(torch.stack(parts).sum(dim=0), gradient(slice(0, 6)))

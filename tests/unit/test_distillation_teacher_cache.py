@@ -1,4 +1,4 @@
-"""The teacher's cache: right numbers, loaded once, refused when stale or damaged; lessons made from it."""
+"""The teacher's cache: right numbers, loaded once, refused when stale or damaged."""
 
 from pathlib import Path
 
@@ -7,16 +7,15 @@ import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification
 
-from pipeline.distillation.intermediate import Layers, layer_outputs
-from pipeline.distillation.lessons import DistillationLoss, Lessons, with_teacher
+from pipeline.architectures import ARCHITECTURES
+from pipeline.distillation.intermediate import State, layer_outputs
+from pipeline.distillation.layer_losses import scaled_products
 from pipeline.distillation.teacher_cache import Likeliest, TeacherOutputs, cached_outputs
-from pipeline.params import DistillParams, LossWeights, TrainingParams
-from pipeline.tasks.text_classification import TextClassification
+from pipeline.params import ArchitectureParams
 from pipeline.tokenization.ragged import TokenRows
 from pipeline.training.prediction import predict_logits
 
-LAYERS = Layers(hidden_states=(0, 2), attentions=(2,))
-HEAD = TextClassification(["negative", "positive"])
+STATES = (State("hidden_states", 0), State("hidden_states", 2), State("queries", 2), State("values", 1))
 
 
 def bert(width: int = 16, seed: int = 0) -> BertForSequenceClassification:
@@ -54,9 +53,14 @@ class Teacher:
 
 
 def outputs(
-    folder: Path, teacher: Teacher, *, inputs: str = "a", layers: Layers = LAYERS, dtype: torch.dtype = torch.float32
+    folder: Path,
+    teacher: Teacher,
+    *,
+    inputs: str = "a",
+    states: tuple[State, ...] = STATES,
+    dtype: torch.dtype = torch.float32,
 ) -> dict[str, TeacherOutputs]:
-    return cached_outputs(SPLITS, teacher, folder=folder, inputs={"teacher": inputs}, layers=layers, dtype=dtype)
+    return cached_outputs(SPLITS, teacher, folder=folder, inputs={"teacher": inputs}, states=states, dtype=dtype)
 
 
 def test_of_many_classes_the_likeliest_are_cached_at_their_temperature(tmp_path: Path) -> None:
@@ -65,7 +69,7 @@ def test_of_many_classes_the_likeliest_are_cached_at_their_temperature(tmp_path:
     def likeliest(temperature: float) -> TeacherOutputs:
         inputs = {"teacher": "a"}
         return cached_outputs(
-            SPLITS, teacher, folder=tmp_path, inputs=inputs, layers=Layers(), dtype=torch.float32,
+            SPLITS, teacher, folder=tmp_path, inputs=inputs, states=(), dtype=torch.float32,
             likeliest=Likeliest(1, temperature),
         )["train"]  # fmt: skip
 
@@ -89,24 +93,47 @@ def test_what_is_cached_is_what_the_teacher_says(tmp_path: Path) -> None:
     for index, ids in enumerate(SPLITS["train"]):
         alone = torch.from_numpy(ids.astype(np.int64))[None]
         with torch.no_grad():
-            direct = layer_outputs(teacher, whole(alone), torch.tensor([0]), LAYERS)
+            direct = layer_outputs(teacher, whole(alone), torch.tensor([0]), STATES)
         row = found["train"][index]
         np.testing.assert_allclose(row.logits, direct.logits, rtol=1e-4, atol=1e-5)
-        for layer in (0, 2):
-            np.testing.assert_allclose(row.hidden_states[layer], direct.hidden_states[layer][0], rtol=2e-3, atol=2e-3)
-        scores = direct.attentions[2][0].permute(1, 2, 0)
-        np.testing.assert_allclose(row.attentions[2], scores, rtol=2e-3, atol=5e-3)
+        assert set(row.states) == set(STATES)
+        for state, array in row.states.items():
+            assert array.dtype == np.float16
+            np.testing.assert_allclose(array, direct.states[state][0], rtol=2e-3, atol=5e-3)
 
 
-def test_attention_scores_are_what_the_softmax_sees() -> None:
+def test_products_of_queries_and_keys_are_what_the_softmax_sees() -> None:
     model = bert()
     model.set_attn_implementation("eager")
     ids = torch.tensor([[2, 5, 7, 9]])
+    layers = {layer: [State("queries", layer), State("keys", layer)] for layer in (1, 2)}
     with torch.no_grad():
         maps = model(input_ids=ids, output_attentions=True).attentions
-        scores = layer_outputs(model, whole(ids), torch.tensor([0]), Layers(attentions=(1, 2))).attentions
-    for layer in (1, 2):
-        torch.testing.assert_close(scores[layer].softmax(dim=-1), maps[layer - 1])
+        found = layer_outputs(model, whole(ids), torch.tensor([0]), layers[1] + layers[2]).states
+    for layer, states in layers.items():
+        scores = scaled_products(*(found[state] for state in states), heads=2)
+        torch.testing.assert_close(scores.softmax(dim=-1), maps[layer - 1])
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta"])
+def test_values_are_what_the_attention_sums_up(family: str) -> None:
+    torch.manual_seed(0)
+    settings = ArchitectureParams(
+        family=family, layers=1, hidden_size=16, attention_heads=2, intermediate_size=16, max_length=16, dropout=0.0
+    )  # type: ignore[arg-type]
+    build = ARCHITECTURES[family]().build
+    model = build(settings, head="token_classification", vocabulary_size=30, pad_token_id=0).eval()
+    model.set_attn_implementation("eager")
+    summed = {}
+    attention = model.base_model.encoder.layer[0].attention
+    attention.self.register_forward_hook(lambda module, given, out: summed.update(context=out[0]))
+    ids = torch.tensor([[2, 5, 7, 9]])
+    wanted = [State(kind, 1) for kind in ("queries", "keys", "values")]
+    with torch.no_grad():
+        queries, keys, values = layer_outputs(model, whole(ids), torch.arange(4), wanted).states.values()
+    weights = scaled_products(queries, keys, 2).softmax(dim=-1)
+    context = (weights @ values.unflatten(-1, (2, -1)).transpose(1, 2)).transpose(1, 2).flatten(2)
+    torch.testing.assert_close(context, summed["context"])
 
 
 def test_a_second_student_loads_the_teacher_zero_times(tmp_path: Path) -> None:
@@ -118,8 +145,8 @@ def test_a_second_student_loads_the_teacher_zero_times(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "other",
-    [{"inputs": "b"}, {"dtype": torch.bfloat16}, {"layers": Layers()}],
-    ids=["weights or rows", "precision", "layers"],
+    [{"inputs": "b"}, {"dtype": torch.bfloat16}, {"states": STATES[:1]}],
+    ids=["weights or rows", "precision", "states"],
 )
 def test_another_key_runs_the_teacher_again(tmp_path: Path, other: dict) -> None:
     teacher = Teacher()
@@ -151,57 +178,5 @@ def test_a_teacher_that_fails_leaves_no_entry(tmp_path: Path) -> None:
         raise RuntimeError("no teacher today")
 
     with pytest.raises(RuntimeError, match="no teacher today"):
-        cached_outputs(SPLITS, broken, folder=tmp_path, inputs={}, layers=LAYERS, dtype=torch.float32)
+        cached_outputs(SPLITS, broken, folder=tmp_path, inputs={}, states=STATES, dtype=torch.float32)
     assert not list(tmp_path.iterdir())
-
-
-def distillation(**weights: float) -> DistillParams:
-    none = {"soft_labels": 0.0, "logits": 0.0, "hard_labels": 0.0, "hidden_states": 0.0, "attentions": 0.0}
-    training = TrainingParams(
-        batch_size=4, learning_rate=1e-3, embeddings_rate=1.0, schedule="linear", warmup_share=0.0, weight_decay=0.0,
-        max_gradient_norm=1.0, evaluations=1, checkpoint_minutes=1.0, epochs=1, patience=None,
-    )  # fmt: skip
-    return DistillParams(
-        losses=LossWeights(**(none | weights)), temperature=2.0, layer_map=[[0, 0], [2, 2]], labelled_weight=3.0,
-        training=training,
-    )  # fmt: skip
-
-
-def lessons(folder: Path, rows: list[int]) -> dict[str, torch.Tensor]:
-    taught = Lessons(HEAD.rows(SPLITS["train"]), outputs(folder, Teacher())["train"])
-    batch, said = zip(*[taught[row] for row in rows], strict=True)
-    return with_teacher(HEAD.collate(batch, 0), said)
-
-
-def test_labelled_rows_weigh_more_and_only_they_have_hard_labels(tmp_path: Path) -> None:
-    batch, student = lessons(tmp_path, [0, 1]), bert(8, seed=5)  # row 0 has no label, row 1 has label 0
-    logits = student(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
-    mse = (logits - batch["teacher_logits"]).square().mean(dim=1)
-    found = DistillationLoss(HEAD, student, distillation(logits=1.0), 16)(**batch)
-    assert found["count"].item() == 4.0
-    assert found["loss"].item() == pytest.approx((mse[0] + 3 * mse[1]).item(), rel=1e-5)
-    found = DistillationLoss(HEAD, student, distillation(hard_labels=1.0), 16)(**batch)
-    assert found["loss"].item() == pytest.approx(-3 * logits.log_softmax(dim=1)[1, 0].item(), rel=1e-5)
-
-
-def test_the_teacher_has_nothing_to_learn_from_itself(tmp_path: Path) -> None:
-    loss = DistillationLoss(
-        HEAD, bert(), distillation(soft_labels=1.0, logits=1.0, hidden_states=1.0, attentions=1.0), 16
-    )
-    for projection in loss.projections:
-        torch.nn.init.eye_(projection)
-    assert loss(**lessons(tmp_path, [0, 3, 6]))["loss"].item() == pytest.approx(0.0, abs=1e-4)  # float16 on disk
-
-
-def test_one_batch_equals_micro_batches_in_gradient(tmp_path: Path) -> None:
-    every = dict.fromkeys(("soft_labels", "logits", "hard_labels", "hidden_states", "attentions"), 0.5)
-    torch.manual_seed(1)
-    loss = DistillationLoss(HEAD, bert(8, seed=5), distillation(**every), 16)
-    weights = [weight for weight in loss.parameters() if weight.requires_grad]
-
-    def gradients(rows: list[int]) -> tuple[torch.Tensor | None, ...]:
-        return torch.autograd.grad(loss(**lessons(tmp_path, rows))["loss"], weights, materialize_grads=True)
-
-    parts = [gradients(rows) for rows in ([0], [1, 2], [3, 4, 5])]
-    for whole, *pieces in zip(gradients([0, 1, 2, 3, 4, 5]), *parts, strict=True):
-        torch.testing.assert_close(torch.stack(pieces).sum(dim=0), whole, rtol=1e-4, atol=1e-5)
