@@ -10,6 +10,7 @@ from pipeline.params.datasets import (
     SplitParams,
     ValidationParams,
 )
+from pipeline.params.evaluation import EvaluateParams, GateParams
 from pipeline.params.generation import GenerationParams
 from pipeline.params.pretraining import (
     ContrastiveParams,
@@ -25,10 +26,9 @@ from pipeline.params.reading import check_params, load_params, read_yaml
 from pipeline.params.sources import FilesParams, HubSource, LocalSource, PackageSource
 from pipeline.params.tasks import (
     DistillParams,
-    EvaluateParams,
     FinetuneParams,
-    GateParams,
     LossWeights,
+    MitigationParams,
     StudentParams,
     TaskParams,
     TransferParams,
@@ -54,6 +54,7 @@ __all__ = [
     "LocalSource",
     "LocalWeights",
     "LossWeights",
+    "MitigationParams",
     "OptimizationParams",
     "PackageSource",
     "PackageWeights",
