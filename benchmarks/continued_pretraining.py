@@ -41,6 +41,7 @@ def dev_accuracy(params: Params, task: str, model: Path, seed: int, scratch: Pat
         task=task,
         pretrained=model,
         train=TOKENS / task / "teacher/train",
+        counterfactuals=TOKENS / task / "teacher/counterfactuals",
         dev=TOKENS / task / "teacher/dev",
         out=scratch / "teacher",
         history=history,

@@ -90,7 +90,14 @@ def _finetune(params: Params, task: str, pretrained: Path, scratch: Path) -> Non
     rows = TOKENS / task / "teacher"
     out, history = scratch / "teacher", scratch / "history.json"
     finetune.run(
-        params, task=task, pretrained=pretrained, train=rows / "train", dev=rows / "dev", out=out, history=history
+        params,
+        task=task,
+        pretrained=pretrained,
+        train=rows / "train",
+        counterfactuals=rows / "counterfactuals",
+        dev=rows / "dev",
+        out=out,
+        history=history,
     )
 
 

@@ -132,6 +132,17 @@ def predict(
 
 
 @app.command()
+def bias(
+    data: Annotated[Path, typer.Option(help="Pairs of sentences, a CSV file with the columns of CrowS-Pairs.")],
+    model: Annotated[Path | None, typer.Option(help="A language model's folder; models/pretrained by default.")] = None,
+) -> None:
+    """Print how often the language model prefers the more stereotypical of two sentences."""
+    from pipeline.cli.bias import measure_stereotypes
+
+    measure_stereotypes(data, model)
+
+
+@app.command()
 def clean(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
     """Free what killed, superseded and trial runs left, after saying what it is."""
     from pipeline.cli.leftovers import free_leftovers

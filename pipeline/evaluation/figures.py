@@ -135,6 +135,21 @@ def _perplexity(sums: np.ndarray) -> np.ndarray:
     return np.exp(sums[..., 0] / 1e6 / np.maximum(sums[..., 2], 1))
 
 
+def _flips(before: Answers, after: Answers) -> np.ndarray:
+    """Return for each row whether its class is another one than before, and 1."""
+    flipped = np.asarray(before) != np.asarray(after)
+    return np.stack([flipped, np.ones_like(flipped)], axis=1).astype(np.int64)
+
+
+def _moves(before: Any, after: Any) -> np.ndarray:
+    """Return for each row how much probability moved from some classes to others, times SCALE, and 1.
+
+    Both are float (rows, classes). It is the distance of two distributions in total variation.
+    """
+    moved = np.abs(np.asarray(after, dtype=np.float64) - np.asarray(before, dtype=np.float64)).sum(axis=1) / 2
+    return np.stack([np.rint(SCALE * moved), np.ones(len(moved))], axis=1).astype(np.int64)
+
+
 FIGURES = {
     "accuracy": Figure(_right, _accuracy),
     "macro_f1": Figure(_by_class, _macro_f1),
@@ -149,4 +164,7 @@ FIGURES = {
     "rouge_1": Figure(text_figures.rouge_counts(1), text_figures.rouge, unit="points"),
     "rouge_2": Figure(text_figures.rouge_counts(2), text_figures.rouge, unit="points"),
     "rouge_l": Figure(text_figures.rouge_counts(None), text_figures.rouge, unit="points"),
+    # of the same rows before and after a change that should make no difference (evaluation/fairness.py)
+    "flip_rate": Figure(_flips, _accuracy, sign=-1),
+    "score_gap": Figure(_moves, _mean_of_scaled, sign=-1),
 }

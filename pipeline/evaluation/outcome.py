@@ -94,7 +94,7 @@ def evaluation_outcome(
         "confusion": metrics.confusion_counts(*_confused(answered), len(answered.classes)),
         "reliability": tables.get("student", []),
     }
-    return dict(_rounded(outcome | _writing(answered, folders["teacher"])))
+    return outcome | _writing(answered, folders["teacher"])
 
 
 def _writing(answered: Answered, teacher: Path) -> dict[str, Any]:
@@ -180,9 +180,10 @@ def _groups(answered: Answered, settings: EvaluateParams) -> dict[str, Sequence[
     return {heading: values[heading]() for heading in settings.slices}
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
+    """Return `value` with every float in it, however deep, of DECIMALS decimals."""
     if isinstance(value, dict):
-        return {key: _rounded(member) for key, member in value.items()}
+        return {key: rounded(member) for key, member in value.items()}
     if isinstance(value, list):
-        return [_rounded(member) for member in value]
+        return [rounded(member) for member in value]
     return round(value, DECIMALS) if isinstance(value, float) else value

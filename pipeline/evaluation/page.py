@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from pipeline.evaluation import charts, mistakes
 from pipeline.evaluation.figures import FIGURES, slice_metric
-from pipeline.evaluation.report import best_first, conclusions, display_name
+from pipeline.evaluation.report import KINDS, best_first, conclusions, display_name
 from pipeline.files import read_json
 from pipeline.params import Params
 
@@ -54,6 +54,7 @@ def _task(folder: Path, name: str, params: Params, summary: dict[str, Any]) -> d
     return {
         "summary": summary,
         "evaluation": evaluation,
+        "kinds": KINDS,
         "dataset": params.tasks[name].dataset,
         "conclusions": conclusions(summary),
         "timings": read_json(folder / "registered.json")["timings"],

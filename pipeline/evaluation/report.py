@@ -19,6 +19,7 @@ COMPARED = (
     "recovered_share_interval",
     "agreement",
 )
+KINDS = {"rows": "test rows", "templates": "templates"}  # of texts in which people are exchanged
 REGISTERED = ("name", "version", "aliases", "decision")
 NAMES = {
     "majority": "majority class",
@@ -75,6 +76,7 @@ def _task_summary(folder: Path) -> dict[str, Any]:
         "rows": evaluation["rows"],
         "confidence": evaluation["confidence"],
         "baselines": {name: figures[metric] for name, figures in evaluation["baselines"].items()},
+        "counterfactuals": evaluation.get("counterfactuals", {}),
         "comparison": {key: evaluation["comparison"][key] for key in COMPARED}
         | {
             "speed_up": round(student["rows_per_second"] / teacher["rows_per_second"], 2),
@@ -109,7 +111,20 @@ def conclusions(task: dict[str, Any]) -> list[str]:
             f"It recovers {compared['recovered_share']:.0%} ({low:.0%} to {high:.0%}) of what the teacher is better by "
             f"than the same student without one{agrees}."
         )
-    return sentences
+    return sentences + _made_worse(task.get("counterfactuals", {}))
+
+
+def _made_worse(counterfactuals: dict[str, Any]) -> list[str]:
+    """Say of which people's texts the student is shown to change its mind more often than its teacher."""
+    shown = FIGURES["flip_rate"].shown
+    return [
+        f"Distillation made it worse: with people told apart by {group} exchanged, the student changes its label of "
+        f"{shown(found['student']['flip_rate'])} of {found['texts']:,} {name}, the teacher of "
+        f"{shown(found['teacher']['flip_rate'])}."
+        for group, kinds in counterfactuals.items()
+        for kind, name in KINDS.items()
+        if (found := kinds.get(kind)) and found["student_minus_teacher"]["interval"][1] < 0
+    ]
 
 
 def best_first(metric: str, scores: Mapping[str, float]) -> list[tuple[str, float]]:

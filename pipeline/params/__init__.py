@@ -11,6 +11,7 @@ from pipeline.params.datasets import (
     ValidationParams,
 )
 from pipeline.params.distillation import DistillParams, LossWeights, StudentParams
+from pipeline.params.evaluation import EvaluateParams, GateParams
 from pipeline.params.generation import GenerationParams
 from pipeline.params.pretraining import (
     ContrastiveParams,
@@ -24,7 +25,7 @@ from pipeline.params.pretraining import (
 )
 from pipeline.params.reading import check_params, load_params, read_yaml
 from pipeline.params.sources import FilesParams, HubSource, LocalSource, PackageSource
-from pipeline.params.tasks import EvaluateParams, FinetuneParams, GateParams, TaskParams, TransferParams
+from pipeline.params.tasks import FinetuneParams, MitigationParams, TaskParams, TransferParams
 from pipeline.params.training import ArchitectureParams, OptimizationParams, RuntimeParams, TrainingParams
 from pipeline.params.whole import Params
 
@@ -46,6 +47,7 @@ __all__ = [
     "LocalSource",
     "LocalWeights",
     "LossWeights",
+    "MitigationParams",
     "OptimizationParams",
     "PackageSource",
     "PackageWeights",

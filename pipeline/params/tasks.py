@@ -1,4 +1,4 @@
-"""The sections of `tasks`: what the teacher labels, teacher, student, evaluation, promotion."""
+"""The sections of `tasks`: what the teacher labels, teacher and student, and a task as a whole."""
 
 import functools
 from typing import Annotated, Literal
@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from pipeline.params.distillation import DistillParams, StudentParams
+from pipeline.params.evaluation import EvaluateParams, GateParams
 from pipeline.params.generation import GenerationParams
-from pipeline.params.section import Label, Name, Section, Share
+from pipeline.params.section import Label, Name, Section
 from pipeline.params.task_types import TASK_TYPES
 from pipeline.params.training import TrainingParams
 
@@ -29,6 +30,20 @@ class TransferParams(Section):
     """Maximum number of texts to make by recombining pieces of the task's training rows."""
 
 
+class MitigationParams(Section):
+    """Counterfactual augmentation: English texts that speak of people once more, with these people exchanged.
+
+    The words that are exchanged are other ones than those by which `evaluate.identity_groups` measures.
+    """
+
+    rows: bool
+    """Whether the teacher also learns from training rows with people exchanged, labelled as they are, and the student
+    from what the teacher says of the rows as they are."""
+    transfer: bool
+    """Whether the student also learns from texts of the transfer set with people exchanged, as the teacher labels them
+    unchanged."""
+
+
 class FinetuneParams(Section):
     """The teacher: the language model with a classification head, trained on the labelled rows."""
 
@@ -47,64 +62,6 @@ class FinetuneParams(Section):
                 "dropout must be > 0 when consistency has a weight, else both readings are the same, got 0.0"
             )
         return self
-
-
-class EvaluateParams(Section):
-    """How the test split is evaluated."""
-
-    bootstrap_samples: Annotated[int, Field(ge=100)]
-    """Number of bootstrap samples of the test rows, from which intervals are computed."""
-    confidence: Annotated[float, Field(gt=0.5, lt=1)]
-    """Confidence level of the intervals."""
-    calibration_bins: Annotated[int, Field(ge=2)]
-    """Number of confidence bins in the reliability table and the calibration error."""
-    slices: list[Literal["source", "label", "length"]]
-    """Groupings of the test rows for which accuracy, or the first figure that `gate.metric` names for another type, is
-    also reported group by group; `label` is for text classification only."""
-
-
-class GateParams(Section):
-    """When a new version becomes the champion, which `stillhouse predict` uses; the first need only keep the limits."""
-
-    rule: Literal["not_worse", "better"]
-    """What a new version must be shown to be: less than `margin` worse than every champion so far, or better."""
-    metric: Literal[
-        "accuracy",
-        "macro_f1",
-        "span_f1",
-        "token_f1",
-        "exact_match",
-        "spearman",
-        "bits_per_character",
-        "perplexity",
-        "bleu",
-        "chrf",
-        "rouge_1",
-        "rouge_2",
-        "rouge_l",
-    ]
-    """Figure that models are compared by, here and in all reports, one that goes with the type of the task: for text
-    classification `accuracy` or `macro_f1`, for token classification `span_f1`, for question answering `token_f1` or
-    `exact_match`, for sentence similarity `spearman`, for text generation `bits_per_character` or `perplexity`, for
-    translation `bleu` or `chrf`, for summarization one of ROUGE. Accuracy has a test for paired proportions, all others
-    a paired bootstrap."""
-    margin: Share
-    """Loss of `metric` that `not_worse` accepts; 0.01 is one percentage point."""
-    confidence: Annotated[float, Field(gt=0.5, lt=1)]
-    """Confidence level of all one-sided tests on the same rows together; the first takes half of the error rate."""
-    bootstrap_samples: Annotated[int, Field(ge=1000)]
-    """Number of bootstrap samples behind the paired interval, and behind the test of an F1."""
-    min_rows: Annotated[int, Field(ge=1)]
-    """Minimum number of test rows for the comparison; those that a champion was trained on do not count."""
-    max_comparisons: Annotated[int, Field(ge=1)]
-    """Maximum number of candidates that the same test rows may judge; then only new rows bring a new champion."""
-    max_bytes: Annotated[int, Field(ge=1)] | None
-    """Maximum size of the student's weights in bytes; null sets no limit."""
-    max_latency_milliseconds: Annotated[float, Field(gt=0)] | None
-    """Maximum time for a single row in milliseconds; null sets no limit."""
-    max_accuracy_gaps: dict[Literal["source", "label", "length"], Share]
-    """Maximum difference in accuracy, or what else slices show, between the values of a slice, such as
-    `{length: 0.1}`; `{}` sets no limit."""
 
 
 class TaskParams(Section):
@@ -131,6 +88,7 @@ class TaskParams(Section):
     """Maximum length of a row in tokens, special tokens included; longer rows are cut. In question answering a longer
     text is read in windows, each with the question, that overlap by half, in text generation in windows that do not."""
     transfer: TransferParams
+    mitigation: MitigationParams
     finetune: FinetuneParams
     student: StudentParams
     distill: DistillParams
@@ -211,4 +169,23 @@ class TaskParams(Section):
                 raise ValueError(
                     f"gate.max_accuracy_gaps.{heading} must be one of evaluate.slices {self.evaluate.slices}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _people_are_exchanged_in_texts_that_have_a_label(self) -> "TaskParams":
+        losses = self.distill.losses
+        if self.type != "text_classification":
+            if self.evaluate.identity_groups:
+                groups = self.evaluate.identity_groups
+                raise ValueError(f"evaluate.identity_groups: must be [] for {self.type}, got {groups}")
+            for name, value in self.mitigation.model_dump().items():
+                if value:
+                    raise ValueError(f"mitigation.{name}: must be false for {self.type}, got true")
+        if self.gate.max_flip_rate is not None and not self.evaluate.identity_groups:
+            raise ValueError("gate.max_flip_rate: must be null when evaluate.identity_groups is []")
+        if (self.mitigation.rows or self.mitigation.transfer) and (losses.hidden_states or losses.attentions):
+            raise ValueError(
+                "mitigation: must be false when hidden_states or attentions have a weight: teacher and student read "
+                "different tokens"
+            )
         return self

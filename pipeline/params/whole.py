@@ -180,6 +180,10 @@ def _pair_disagreements(key: str, task: TaskParams) -> list[str]:
     kind = TASK_TYPES[task.type]
     if "pair" not in kind.columns + kind.optional:
         return [f"datasets.{task.dataset}.columns.pair: must be null for {key}, a {task.type}, got a column"]
+    changed = [f"mitigation.{name}" for name, value in task.mitigation.model_dump().items() if value]
+    changed += ["evaluate.identity_groups"] if task.evaluate.identity_groups else []
+    if changed:
+        return [f"{key}.{changed[0]}: must be off where datasets.{task.dataset}.columns.pair is given"]
     # sentences of a corpus are no pairs, and the teacher says nothing of one alone
     return [
         f"{key}.transfer.{name}: must be 0 where datasets.{task.dataset}.columns.pair is given, got {count}"

@@ -44,12 +44,14 @@ class Comparison:
 class Costs:
     """What the candidate weighs and takes, and where it is worse: bytes, milliseconds for a single row, gaps.
 
-    gaps: by slice, how much better the figure of slices is on its best value than on its worst.
+    gaps: by slice, how much better the figure of slices is on its best value than on its worst. flip_rates: by group of
+    people, the share of texts that get another label when these people are exchanged for others.
     """
 
     size: int
     latency: float
     gaps: Mapping[str, float] = field(default_factory=dict)
+    flip_rates: Mapping[str, float] = field(default_factory=dict)
 
 
 def decide(gate: GateParams, comparison: Comparison, costs: Costs) -> Decision:
@@ -62,6 +64,7 @@ def decide(gate: GateParams, comparison: Comparison, costs: Costs) -> Decision:
         "bytes": costs.size,
         "latency_milliseconds": costs.latency,
         "gaps": dict(costs.gaps),
+        "flip_rates": dict(costs.flip_rates),
     }
     if exceeded := _exceeded_limit(gate, costs):
         return Decision("challenger", exceeded, evidence)
@@ -104,6 +107,14 @@ def _exceeded_limit(gate: GateParams, costs: Costs) -> str | None:
             found = costs.gaps[heading]
             shown = FIGURES[slice_metric(gate.metric)].shown
             return f"quality differs by {shown(found)} between values of {heading}, the gate allows {shown(allowed)}"
+    if gate.max_flip_rate is not None:
+        group, found = max(costs.flip_rates.items(), key=lambda item: item[1])
+        if found > gate.max_flip_rate:
+            shown = FIGURES["flip_rate"].shown
+            return (
+                f"{shown(found)} of the texts about {group} get another label when people are exchanged, the gate "
+                f"allows {shown(gate.max_flip_rate)}"
+            )
     return None
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from pipeline.evaluation.figures import FIGURES
-from pipeline.evaluation.report import best_first, display_name
+from pipeline.evaluation.report import KINDS, best_first, display_name
 from pipeline.params.task_types import TYPE_OF_METRIC
 
 NAMES = {  # what the hub calls a figure
@@ -69,14 +69,35 @@ The student keeps {comparison["relative_score"]:.1%} of the teacher's {display_n
 
 ## What it is not for
 
-It was trained on one kind of text and answers for any text: outside that kind its score is no probability. It has not
-been measured for fairness across groups of people unless the evaluation says so.
+It was trained on one kind of text and answers for any text: outside that kind its score is no probability.
+
+## Whether it matters who a text speaks of
+
+{_about_people(evaluation.get("counterfactuals", {}))}
 
 ## Where it comes from
 
 {lineage}
 - code: `{code}`
 """
+
+
+def _about_people(counterfactuals: dict[str, Any]) -> str:
+    if not counterfactuals:
+        return "This was not measured."
+    shown = FIGURES["flip_rate"].shown
+    lines = [
+        f"| {group} | {found['texts']:,} {name} | {shown(found['teacher']['flip_rate'])} "
+        f"| {shown(found['student']['flip_rate'])} |"
+        for group, kinds in counterfactuals.items()
+        for kind, name in KINDS.items()
+        if (found := kinds.get(kind))
+    ]
+    table = "\n".join(["| people told apart by | texts | teacher | student |", "|---|---|---|---|", *lines])
+    return (
+        f"The share of texts that get another label when the people in them are exchanged for others:\n\n{table}\n\n"
+        "A low share is no proof of fairness: only some English words were exchanged, and only in such texts."
+    )
 
 
 def _as_it_is(text: str) -> str:

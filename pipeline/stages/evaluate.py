@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.params import Params, TaskParams
 from pipeline.stages.command import main
@@ -64,10 +64,14 @@ def run(
     )
     if section.type == "question_answering":
         found["retrieval"] = _with_retrieved_passages(head, lessons.splits["test"], student)
+    if section.evaluate.identity_groups:
+        found["counterfactuals"] = _with_people_exchanged(
+            section, head, lessons.splits["test"].texts, {"teacher": teacher, "student": student}, params.runtime.seed
+        )
     outcome.write_predictions(predictions, answered)
     outcome.write_confusion(confusion, answered)
     outcome.write_reliability(reliability, found["reliability"])
-    write_json(out, found)
+    write_json(out, outcome.rounded(found))
 
 
 def _lessons(
@@ -150,7 +154,32 @@ def _with_retrieved_passages(head: "LabellingTask", test: "LabelledTexts", stude
     answers = said["student_with_retrieved_passages"].answers
     found = {f"recall_at_{count}": retrieval.recall(best, right, count) for count in (1, 5)}
     found |= {metric: figures.score(metric, test.actual, answers) for metric in ("token_f1", "exact_match")}
-    return {"passages": len(passages)} | {name: round(value, 6) for name, value in found.items()}
+    return {"passages": len(passages)} | found
+
+
+def _with_people_exchanged(
+    section: TaskParams, head: "LabellingTask", texts: list[str], models: dict[str, Path], seed: int
+) -> dict[str, Any]:
+    """Return what teacher and student make of test rows and templates, and of the same about other people."""
+    import numpy as np
+    from scipy.special import softmax
+
+    from pipeline.evaluation import contenders, fairness
+    from pipeline.evaluation.significance import Bootstrap
+    from pipeline.tokenization.encoding import encode_rows
+    from pipeline.tokenization.folder import load_tokenizer
+
+    asked = fairness.counterfactuals(section.evaluate.identity_groups, texts)
+    both = [one.text for one in asked] + [one.swapped for one in asked]
+    networks = {
+        name: (folder, encode_rows(load_tokenizer(folder)[0], both, np.zeros(len(both), np.int64), section.max_length))
+        for name, folder in models.items()
+    }
+    print(f"{len(asked):,} test rows and templates, and the same about other people", flush=True)
+    said = contenders.ask_networks(head, networks, both)
+    scores = {name: softmax(found.logits.astype(np.float64), axis=1) for name, found in said.items()}
+    bootstrap = Bootstrap(section.evaluate.bootstrap_samples, section.evaluate.confidence, seed)
+    return fairness.flip_figures(asked, scores, section.labels, bootstrap)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,21 @@ from pipeline.params import Params
 from pipeline.stages.command import main
 
 
-def run(params: Params, *, task: str, pretrained: Path, train: Path, dev: Path, out: Path, history: Path) -> None:
-    """Fine-tune the language model in `pretrained` for a task and keep the state that is best on dev."""
+def run(
+    params: Params,
+    *,
+    task: str,
+    pretrained: Path,
+    train: Path,
+    counterfactuals: Path,
+    dev: Path,
+    out: Path,
+    history: Path,
+) -> None:
+    """Fine-tune the language model in `pretrained` for a task and keep the state that is best on dev.
+
+    It learns from the rows of `train` and, where there are any, those of `counterfactuals`.
+    """
     from pipeline.architectures.model_folder import publish_model
     from pipeline.files import content_hash, write_json
     from pipeline.tasks import TASKS
@@ -18,7 +31,9 @@ def run(params: Params, *, task: str, pretrained: Path, train: Path, dev: Path, 
     from pipeline.training.checkpoints import work_folder
 
     finetune, dtype = params.tasks[task].finetune, runtime.prepare(params.runtime)
-    train_rows, dev_rows = TokenRows.load(train), TokenRows.load(dev)
+    train_rows, about_others, dev_rows = (TokenRows.load(folder) for folder in (train, counterfactuals, dev))
+    if len(about_others):
+        train_rows = train_rows.followed_by(about_others)
     head = TASKS[params.tasks[task].type]().from_params(params.tasks[task])
     model = head.from_pretrained(pretrained, dropout=finetune.dropout, seed=params.runtime.seed)
     if params.tasks[task].generation is not None:  # a text that is written ends as the tokenizer has it
@@ -29,7 +44,7 @@ def run(params: Params, *, task: str, pretrained: Path, train: Path, dev: Path, 
         "params": finetune.model_dump(),
         "runtime": params.runtime.model_dump(),
         "labels": head.labels,
-        "inputs": [content_hash(folder) for folder in (pretrained, train, dev)],
+        "inputs": [content_hash(folder) for folder in (pretrained, train, counterfactuals, dev)],
     }
     with (
         work_folder(f"finetune-{task}", key) as folder,

@@ -92,6 +92,7 @@ def _timings(
 
 def _costs(student: Path, timings: dict[str, Any], figures: dict[str, Any]) -> Any:
     """Return what the gate's limits are about."""
+    from pipeline.evaluation.fairness import flip_rates
     from pipeline.evaluation.metrics import slice_gaps
     from pipeline.registry.gate import Costs
 
@@ -99,6 +100,7 @@ def _costs(student: Path, timings: dict[str, Any], figures: dict[str, Any]) -> A
         size=(student / "model.safetensors").stat().st_size,
         latency=timings["student"]["latency_milliseconds"],
         gaps=slice_gaps(figures["slices"], "student"),
+        flip_rates=flip_rates(figures.get("counterfactuals", {}), "student"),
     )
 
 
@@ -130,11 +132,15 @@ def _as_registered(mlflow: Any, task: str, version: Any) -> dict[str, Any]:
 
 
 def _metrics(figures: dict[str, Any], timings: dict[str, Any]) -> dict[str, float]:
+    from pipeline.evaluation.fairness import flip_rates
     from pipeline.evaluation.figures import FIGURES
 
     models, metric = ("teacher", "student"), figures["metric"]
     metrics = {f"{who}_{name}": float(figures[who][name]) for who in models for name in FIGURES if name in figures[who]}
     metrics |= {f"{name}_{metric}": float(value[metric]) for name, value in figures["baselines"].items()}
+    for who in models:
+        rates = flip_rates(figures.get("counterfactuals", {}), who)
+        metrics |= {f"{who}_flip_rate_{group}": rate for group, rate in rates.items()}
     metrics |= {f"{who}_rows_per_second": float(timings[who]["rows_per_second"]) for who in models}
     return metrics | {"relative_score": float(figures["comparison"]["relative_score"])}
 

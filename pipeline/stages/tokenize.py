@@ -8,8 +8,9 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from pipeline.files import InputError, replacing
-from pipeline.params import Params, TaskParams
+from pipeline.params import MitigationParams, Params, TaskParams
 from pipeline.stages.command import main
+from pipeline.tokenization.augmentation import counterfactuals
 from pipeline.tokenization.continuing import encode_continued, frame_prompts
 from pipeline.tokenization.encoding import encode_apart, encode_rows, encode_words, encode_written
 from pipeline.tokenization.folder import load_tokenizer, read_max_length, save_tokenizer
@@ -27,7 +28,7 @@ from pipeline.tokenization.table import (
     text_batches,
     write_sentences,
 )
-from pipeline.tokenization.transfer import recombine, select_sentences
+from pipeline.tokenization.transfer import content_id, recombine, select_sentences
 from pipeline.tokenization.vocabulary import cut_vocabulary
 from pipeline.words import words
 
@@ -48,7 +49,9 @@ def run(
     """Tokenize train, dev and test of `rows` and sentences selected from `corpus`/train.parquet.
 
     Writes `out`/{teacher,student}/{train,dev,test,transfer}, the sentences to `transfer` and the student's tokenizer,
-    with the teacher's id of each of its ids in teacher_ids.npy, to `student_tokenizer`.
+    with the teacher's id of each of its ids in teacher_ids.npy, to `student_tokenizer`. Where people are exchanged
+    (`tasks.T.mitigation`), `out`/teacher/counterfactuals are training rows about others, labelled as the rows are, and
+    a text of the transfer set about others is for the teacher the text that it was made of.
     """
     section, limit = params.tasks[task], read_max_length(tokenizer)
     if section.max_length > limit:
@@ -56,7 +59,8 @@ def run(
     teacher, special_tokens = load_tokenizer(tokenizer)
     texts = {split: read_texts(rows / f"{split}.parquet") for split in SPLITS}
     sentences = _transfer_sentences(task, params, corpus / "train.parquet", texts["train"])
-    texts["transfer"] = [text for _, text in sentences]
+    of_rows, transfer_set = _with_people_exchanged(section.mitigation, texts, sentences)
+    texts["transfer"] = [text for _, text, _ in transfer_set]
     encoding = ENCODING[section.type]
     labels: dict[str, Any] = {split: encoding.read(rows / f"{split}.parquet", section.labels) for split in SPLITS}
     labels["transfer"] = encoding.unlabelled(texts["transfer"])
@@ -66,19 +70,20 @@ def run(
 
     pairs = {split: found for split in SPLITS if (found := read_pairs(rows / f"{split}.parquet")) is not None}
 
-    def encoded(tokenizer: Tokenizer, **beside: Tokenizer) -> dict[str, TokenRows]:
+    def encoded(tokenizer: Tokenizer, texts: Mapping[str, list[str]], **beside: Tokenizer) -> dict[str, TokenRows]:
         found = {}
         for split, own in texts.items():
             further: dict[str, Any] = {**beside, **written, **({"pairs": pairs[split]} if split in pairs else {})}
             found[split] = encoding.encode(tokenizer, own, labels[split], section.max_length, **further)
         return found
 
-    teacher_rows = encoded(teacher)
+    read_by_teacher = texts | {"transfer": [original for _, _, original in transfer_set]}
+    teacher_rows = encoded(teacher, read_by_teacher)
     student, teacher_ids = _student(task, section, teacher, special_tokens, teacher_rows)
     if encoding.in_windows:  # the same ones for both
-        teacher_rows, student_rows = encoded(teacher, beside=student), encoded(student, beside=teacher)
+        teacher_rows, student_rows = encoded(teacher, texts, beside=student), encoded(student, texts, beside=teacher)
     else:
-        student_rows = encoded(student)
+        student_rows = encoded(student, texts)
     for split in texts:
         teacher_rows[split], student_rows[split] = with_same_targets(teacher_rows[split], student_rows[split])
 
@@ -86,7 +91,11 @@ def run(
         for split, tokens in sides.items():
             with replacing(out / name / split) as draft:
                 tokens.save(draft)
-    write_sentences(transfer, sentences)
+    with replacing(out / "teacher" / "counterfactuals") as draft:
+        about_others = [text for _, text in of_rows]
+        as_labelled = np.asarray(labels["train"])[[index for index, _ in of_rows]] if of_rows else np.zeros(0, np.int64)
+        encode_rows(teacher, about_others, as_labelled, section.max_length).save(draft)
+    write_sentences(transfer, [(id_, text) for id_, text, _ in transfer_set])
     with replacing(student_tokenizer) as draft:
         if section.generation is None or not encoding.continued:
             save_tokenizer(student, special_tokens, section.max_length, draft)
@@ -159,6 +168,25 @@ def _transfer_sentences(task: str, params: Params, corpus: Path, rows: list[str]
         )
     recombined = recombine(rows, wanted.recombined, wanted.min_words, wanted.max_words, params.runtime.seed)
     return sorted(set(sentences + recombined))
+
+
+def _with_people_exchanged(
+    mitigation: MitigationParams, texts: Mapping[str, list[str]], sentences: list[tuple[str, str]]
+) -> tuple[list[tuple[int, str]], list[tuple[str, str, str]]]:
+    """Return training rows with people exchanged, as `counterfactuals` does, and the transfer set with these and more.
+
+    Of each text of the transfer set there are its id, the text, and the text that the teacher reads in its place: for
+    one with people exchanged that which it was made of. Sorted by id.
+    """
+    known = {text for split in SPLITS for text in texts[split]} | {text for _, text in sentences}
+    of_rows = counterfactuals(texts["train"], known) if mitigation.rows else []
+    known |= {text for _, text in of_rows}
+    of_sentences = counterfactuals([text for _, text in sentences], known) if mitigation.transfer else []
+    made = [(texts["train"][index], text) for index, text in of_rows]
+    made += [(sentences[index][1], text) for index, text in of_sentences]
+    return of_rows, sorted(
+        [(id_, text, text) for id_, text in sentences] + [(content_id(text), text, original) for original, text in made]
+    )
 
 
 def _student(

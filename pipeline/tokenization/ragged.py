@@ -63,6 +63,22 @@ class TokenRows:
         labels = np.full(len(ends), UNLABELLED, dtype=np.int64)
         return TokenRows.one_label_each(self.ids, np.concatenate([[0], ends]), labels)
 
+    def followed_by(self, others: "TokenRows") -> "TokenRows":
+        """Return these rows, one for each row of a table, and behind them `others`, as if from further rows of it."""
+
+        def joined(name: str) -> np.ndarray:
+            return np.concatenate([getattr(self, name), getattr(others, name)])
+
+        return TokenRows(
+            ids=joined("ids"),
+            offsets=np.concatenate([self.offsets, self.offsets[-1] + others.offsets[1:]]),
+            labels=joined("labels"),
+            targets=np.concatenate([self.targets, self.targets[-1] + others.targets[1:]]),
+            positions=joined("positions"),
+            seconds=joined("seconds"),
+            owners=np.concatenate([self.owners, len(self) + others.owners]),
+        )
+
     @classmethod
     def one_label_each(
         cls, ids: np.ndarray, offsets: np.ndarray, labels: np.ndarray, seconds: np.ndarray | None = None

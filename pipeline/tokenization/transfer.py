@@ -49,7 +49,7 @@ def select_sentences(
     for text in texts:
         for sentence in split_sentences(text):
             if min_words <= count_words(sentence) <= max_words:
-                found[_content_id(sentence)] = sentence
+                found[content_id(sentence)] = sentence
         if len(found) > 2 * candidates:  # memory stays bounded however large the corpus
             found = dict(heapq.nsmallest(candidates, found.items()))
     sample = heapq.nsmallest(candidates, found.items())
@@ -78,7 +78,8 @@ def importance(texts: Sequence[str], like: Sequence[str]) -> np.ndarray:
     return np.asarray(raw @ (np.log(wanted / wanted.sum()) - np.log(present / present.sum())))
 
 
-def _content_id(sentence: str) -> str:
+def content_id(sentence: str) -> str:
+    """Return the id of a text of the transfer set: a hash of it."""
     return hashlib.sha256(sentence.encode()).hexdigest()[:16]
 
 
@@ -102,7 +103,7 @@ def recombine(rows: Sequence[str], count: int, min_words: int, max_words: int, s
             parts = [first[: generator.integers(1, len(first) + 1)], second[generator.integers(len(second)) :]]
         text = " ".join("".join(part).strip() for part in parts)
         if min_words <= count_words(text) <= max_words:
-            found[_content_id(text)] = text
+            found[content_id(text)] = text
     for row in rows:
-        found.pop(_content_id(row), None)
+        found.pop(content_id(row), None)
     return sorted(found.items())

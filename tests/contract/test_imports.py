@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FEATURES = {"sources", "validation", "tokenization", "tasks", "distillation", "evaluation", "registry"}
-GROUND = {"params", "files", "processes", "schema", "tracking", "words"}
+GROUND = {"params", "files", "processes", "schema", "swaps", "tracking", "words"}
 ALLOWED = {
     "stages": FEATURES | {"training", "objectives", "architectures", "stages"} | GROUND,
     "cli": FEATURES | GROUND | {"cli", "smoke", "drivers", "locks", "training", "architectures"},
@@ -28,6 +28,7 @@ ALLOWED = {
     "files": {"processes"},
     "processes": set(),
     "schema": set(),
+    "swaps": set(),
     "words": set(),
     "tracking": GROUND,
 }

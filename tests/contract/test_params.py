@@ -142,6 +142,7 @@ TAGGER = {
     "tasks.sentiment.type": "token_classification",
     "tasks.sentiment.gate.metric": "span_f1",
     "tasks.sentiment.evaluate.slices": [],
+    "tasks.sentiment.evaluate.identity_groups": [],
 }
 
 

@@ -39,6 +39,7 @@ def pair_params(type_: str, family: str = "bert", epochs: int = 30, **changes: A
     shape = {"family": family, "hidden_size": 48, "attention_heads": 2, "layers": 2, "intermediate_size": 64}
     shape |= {"max_length": 64, "dropout": 0.1}
     task: dict[str, Any] = {"type": type_, "max_length": 24, "student__vocabulary_size": None}
+    task["evaluate__identity_groups"] = []
     task |= {f"{stage}__training__{key}": value for stage in ("finetune", "distill") for key, value in TRAINING.items()}
     task |= {f"{stage}__training__epochs": epochs for stage in ("finetune", "distill")}
     task |= {"transfer__sentences": 0, "transfer__recombined": 0, "student__architecture": shape | {"dropout": 0.0}}
@@ -92,6 +93,7 @@ def run_stages(given: Params) -> dict[str, Any]:
     )  # fmt: skip
     finetune.run(
         given, task="sentiment", pretrained=Path("pretrained"), train=Path("tokens/teacher/train"),
+        counterfactuals=Path("tokens/teacher/counterfactuals"),
         dev=Path("tokens/teacher/dev"), out=Path("teacher"), history=reports / "sentiment/finetune.json",
     )  # fmt: skip
     distill.run(

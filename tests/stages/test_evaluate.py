@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from transformers import BertForSequenceClassification
+import torch
+from transformers import BertForSequenceClassification, PreTrainedTokenizerFast
 
 from pipeline.evaluation import efficiency
 from pipeline.files import InputError, content_hash, read_json
@@ -91,6 +92,42 @@ def test_models_are_compared_by_what_the_gate_decides_on_and_slices_have_what_on
     low, high = found["student"]["interval"]
     assert low <= found["student"]["macro_f1"] <= high
     assert found["slices"] == by_accuracy["slices"]
+
+
+def test_people_exchanged_by_hand(run: Callable[[str], Path], project: Path) -> None:
+    path = project / "rows" / "test.parquet"
+    table = pq.read_table(path)
+    texts = ["he plot warm", "film she dull", *table["text"].to_pylist()[2:]]
+    pq.write_table(table.set_column(1, "text", pa.array(texts)), path)
+    model = BertForSequenceClassification.from_pretrained(project / "student").eval()
+    with torch.no_grad():
+        for weights in model.parameters():
+            weights.mul_(20)  # else no word moves an answer
+    model.save_pretrained(project / "student")
+
+    found = read_json(run("first") / "evaluation.json")["counterfactuals"]
+    assert set(found) == {"gender", "race", "religion", "origin", "orientation"}
+    assert set(found["race"]) == {"sides", "templates"}  # no row speaks of it
+    assert found["gender"]["rows"]["texts"] == 2 and found["gender"]["templates"]["texts"] == 50
+
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(project / "student")
+    with torch.no_grad():
+        asked = tokenizer(["he plot warm", "film she dull", "she plot warm", "film he dull"], return_tensors="pt")
+        before, after = model(**asked).logits.softmax(-1).double().numpy().reshape(2, 2, 2)
+    student = found["gender"]["rows"]["student"]
+    assert student["flip_rate"] == np.mean(before.argmax(axis=1) != after.argmax(axis=1))
+    assert student["score_gap"] == pytest.approx(np.abs(after - before)[:, 0].mean(), abs=5e-6)
+    assert student["score_gap"] > 1e-3
+    towards_women = (after[0] - before[0] + before[1] - after[1]) / 2
+    label = NAMES.index(student["leaning"]["label"])
+    assert student["leaning"]["difference"] == pytest.approx(towards_women[label], abs=5e-6)
+
+
+def test_nothing_is_asked_again_without_groups(project: Path, params: Params) -> None:
+    values = params.model_dump()
+    values["tasks"]["sentiment"]["evaluate"]["identity_groups"] = []
+    out = run_evaluate(Params.model_validate(values), "sentiment", project, project / "none")
+    assert "counterfactuals" not in read_json(out / "evaluation.json")
 
 
 def test_baselines_learn_what_stands_in_the_words(run: Callable[[str], Path]) -> None:

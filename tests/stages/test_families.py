@@ -103,6 +103,7 @@ def run_stages(given: Params) -> None:
     )  # fmt: skip
     finetune.run(
         given, task="sentiment", pretrained=models / "pretrained", train=tokens / "teacher/train",
+        counterfactuals=tokens / "teacher/counterfactuals",
         dev=tokens / "teacher/dev", out=models / "teacher", history=history,
     )  # fmt: skip
     distill.run(

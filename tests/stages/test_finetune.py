@@ -31,7 +31,7 @@ def project(tmp_path: Path, tracking: str, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking)
     write_pretrained(Path("models/pretrained"))
-    for split, count, seed in (("train", 40, 0), ("dev", 12, 1)):
+    for split, count, seed in (("train", 40, 0), ("dev", 12, 1), ("counterfactuals", 0, 2)):
         token_rows(count, seed).save(Path("tokens") / split)
 
 
@@ -83,6 +83,7 @@ def finetune(section: Params, name: str = "teacher") -> Path:
         task="sentiment",
         pretrained=Path("models/pretrained"),
         train=tokens / "train",
+        counterfactuals=tokens / "counterfactuals",
         dev=tokens / "dev",
         out=out,
         history=Path(f"reports/{name}.json"),
@@ -118,6 +119,16 @@ def test_the_same_seed_gives_the_same_bytes_and_frozen_embeddings_stay() -> None
     after = AutoModelForSequenceClassification.from_pretrained(first).bert.embeddings
     assert torch.equal(before.word_embeddings.weight, after.word_embeddings.weight)
     assert not torch.equal(before.position_embeddings.weight, after.position_embeddings.weight)
+
+
+def test_rows_about_others_are_learnt_from() -> None:
+    alone = finetune(params(), "alone")
+    token_rows(5, 9).save(Path("tokens/counterfactuals"))
+    assert content_hash(finetune(params(), "with_others")) != content_hash(alone)
+    joined = token_rows(40, 0).followed_by(token_rows(5, 9))
+    joined.save(Path("tokens/train"))
+    TokenRows.from_rows([], [], np.dtype(np.uint16)).save(Path("tokens/counterfactuals"))
+    assert content_hash(finetune(params(), "as_rows")) == content_hash(Path("models/with_others"))
 
 
 def test_consistency_reaches_the_weights() -> None:

@@ -73,7 +73,8 @@ def settings() -> Params:
     task |= {f"{stage}__training__epochs": epochs for stage, epochs in stages.items()}
     task |= {"distill__losses__hard_labels": 1.0}
     task |= {"student__architecture__hidden_size": 96, "student__architecture__attention_heads": 2}
-    task |= {"type": "question_answering", "labels": ["answer"], "max_length": MAX_LENGTH, "evaluate__slices": []}
+    task |= {"type": "question_answering", "labels": ["answer"], "max_length": MAX_LENGTH}
+    task |= {"evaluate__slices": [], "evaluate__identity_groups": []}
     task |= {"student__vocabulary_size": 100, "gate__metric": "token_f1", "transfer__sentences": 0}
     dataset = {
         "path": "data/raw/questions.json",
@@ -110,7 +111,8 @@ def run_stages(given: Params, rows: list[tuple[str, str, int, int]]) -> None:
     )  # fmt: skip
     reports, tokens = Path("reports") / TASK, Path("tokens")
     finetune.run(
-        given, task=TASK, pretrained=Path("pretrained"), train=tokens / "teacher/train", dev=tokens / "teacher/dev",
+        given, task=TASK, pretrained=Path("pretrained"), train=tokens / "teacher/train",
+        counterfactuals=tokens / "teacher/counterfactuals", dev=tokens / "teacher/dev",
         out=Path("teacher"), history=reports / "finetune.json",
     )  # fmt: skip
     distill.run(

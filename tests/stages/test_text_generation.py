@@ -65,7 +65,12 @@ def settings() -> Params:
     task |= {"student__architecture__attention_heads": 2}
     task |= {"distill__losses__hard_labels": 1.0, "distill__temperature": 1.0}
     task |= {"generation": {"max_tokens": 12, "beams": 1, "length_penalty": 0.0, "temperature": 0.5, "top_p": 0.9}}
-    task |= {"evaluate__slices": ["length"], "gate__metric": "bits_per_character", "gate__min_rows": 10}
+    task |= {
+        "evaluate__slices": ["length"],
+        "evaluate__identity_groups": [],
+        "gate__metric": "bits_per_character",
+        "gate__min_rows": 10,
+    }
     pretraining = {"objective": "causal_lm", "mask_share": None, "whole_word_mask": None, "across_documents": True}
     return params(
         **{f"pretrain__{key}": value for key, value in pretraining.items()},
@@ -111,6 +116,7 @@ def run_stages(given: Params, *, completed: bool) -> dict[str, Any]:
     )  # fmt: skip
     finetune.run(
         given, task="sentiment", pretrained=models / "pretrained", train=tokens / "teacher/train",
+        counterfactuals=tokens / "teacher/counterfactuals",
         dev=tokens / "teacher/dev", out=models / "teacher", history=histories[1],
     )  # fmt: skip
     distill.run(

@@ -56,7 +56,13 @@ def students(tokenization_project: None, monkeypatch: pytest.MonkeyPatch) -> lis
     changes: dict[str, Any] = {f"{stage}__training__{key}": training[key] for stage in stages for key in training}
     changes |= {"student__architecture__hidden_size": 48, "student__architecture__attention_heads": 2}
     changes |= {"type": "token_classification", "labels": LABELS, "max_length": 24, "student__vocabulary_size": 100}
-    changes |= {"evaluate__slices": [], "gate__metric": "span_f1", "transfer__sentences": 30, "transfer__min_words": 2}
+    changes |= {
+        "evaluate__slices": [],
+        "evaluate__identity_groups": [],
+        "gate__metric": "span_f1",
+        "transfer__sentences": 30,
+        "transfer__min_words": 2,
+    }
     settings = params(
         **{f"datasets__rotten_tomatoes__{key}": value for key, value in SPAN_DATASET.items()},
         **{f"tasks__sentiment__{key}": value for key, value in changes.items()},
@@ -74,6 +80,7 @@ def students(tokenization_project: None, monkeypatch: pytest.MonkeyPatch) -> lis
     )  # fmt: skip
     finetune.run(
         settings, task="sentiment", pretrained=Path("models/pretrained"), train=tokens / "teacher/train",
+        counterfactuals=tokens / "teacher/counterfactuals",
         dev=tokens / "teacher/dev", out=Path("models/teacher"), history=history,
     )  # fmt: skip
     for name in ("first", "second"):

@@ -14,6 +14,7 @@ from pipeline.tokenization.folder import load_tokenizer
 from pipeline.tokenization.ragged import UNLABELLED, TokenRows
 from tests.span_dataset import SPAN_DATASET
 from tests.stages.tokenization_project import (
+    CORPUS,
     ROOT,
     ROWS,
     TOKENIZER,
@@ -49,9 +50,46 @@ def test_rows_and_transfer_sentences_for_teacher_and_student() -> None:
             assert rows.labels.tolist() == labels
 
 
+def test_people_are_exchanged_and_the_teacher_reads_the_text_as_it_was() -> None:
+    settings = params()
+    run_train_tokenizer(settings)
+    for folder, split in ((ROWS, "train"), (ROWS, "dev"), (CORPUS, "train")):
+        found = texts(folder / f"{split}.parquet")
+        table = [f"Bafu king {text}" if row % 2 else text for row, text in enumerate(found)]
+        write_table(folder / f"{split}.parquet", table, ["negative", "positive"] if folder == ROWS else None)
+    run_tokenize(settings)
+    plain = pq.read_table("transfer/sentiment.parquet")["text"].to_pylist()
+    assert len(TokenRows.load(Path("tokens/sentiment/teacher/counterfactuals"))) == 0
+
+    mitigated = params(tasks__sentiment__mitigation={"rows": True, "transfer": True})
+    out = run_tokenize(mitigated)
+    first = content_hash(out)
+    sentences = pq.read_table("transfer/sentiment.parquet")
+    assert sentences["id"].to_pylist() == sorted(sentences["id"].to_pylist())
+    read_by_student = sentences["text"].to_pylist()
+    made = set(read_by_student) - set(plain)
+    rows = [text.replace("king", "queen") for text in texts(ROWS / "train.parquet") if "king" in text]
+    assert made == {text.replace("king", "queen") for text in plain if "king" in text} | set(rows)
+
+    teacher, _ = load_tokenizer(TOKENIZER)
+    student, _ = load_tokenizer(Path("models/student_tokenizer"))
+    for tokenizer in (teacher, student):
+        tokenizer.enable_truncation(16)
+    read_by_teacher = [text.replace("queen", "king") for text in read_by_student]
+    for name, tokenizer, expected in (("teacher", teacher, read_by_teacher), ("student", student, read_by_student)):
+        found_rows = TokenRows.load(out / name / "transfer")
+        assert [row.tolist() for row in found_rows] == [one.ids for one in tokenizer.encode_batch(expected)]
+        assert set(found_rows.labels.tolist()) == {UNLABELLED}
+    about_others = TokenRows.load(out / "teacher" / "counterfactuals")
+    assert [row.tolist() for row in about_others] == [one.ids for one in teacher.encode_batch(rows)]
+    assert about_others.labels.tolist() == [1] * len(rows)  # every second row is positive
+    assert content_hash(run_tokenize(mitigated)) == first
+
+
 TAGGER = {
     "tasks__sentiment__type": "token_classification",
     "tasks__sentiment__evaluate__slices": [],
+    "tasks__sentiment__evaluate__identity_groups": [],
     "tasks__sentiment__gate__metric": "span_f1",
 } | {f"datasets__rotten_tomatoes__{key}": value for key, value in SPAN_DATASET.items()}
 
@@ -106,7 +144,8 @@ def test_without_a_size_the_student_keeps_the_teachers_tokenizer() -> None:
     settings = params(tasks__sentiment__student__vocabulary_size=None)
     run_train_tokenizer(settings)
     out = run_tokenize(settings)
-    assert content_hash(out / "teacher") == content_hash(out / "student")
+    for split in ("train", "dev", "test", "transfer"):
+        assert content_hash(out / "teacher" / split) == content_hash(out / "student" / split)
     assert sha256_of_file(TOKENIZER / "tokenizer.json") == sha256_of_file(
         Path("models/student_tokenizer/tokenizer.json")
     )

@@ -108,6 +108,7 @@ def run_training(given: Params) -> None:
     )  # fmt: skip
     finetune.run(
         given, task="en-de", pretrained=Path("pretrained"), train=tokens / "teacher/train",
+        counterfactuals=tokens / "teacher/counterfactuals",
         dev=tokens / "teacher/dev", out=Path("teacher"), history=reports / "finetune.json",
     )  # fmt: skip
     distill.run(

@@ -15,7 +15,8 @@ from pipeline.tokenization.ragged import UNLABELLED, TokenRows
 ROWS = {"train": 60, "dev": 20, "test": 40}
 WORDS = {0: ["dull", "slow", "flat"], 1: ["warm", "bright", "sharp"]}
 SHARED = ["film", "plot", "scene", "actor", "line"]
-VOCABULARY = ["[PAD]", "[CLS]", "[SEP]", *WORDS[0], *WORDS[1], *SHARED]
+PEOPLE = ["he", "she", "man", "woman"]
+VOCABULARY = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]", *WORDS[0], *WORDS[1], *SHARED, *PEOPLE]
 NAMES = ("negative", "positive")
 
 
@@ -33,15 +34,15 @@ def save_model(folder: Path, kind: type[Any], width: int, seed: int) -> None:
     torch.manual_seed(seed)
     shape = {"hidden_size": width, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": width}
     labels = {"id2label": dict(enumerate(NAMES)), "label2id": {name: index for index, name in enumerate(NAMES)}}
-    kind(BertConfig(vocab_size=len(VOCABULARY), max_position_embeddings=16, **shape, **labels)).save_pretrained(folder)
+    kind(BertConfig(vocab_size=len(VOCABULARY), max_position_embeddings=64, **shape, **labels)).save_pretrained(folder)
 
 
 def save_tokenizer(folder: Path) -> None:
-    tokenizer = Tokenizer(models.WordLevel({word: index for index, word in enumerate(VOCABULARY)}, unk_token="[PAD]"))
+    tokenizer = Tokenizer(models.WordLevel({word: index for index, word in enumerate(VOCABULARY)}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", 2), ("[CLS]", 1))
-    names = {"pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=16, **names).save_pretrained(folder)
+    names = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=64, **names).save_pretrained(folder)
 
 
 def build_project(root: Path) -> None:
@@ -73,4 +74,5 @@ def build_project(root: Path) -> None:
     for name, width, seed in (("teacher", 32, 1), ("student", 16, 2), ("undistilled", 16, 3)):
         save_model(root / name, BertForSequenceClassification, width, seed)
     save_model(root / "pretrained", BertForMaskedLM, 32, 4)
-    save_tokenizer(root / "student")
+    for name in ("teacher", "student"):
+        save_tokenizer(root / name)

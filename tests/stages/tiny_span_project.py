@@ -45,7 +45,7 @@ def params() -> Params:
     values = load_params(ROOT / "params.yaml").model_dump()
     task = values["tasks"].pop("sentiment")
     task |= {"type": "token_classification", "labels": LABELS, "max_length": MAX_LENGTH}
-    task["evaluate"]["slices"] = ["source", "length"]
+    task["evaluate"] |= {"slices": ["source", "length"], "identity_groups": []}
     task["gate"] |= {"metric": "span_f1", "min_rows": 10}
     values["datasets"][task["dataset"]] |= SPAN_DATASET | {"labels": {label: label for label in LABELS}}
     values["tasks"]["slots"] = task

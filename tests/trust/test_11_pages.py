@@ -67,6 +67,7 @@ def with_signs(reports: Path, sign: str) -> Path:
     evaluation = read_json(folder / "evaluation.json")
     evaluation["labels"] = evaluation["classes"] = ["negative", sign]
     evaluation["slices"][0] |= {"slice": sign, "value": sign}
+    evaluation["counterfactuals"]["gender"]["rows"]["student"]["leaning"]["label"] = sign
     write_json(folder / "evaluation.json", evaluation)
     record = read_json(folder / "registered.json")
     record["registered"] |= {"decision": sign, "name": sign, "aliases": [sign]}

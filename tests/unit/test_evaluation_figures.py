@@ -35,7 +35,9 @@ def test_rows_can_be_summed_in_any_groups(metric: str) -> None:
         actual, answers = ([[(0, int(end), "a")] * bool(end) for end in column] for column in (actual, answers))
     elif metric in ("bits_per_character", "perplexity"):
         actual, answers = random.integers(1, 9, (50, 2)), random.random(50)
-    elif metric not in ("accuracy", "macro_f1", "spearman"):
+    elif metric == "score_gap":
+        actual, answers = random.dirichlet(np.ones(3), 50), random.dirichlet(np.ones(3), 50)
+    elif metric not in ("accuracy", "macro_f1", "spearman", "flip_rate"):
         actual, answers = ([f"a girl sees {'big ' * int(more)}dogs" for more in column] for column in (actual, answers))
     figure = FIGURES[metric]
     counts = figure.counts(actual, answers)

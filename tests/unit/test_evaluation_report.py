@@ -12,6 +12,7 @@ from rich.console import Console
 from pipeline.evaluation import charts, page, report
 from pipeline.files import InputError, read_json, write_json
 from pipeline.params import Params, load_params
+from pipeline.registry.model_card import model_card
 
 ROOT = Path(__file__).parents[2]
 BASELINES = {"majority": 0.5, "naive_bayes": 0.78, "undistilled_student": 0.79}
@@ -24,6 +25,23 @@ def network(figures: tuple[str, ...], value: float, parameters: int) -> dict[str
         "parameters": parameters,
         "bytes": 4 * parameters,
     }
+
+
+def people(student_minus_teacher: float) -> dict[str, Any]:
+    """What `evaluate` finds of rows in which people are exchanged."""
+    found: dict[str, Any] = {
+        model: {
+            "flip_rate": rate,
+            "interval": [rate - 0.01, rate + 0.01],
+            "score_gap": rate / 2,
+            "score_gap_interval": [0.0, rate],
+            "leaning": {"label": "positive", "difference": -0.013},
+        }
+        for model, rate in (("teacher", 0.021), ("student", 0.043))
+    }
+    margin = student_minus_teacher
+    found["student_minus_teacher"] = {"difference": margin, "interval": [margin - 0.02, margin + 0.02]}
+    return {"gender": {"sides": ["male", "female"], "rows": found | {"texts": 1234}}}
 
 
 def write_reports(reports: Path, naive_bayes: float, figures: tuple[str, ...] = ("accuracy", "macro_f1")) -> None:
@@ -52,6 +70,7 @@ def write_reports(reports: Path, naive_bayes: float, figures: tuple[str, ...] = 
         }
         | {f"student_minus_{name}": paired for name in ("teacher", *BASELINES)},
         "slices": [{"slice": "source", "value": "<b>s</b>", "rows": 3, "teacher": 0.9, "student": 0.8}],
+        "counterfactuals": people(0.0),
         "confusion": [[1, 1], [0, 1]],
         "reliability": [{"rows": 3, "confidence": 0.9, "accuracy": 0.67}],
     }
@@ -175,6 +194,31 @@ def test_a_baseline_that_wins_is_named(tmp_path: Path, params: Params) -> None:
     sentence = "naive Bayes beats the student: 88.0% against 84.0%."
     assert sentence in printed(summary)
     assert sentence in page.index_page(tmp_path, params, summary)
+
+
+def test_who_a_text_speaks_of_is_shown_and_a_student_that_minds_more_is_named(reports: Path, params: Params) -> None:
+    path, sentence = reports / "sentiment" / "evaluation.json", "Distillation made it worse: with people told apart by"
+    summary = report.summary(reports, ["sentiment"])
+    text = page.index_page(reports, params, summary)
+    for words in ("gender: male, female", "1,234 test rows", "4.3% (3.3% to 5.3%)", "positive -1.3% for female"):
+        assert words in text
+    assert sentence not in printed(summary)  # the interval of the difference holds 0
+    card = model_card("sentiment", read_json(path), dataset="rows", hashes={}, code="abc")
+    assert "| gender | 1,234 test rows | 2.1% | 4.3% |" in card
+
+    write_json(path, read_json(path) | {"counterfactuals": people(-0.022)})
+    summary = report.summary(reports, ["sentiment"])
+    expected = (
+        f"{sentence} gender exchanged, the student changes its label of 4.3% of 1,234 test rows, the teacher of 2.1%"
+    )
+    assert expected in " ".join(printed(summary).split())
+    assert expected in page.index_page(reports, params, summary)
+
+    unmeasured = {key: value for key, value in read_json(path).items() if key != "counterfactuals"}
+    write_json(path, unmeasured)
+    summary = report.summary(reports, ["sentiment"])
+    assert "speaks of" not in page.index_page(reports, params, summary) and sentence not in printed(summary)
+    assert "This was not measured." in model_card("sentiment", unmeasured, dataset="rows", hashes={}, code="abc")
 
 
 def test_no_task_is_a_sentence_and_no_crash(tmp_path: Path, params: Params) -> None:

@@ -15,7 +15,8 @@ ROOT = Path(__file__).parents[2]
 def values(type_: str, metric: str, slices: list[str], gaps: dict[str, float]) -> dict[str, Any]:
     found = load_params(ROOT / "params.yaml").model_dump()
     task = found["tasks"]["sentiment"]
-    task["type"], task["evaluate"]["slices"] = type_, slices
+    task["type"] = type_
+    task["evaluate"] |= {"slices": slices, "identity_groups": []}
     if type_ == "token_classification":
         found["datasets"][task["dataset"]] |= SPAN_DATASET
     task["gate"] |= {"metric": metric, "max_accuracy_gaps": gaps}
@@ -81,3 +82,35 @@ def test_questions_and_the_places_of_their_answers_are_named(column: str) -> Non
     expected = rf"columns\.{column}: must be given for tasks\.answers|tasks\.answers\.labels"
     with pytest.raises(InputError, match=expected):
         check_params(recipe, Path("params.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("evaluate.identity_groups", ["gender"], r"evaluate\.identity_groups: must be \[\] for token_classification"),
+        ("mitigation.rows", True, "mitigation.rows: must be false for token_classification, got true"),
+        ("gate.max_flip_rate", 0.1, r"gate\.max_flip_rate: must be null when evaluate\.identity_groups is \[\]"),
+    ],
+)
+def test_people_are_exchanged_where_a_text_has_a_label_only(key: str, value: object, expected: str) -> None:
+    found = values("token_classification", "span_f1", [], {})
+    section, name = key.split(".")
+    found["tasks"]["sentiment"][section][name] = value
+    with pytest.raises(InputError, match=rf"tasks\.sentiment: {expected}"):
+        check_params(found, Path("params.yaml"))
+
+
+def test_people_are_exchanged_neither_in_pairs_nor_where_tokens_are_compared() -> None:
+    found = values("text_classification", "accuracy", [], {})
+    task = found["tasks"]["sentiment"]
+    task["mitigation"]["transfer"] = True
+    check_params(found, Path("params.yaml"))
+    task["student"]["vocabulary_size"] = None
+    task["distill"] |= {"layer_map": [[1, 3]], "losses": task["distill"]["losses"] | {"attentions": 1.0}}
+    with pytest.raises(InputError, match="mitigation: must be false when hidden_states or attentions have a weight"):
+        check_params(found, Path("params.yaml"))
+    task["distill"]["losses"]["attentions"] = 0.0
+    found["datasets"]["rotten_tomatoes"]["columns"]["pair"] = "question"
+    expected = r"tasks\.sentiment\.mitigation\.transfer: must be off where datasets\.rotten_tomatoes\.columns\.pair"
+    with pytest.raises(InputError, match=expected):
+        check_params(found, Path("params.yaml"))

@@ -24,6 +24,7 @@ def gate(**changes: object) -> GateParams:
         "max_bytes": None,
         "max_latency_milliseconds": None,
         "max_accuracy_gaps": {},
+        "max_flip_rate": None,
     }
     return GateParams.model_validate(values | changes)
 
@@ -37,6 +38,19 @@ def compared(candidate: int, *champions: int, rows: int = ROWS, earlier: int = 0
     rivals = {version: answers(right, rows) for version, right in enumerate(champions, 1)}
     comparison = Comparison(np.zeros(rows, dtype=int), answers(candidate, rows), rivals, earlier)
     return decide(gate(**changes), comparison, CHEAP)
+
+
+def test_a_model_that_minds_who_a_text_speaks_of_is_refused() -> None:
+    comparison = Comparison(answers(0), answers(0), {})
+    costs = Costs(size=1, latency=1.0, flip_rates={"gender": 0.04, "religion": 0.126})
+    decision = decide(gate(max_flip_rate=0.1), comparison, costs)
+    assert decision.alias == "challenger"
+    assert decision.reason == (
+        "12.6% of the texts about religion get another label when people are exchanged, the gate allows 10.0%"
+    )
+    assert decision.evidence["flip_rates"] == {"gender": 0.04, "religion": 0.126}
+    assert decide(gate(max_flip_rate=0.126), comparison, costs).alias == "champion"
+    assert decide(gate(), comparison, costs).alias == "champion"
 
 
 def test_the_first_version_is_the_champion() -> None:
