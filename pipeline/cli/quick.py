@@ -4,10 +4,7 @@ What belongs to the user stays as it is: params.yaml, dvc.lock, MLflow's databas
 second run only does what a change asks for.
 """
 
-import filecmp
 import os
-import shutil
-import subprocess
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -16,6 +13,7 @@ from pipeline.cli.preflight import check_project
 from pipeline.drivers import SHIPPED_TIMINGS, STATE, TIMINGS
 from pipeline.files import InputError, replacing, write_json, write_text
 from pipeline.params import Params, check_params, load_params, read_yaml
+from pipeline.project_copy import copy_files, files_in, known_files
 from pipeline.smoke import at_smoke_scale
 
 COPY = STATE / "quick"
@@ -28,7 +26,7 @@ def enter_quick_copy(recipe: Path) -> None:
     load_params(recipe)
     values = at_smoke_scale(read_yaml(recipe))
     params = check_params(values, recipe)
-    _mirror(_code() + _data(params))
+    _mirror(known_files(*CODE) + _data(params))
     with replacing(COPY / "params.yaml") as draft:
         YAML().dump(values, draft)  # the plain dumper keeps the order of the keys, the safe one sorts them
     write_text(COPY / ".dvc/config.local", "[core]\n    no_scm = true\n")
@@ -38,14 +36,6 @@ def enter_quick_copy(recipe: Path) -> None:
     os.chdir(COPY)
 
 
-def _code() -> list[Path]:
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *CODE]
-    listed = subprocess.run(command, capture_output=True, text=True)
-    if listed.returncode:
-        raise InputError(f"{Path.cwd()}: not a git checkout, expected one to tell code from results")
-    return [path for name in sorted(set(listed.stdout.split("\0"))) if (path := Path(name)).is_file()]
-
-
 def _data(params: Params) -> list[Path]:
     """Return the files that datasets and first weights lie in."""
     found: list[Path] = []
@@ -53,7 +43,7 @@ def _data(params: Params) -> list[Path]:
         path = Path(name)
         if not path.exists():
             raise InputError(f"params.yaml: {path}: no such file, expected a file or folder of the project")
-        found += [member for member in path.rglob("*") if member.is_file()] if path.is_dir() else [path]
+        found += files_in(path)
     return found
 
 
@@ -62,8 +52,4 @@ def _mirror(files: list[Path]) -> None:
         for old in (COPY / folder).rglob("*.py"):
             if old.relative_to(COPY) not in files:
                 old.unlink()
-    for file in files:
-        copy = COPY / file
-        if not (copy.is_file() and filecmp.cmp(file, copy)):
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(file, copy)
+    copy_files(files, COPY)

@@ -1,0 +1,155 @@
+"""The flow that takes in new data: once, and only what passes; what is fetched, what has drifted, what is said."""
+
+import http.server
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.files import content_hash
+from tests.flows.conftest import run
+from tests.flows.nursery import APPLES, PEARS, done, harvest, plant
+
+pytestmark = [pytest.mark.usefixtures("prefect_server"), pytest.mark.slow]
+OUTPUTS = ("data/validated", "data/ingested", "models", "dvc.lock", "registered.txt")
+TRAIN = "train@sentiment"
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = plant(tmp_path / "nursery")
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def refreshed(**chosen: Any) -> Any:
+    from flows.refresh import refresh
+
+    return refresh(**chosen, return_state=True)
+
+
+def table_of(state: Any, key: str) -> list[dict[str, Any]]:
+    """Return the rows of a table that a flow run has left."""
+    import json
+
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+
+    of_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[state.state_details.flow_run_id]))
+    with get_client(sync_client=True) as client:
+        (data,) = [artifact.data for artifact in client.read_artifacts(artifact_filter=of_run) if artifact.key == key]
+    return list(json.loads(data))
+
+
+def outputs(checkout: Path) -> dict[str, str]:
+    return {name: content_hash(checkout / name) for name in OUTPUTS}
+
+
+def test_the_same_data_train_once_and_bad_data_change_nothing(checkout: Path) -> None:
+    state = refreshed()
+    assert state.is_completed() and "no champion yet" in state.message
+    assert {row["stage"]: row["cached or run"] for row in table_of(state, "stages")} == {
+        "ingest@apples": "cached", "ingest@pears": "cached",  # made in the copy
+        "validate@apples": "cached", "validate@pears": "cached",
+        TRAIN: "run", "register@sentiment": "run",
+    }  # fmt: skip
+    good = outputs(checkout)
+
+    state = refreshed()
+    assert (state.type.value, state.name) == ("COMPLETED", "Unchanged") and outputs(checkout) == good
+    assert [done(checkout, stage) for stage in ("validate@pears", TRAIN, "register@sentiment")] == [1, 1, 2]
+
+    harvest(checkout, "pears", [*PEARS, "rotten"])
+    state = refreshed()
+    assert (state.type.value, state.name) == ("FAILED", "Bad input")
+    assert "validate@pears: data/ingested/pears.txt: check taste: expected no rotten row" in state.message
+    assert "nothing was changed" in state.message
+    assert outputs(checkout) == good and done(checkout, TRAIN) == 1
+    assert [row["outcome"] for row in table_of(state, "stages") if row["stage"] == "validate@pears"] == ["failed"]
+
+    harvest(checkout, "pears", [*PEARS, "ripe"])
+    state = refreshed()
+    assert state.is_completed() and "0 new rows against the 90 that version 1 was trained on" in state.message
+    assert done(checkout, TRAIN) == 2 and "ripe" in (checkout / "models/sentiment.txt").read_text()
+    assert not (checkout / ".stillhouse/refresh").exists()
+
+
+def test_what_drifted_is_said_and_stops_the_flow_where_it_is_to(checkout: Path) -> None:
+    assert refreshed().is_completed()
+    good = outputs(checkout)
+    harvest(checkout, "apples", [*APPLES, *(f"cider from {number} barrels of last year" for number in range(120))])
+    state = refreshed(on_drift="stop")
+    assert (state.type.value, state.name) == ("FAILED", "Drifted") and "nothing was changed" in state.message
+    assert "120 new rows against the 90 that version 1 was trained on (limit 0.1, 1% false alarms)" in state.message
+    assert {row["aspect"]: row["drifted"] for row in table_of(state, "drift")} == {
+        "words": True, "length": True, "labels": False
+    }  # fmt: skip
+    assert outputs(checkout) == good and done(checkout, TRAIN) == 1
+
+    state = refreshed()
+    assert state.is_completed() and "drifted in words, length" in state.message and done(checkout, TRAIN) == 2
+    harvest(checkout, "apples", [*(checkout / "data/raw/apples.txt").read_text().splitlines(), *APPLES[:0]])
+    assert refreshed().name == "Unchanged"
+
+
+def test_an_import_is_fetched_and_one_that_fails_stays_outside(checkout: Path, tmp_path: Path) -> None:
+    outside, inside = tmp_path / "market.txt", checkout / "data/raw/pears.txt"
+    outside.write_text("comice\nconference\n")
+    inside.unlink()
+    run("-m", "dvc", "import-url", "--quiet", str(outside), str(inside.relative_to(checkout)), folder=checkout)
+    assert refreshed().is_completed()
+
+    outside.write_text("comice\nconference\nbosc\n")
+    assert refreshed().is_completed() and done(checkout, TRAIN) == 2
+    assert inside.read_text() == outside.read_text()
+    assert not run("-m", "dvc", "diff", folder=checkout).stderr
+    good, tracked_by = outputs(checkout), Path(f"{inside}.dvc").read_text()
+
+    outside.write_text("rotten\n")
+    state = refreshed()
+    assert state.name == "Bad input" and "expected no rotten row" in state.message
+    assert inside.read_text() == "comice\nconference\nbosc\n" and Path(f"{inside}.dvc").read_text() == tracked_by
+    assert outputs(checkout) == good and done(checkout, TRAIN) == 2
+
+    outside.unlink()
+    state = refreshed()
+    assert state.is_failed() and state.message.startswith("dvc update: ") and outputs(checkout) == good
+
+
+@pytest.fixture
+def service() -> Iterator[tuple[str, list[str]]]:
+    """A service that takes messages: its Apprise address and what it was sent."""
+    received: list[str] = []
+
+    class Service(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:  # noqa: N802 - the library's name
+            received.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Service) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"json://127.0.0.1:{server.server_port}/?secret=hidden", received
+        server.shutdown()
+
+
+def test_who_asked_for_it_is_told_how_it_ended(
+    checkout: Path, service: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    address, received = service
+    harvest(checkout, "pears", ["rotten"])
+    assert refreshed().is_failed() and received == []
+
+    monkeypatch.setenv("STILLHOUSE_NOTIFY", address)
+    assert refreshed().is_failed()
+    (message,) = received
+    assert "refresh: Bad input" in message and "expected no rotten row" in message
+
+    monkeypatch.setenv("STILLHOUSE_NOTIFY", "json://127.0.0.1:1/?secret=hidden")
+    assert refreshed().name == "Bad input"
+    assert "no message could be sent" in caplog.text and "hidden" not in caplog.text
