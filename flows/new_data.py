@@ -14,12 +14,10 @@ from typing import Any
 from flows.dag import run_dvc, run_stages
 from flows.graph import Node, read_graph, read_sources, read_stage_names, share_cache
 from flows.stage import Session
-from pipeline.drivers import STATE
 from pipeline.files import replacing
 from pipeline.params import read_yaml
-from pipeline.project_copy import copy_files, files_in, known_files
+from pipeline.project_copy import NEW_DATA, copy_files, files_in, known_files
 
-COPY = STATE / "refresh"
 CHECKS = "validate@"
 
 
@@ -36,17 +34,17 @@ def check_new_data(session: Session) -> NewData:
     """Fetch what is new and validate all datasets, in a copy; how the stages ended is in `session.results`.
 
     fetched: the imports of which there is another version now. changed: a dataset has other rows than in the project.
-    The copy stays in COPY. Raises CommandError where an import cannot be fetched.
+    The copy stays in NEW_DATA. Raises CommandError where an import cannot be fetched.
     """
     targets = [name for name in read_stage_names() if name.startswith(CHECKS)]
     _copy_project(targets)
-    with contextlib.chdir(COPY):
+    with contextlib.chdir(NEW_DATA):
         imports = [node for node in read_graph(targets) if node.imported]
         for node in imports:
             run_dvc(session, "update", node.name)
         nodes = run_stages(targets, session)
     fetched = [Path(node.name) for node in imports if _differs(Path(node.name))]
-    there, here = (_outputs(folder / "dvc.lock", targets) for folder in (COPY, Path()))
+    there, here = (_outputs(folder / "dvc.lock", targets) for folder in (NEW_DATA, Path()))
     return NewData(nodes, fetched, there != here)
 
 
@@ -59,24 +57,24 @@ def take_over(data: NewData) -> None:
     for tracked_by in data.fetched:
         for path in (imported[tracked_by], tracked_by):
             with replacing(path) as draft:
-                if (COPY / path).is_dir():
-                    shutil.copytree(COPY / path, draft)
+                if (NEW_DATA / path).is_dir():
+                    shutil.copytree(NEW_DATA / path, draft)
                 else:
-                    shutil.copyfile(COPY / path, draft)
-    shutil.rmtree(COPY)
+                    shutil.copyfile(NEW_DATA / path, draft)
+    shutil.rmtree(NEW_DATA)
 
 
 def _copy_project(targets: Sequence[str]) -> None:
-    if COPY.exists():
-        shutil.rmtree(COPY)
+    if NEW_DATA.exists():
+        shutil.rmtree(NEW_DATA)
     settings = Path(".dvc/config.local")
     files = {*known_files(), *([settings] if settings.is_file() else [])}
-    copy_files(files.union(*map(files_in, read_sources(targets))), COPY)
-    share_cache(COPY)
+    copy_files(files.union(*map(files_in, read_sources(targets))), NEW_DATA)
+    share_cache(NEW_DATA)
 
 
 def _differs(path: Path) -> bool:
-    return path.read_bytes() != (COPY / path).read_bytes()
+    return path.read_bytes() != (NEW_DATA / path).read_bytes()
 
 
 def _outputs(lock: Path, targets: Sequence[str]) -> dict[str, Any]:

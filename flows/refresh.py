@@ -19,12 +19,13 @@ from flows.command import run_here
 from flows.crashes import close_crashed_runs, note_this_run
 from flows.dag import BAD_INPUT, CommandError, end_state, run_stages
 from flows.drift import Drift, measure_drift
-from flows.new_data import COPY, check_new_data, take_over
+from flows.new_data import check_new_data, take_over
 from flows.notification import notify
 from flows.stage import Session
 from pipeline.files import InputError
 from pipeline.locks import run_lock
 from pipeline.params import load_params
+from pipeline.project_copy import NEW_DATA
 
 UNCHANGED = "Unchanged"
 OnDrift = Literal["train", "stop"]
@@ -61,7 +62,7 @@ def _refresh(on_drift: OnDrift) -> State[None]:
         if (state := end_state(session)).is_failed():
             publish(data.nodes, session)
             return _nothing_changed(state)
-        drifts = measure_drift(session, COPY) if data.changed else []
+        drifts = measure_drift(session, NEW_DATA) if data.changed else []
         _publish_drift(drifts)
         if on_drift == "stop" and any(drift.drifted for drift in drifts):
             return _nothing_changed(Failed(name="Drifted", message="; ".join(map(str, drifts))))
@@ -80,7 +81,7 @@ def _refresh(on_drift: OnDrift) -> State[None]:
 
 def _nothing_changed(state: State[None]) -> State[None]:
     """Return `state`, a failed one, with a word on what became of the new data."""
-    return Failed(name=state.name, message=f"{state.message}; nothing was changed, the new data lie in {COPY}")
+    return Failed(name=state.name, message=f"{state.message}; nothing was changed, the new data lie in {NEW_DATA}")
 
 
 def _publish_drift(drifts: list[Drift]) -> None:

@@ -6,7 +6,10 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
+from pipeline.drivers import STATE
 from pipeline.files import InputError
+
+QUICK, NEW_DATA = STATE / "quick", STATE / "refresh"
 
 
 def known_files(*below: str) -> list[Path]:

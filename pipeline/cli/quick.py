@@ -10,13 +10,12 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from pipeline.cli.preflight import check_project
-from pipeline.drivers import SHIPPED_TIMINGS, STATE, TIMINGS
+from pipeline.drivers import SHIPPED_TIMINGS, TIMINGS
 from pipeline.files import InputError, replacing, write_json, write_text
 from pipeline.params import Params, check_params, load_params, read_yaml
-from pipeline.project_copy import copy_files, files_in, known_files
+from pipeline.project_copy import QUICK, copy_files, files_in, known_files
 from pipeline.smoke import at_smoke_scale
 
-COPY = STATE / "quick"
 CODE = ("pipeline", "flows", "dvc.yaml", ".dvcignore", ".dvc/config", "constraints.txt", "data/held_out")
 
 
@@ -27,13 +26,13 @@ def enter_quick_copy(recipe: Path) -> None:
     values = at_smoke_scale(read_yaml(recipe))
     params = check_params(values, recipe)
     _mirror(known_files(*CODE) + _data(params))
-    with replacing(COPY / "params.yaml") as draft:
+    with replacing(QUICK / "params.yaml") as draft:
         YAML().dump(values, draft)  # the plain dumper keeps the order of the keys, the safe one sorts them
-    write_text(COPY / ".dvc/config.local", "[core]\n    no_scm = true\n")
-    if not (COPY / TIMINGS).is_file():
-        write_json(COPY / TIMINGS, SHIPPED_TIMINGS["quick"])
+    write_text(QUICK / ".dvc/config.local", "[core]\n    no_scm = true\n")
+    if not (QUICK / TIMINGS).is_file():
+        write_json(QUICK / TIMINGS, SHIPPED_TIMINGS["quick"])
     os.environ.pop("MLFLOW_TRACKING_URI", None)  # smoke models go to the copy's own database
-    os.chdir(COPY)
+    os.chdir(QUICK)
 
 
 def _data(params: Params) -> list[Path]:
@@ -49,7 +48,7 @@ def _data(params: Params) -> list[Path]:
 
 def _mirror(files: list[Path]) -> None:
     for folder in ("pipeline", "flows"):
-        for old in (COPY / folder).rglob("*.py"):
-            if old.relative_to(COPY) not in files:
+        for old in (QUICK / folder).rglob("*.py"):
+            if old.relative_to(QUICK) not in files:
                 old.unlink()
-    copy_files(files, COPY)
+    copy_files(files, QUICK)

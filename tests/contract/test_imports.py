@@ -14,7 +14,7 @@ ALLOWED = {
     "smoke": GROUND,
     "drivers": {"files", "processes"},
     "locks": {"drivers", "processes"},
-    "project_copy": {"files"},
+    "project_copy": {"drivers", "files"},
     "sources": GROUND,
     "validation": GROUND,
     "tokenization": {"training", "architectures"} | GROUND,
