@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # where it is set, every stage compiles all it imports anew, seconds each time
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup run quick flow ui test test-slow lint lock
+.PHONY: setup run quick flow ui deploy worker test test-slow lint lock
 
 setup: $(INSTALLED)
 
@@ -30,6 +30,13 @@ flow: setup
 
 ui: setup
 	@stillhouse ui
+
+# what prefect.yaml describes, on the server of `make ui` or the one that PREFECT_API_URL names; then somebody to do it
+deploy: setup
+	@python -m flows.deploy
+
+worker: setup
+	@exec python -m flows.worker
 
 test: setup
 	@python -m pytest -m "not slow" --numprocesses 2 --dist loadfile

@@ -4,15 +4,17 @@
 `python -m flows.graph` writes the canonical lock.
 """
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dvc.config import Config
 from dvc.exceptions import DvcException
 from dvc.lock import LockError
 from dvc.repo import Repo
 from dvc.repo.reproduce import plan_repro
-from dvc.stage import PipelineStage
+from dvc.stage import PipelineStage, Stage
 from dvc.utils.serialize import load_yaml, modify_yaml
 
 from pipeline.files import InputError
@@ -24,13 +26,19 @@ class BusyError(Exception):
 
 @dataclass(frozen=True)
 class Node:
-    """A stage of dvc.yaml, or a file that `dvc add` tracks; `changed` where it or anything before it did."""
+    """A stage of dvc.yaml, or a file that `dvc add` or `dvc import` tracks.
+
+    changed: it did, or anything before it. always_changed: it runs every time. imported: the path that an import
+    fetches, None for everything else.
+    """
 
     name: str
     description: str
     threads: int
     upstreams: tuple[str, ...]
     changed: bool
+    always_changed: bool
+    imported: Path | None
 
 
 def read_graph(targets: Sequence[str] = ()) -> list[Node]:
@@ -60,6 +68,8 @@ def read_graph(targets: Sequence[str] = ()) -> list[Node]:
                 threads=(stage.meta or {}).get("threads", 1),
                 upstreams=upstreams,
                 changed=stage.addressing in changed,
+                always_changed=stage.always_changed,
+                imported=Path(os.path.relpath(stage.outs[0].fs_path)) if stage.is_import else None,
             )
         )
     return nodes
@@ -74,6 +84,33 @@ def check_remote() -> None:
     """Raise InputError unless DVC knows where to pull its cache from and to push it to."""
     if not Repo(_wait_for_lock=True).config["core"].get("remote"):
         raise InputError(".dvc/config: no default remote, expected one that `dvc remote add --default NAME URL` names")
+
+
+def read_sources(targets: Sequence[str]) -> list[Path]:
+    """Return the files and folders that `targets` and what they need read and none of them writes.
+
+    With those that `dvc add` and `dvc import` track come the files by which DVC tracks them.
+    """
+    repo = Repo(_wait_for_lock=True)
+    stages = plan_repro(repo.index.graph, [stage for target in targets for stage in repo.stage.collect(target)])
+    return sorted({Path(os.path.relpath(path)) for stage in stages for path in _sources(stage)})
+
+
+def _sources(stage: Stage) -> Iterator[str]:
+    if isinstance(stage, PipelineStage):
+        made = {Path(out.fs_path) for other in stage.repo.index.stages for out in other.outs}
+        read = [Path(dep.fs_path) for dep in stage.deps]
+        yield from (str(path) for path in read if made.isdisjoint([path, *path.parents]))
+    else:
+        yield from (stage.path, *(out.fs_path for out in stage.outs))
+
+
+def share_cache(copy: Path) -> None:
+    """Let `copy`, a copy of this project without its git repository, keep what it makes in this project's cache."""
+    cache = Repo(_wait_for_lock=True).cache.local_cache_dir
+    with Config(dvc_dir=str(copy / ".dvc")).edit("local") as settings:
+        settings.setdefault("core", {})["no_scm"] = True
+        settings.setdefault("cache", {})["dir"] = cache
 
 
 def _stage_names(repo: Repo) -> list[str]:

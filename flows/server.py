@@ -1,4 +1,7 @@
-"""Prefect's server for one flow run, where none is named. It ends with the flow: Prefect's own outlives a SIGKILL."""
+"""Which server of Prefect's the flows talk to: a lasting one, else one of its own for a single flow run.
+
+The latter ends with the flow: Prefect's own outlives a SIGKILL.
+"""
 
 import atexit
 import contextlib
@@ -10,14 +13,30 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 from filelock import FileLock
 from prefect.context import refresh_global_settings_context
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS
 
-from pipeline.drivers import start, stop
+from pipeline.drivers import HOST, PREFECT_PORT, start, stop
+from pipeline.files import InputError, without_credentials
 
-HOST = "127.0.0.1"
+POOL = "stillhouse"  # of prefect.yaml
+PROGRAM = str(Path(sys.executable).with_name("prefect"))
+
+
+def require_server() -> None:
+    """Name the server of `make ui` where PREFECT_API_URL names none; raise InputError where it does not answer."""
+    url = PREFECT_API_URL.value() or f"http://{HOST}:{PREFECT_PORT}/api"
+    try:
+        with urllib.request.urlopen(f"{url}/health", timeout=10):
+            pass
+    except OSError:
+        wanted = "expected the one of `make ui`, or another that PREFECT_API_URL names"
+        raise InputError(f"{without_credentials(url)}: no server of Prefect's answers, {wanted}") from None
+    os.environ["PREFECT_API_URL"] = url
+    refresh_global_settings_context()
 
 
 def start_server() -> None:

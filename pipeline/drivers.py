@@ -18,6 +18,7 @@ from pipeline.files import InputError, read_json, refusal, write_json
 from pipeline.processes import end_with_parent
 
 STATE = Path(".stillhouse")
+HOST, MLFLOW_PORT, PREFECT_PORT = "127.0.0.1", 5000, 4200  # of `stillhouse ui`, where nobody else has the ports
 Outcome = Literal["ran", "restored", "unchanged"]
 
 # --- child processes -------------------------------------------------------------------------------------------------

@@ -169,6 +169,17 @@ def lineage(
 
 
 @app.command()
+def drift(
+    project: Annotated[Path, typer.Argument(help="A project in which the new rows were validated.")] = Path(),
+    out: Annotated[Path | None, typer.Option(help="Where to write what was found, as JSON.")] = None,
+) -> None:
+    """Compare rows that came since with those that the champion was trained on: words, lengths, labels."""
+    from pipeline.cli.drift import measure_drift
+
+    measure_drift(project, out)
+
+
+@app.command()
 def history(name: Annotated[str, typer.Argument(help="A registered model.")]) -> None:
     """Print every move of a model's aliases: who, when, from, to and why."""
     from pipeline.cli.promotions import show_history

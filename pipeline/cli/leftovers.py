@@ -12,10 +12,10 @@ import typer
 from filelock import FileLock, Timeout
 
 from pipeline.cli.preflight import check_project
-from pipeline.cli.quick import COPY
 from pipeline.files import InputError, content_hash, read_json
 from pipeline.locks import run_lock
 from pipeline.processes import is_running
+from pipeline.project_copy import NEW_DATA, QUICK
 
 TEACHER_CACHE = Path(".stillhouse/teacher_cache")
 WRITTEN = ("data", "models", "reports", ".stillhouse")
@@ -66,10 +66,12 @@ def leftovers() -> Iterator[Leftover]:
     for root in map(Path, WRITTEN):
         for path in root.rglob(".*"):
             draft = DRAFT.fullmatch(path.name)
-            if draft and not is_running(draft[1]) and COPY not in path.parents:
+            if draft and not is_running(draft[1]) and not {QUICK, NEW_DATA}.intersection(path.parents):
                 yield _leftover(path, "half-written by a process that was killed")
-    if COPY.is_dir():
-        yield _leftover(COPY, "what `stillhouse quick` works in")
+    if QUICK.is_dir():
+        yield _leftover(QUICK, "what `stillhouse quick` works in")
+    if NEW_DATA.is_dir():
+        yield _leftover(NEW_DATA, "new data that `refresh` did not take")
 
 
 def _checkpoints() -> Iterator[Leftover]:

@@ -25,7 +25,7 @@ def verify_version(reference: str) -> int:
     """
     with tracking.connected() as mlflow:
         version = _version(mlflow, reference)
-        checked = verify(mlflow, version, _cache())
+        checked = verify(mlflow, version, cache_folder())
     table = Table(title=f"{version.name}/{version.version}", title_justify="left", box=None, padding=(0, 1, 0, 0))
     table.add_column("", no_wrap=True, min_width=6)
     table.add_column("link", overflow="fold", min_width=38)  # the longest path of the default job
@@ -46,7 +46,7 @@ def show_sightings(digits: str) -> int:
     Raises InputError for what is no hash.
     """
     with tracking.connected() as mlflow:
-        found = sightings(mlflow, digits, _cache())
+        found = sightings(mlflow, digits, cache_folder())
     if not found:
         print(f"stillhouse: {digits}: no registered version saw data with this hash", file=sys.stderr)
         return 1
@@ -76,7 +76,7 @@ def _version(mlflow: ModuleType, reference: str) -> Any:
         raise InputError(f"{reference}: {found}, expected a version in {mlflow.get_tracking_uri()}") from None
 
 
-def _cache() -> Path:
+def cache_folder() -> Path:
     """Return the folder of DVC's cache, which its settings may put anywhere."""
     asked = subprocess.run(dvc("cache", "dir"), env=environment(), capture_output=True, text=True)
     if asked.returncode:

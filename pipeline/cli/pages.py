@@ -9,11 +9,9 @@ import threading
 from pathlib import Path
 
 from pipeline.cli.preflight import check_project
-from pipeline.drivers import STATE, start, stop
+from pipeline.drivers import HOST, MLFLOW_PORT, PREFECT_PORT, STATE, start, stop
 from pipeline.files import without_credentials
 from pipeline.tracking import DATABASE
-
-HOST = "127.0.0.1"
 
 
 def show_pages() -> None:
@@ -21,13 +19,15 @@ def show_pages() -> None:
     check_project()
     for number in (signal.SIGTERM, signal.SIGINT):  # a shell's background job inherits the second one ignored
         signal.signal(number, signal.default_int_handler)
-    mlflow, prefect = _free_port(5000), _free_port(4200)
+    mlflow, prefect = _free_port(MLFLOW_PORT), _free_port(PREFECT_PORT)
     store = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{DATABASE}"
     os.environ |= {
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # one process is enough for one person
         "PREFECT_HOME": os.environ.get("PREFECT_HOME", str((STATE / "prefect").resolve())),
         "PREFECT_API_URL": f"http://{HOST}:{prefect}/api",  # its page calls the address that it finds here
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        # in memory a restart of the server would forget who holds a slot, and the slot would never be free again
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
     }
     programs = Path(sys.executable).parent
     servers = [start([str(programs / "prefect"), "server", "start", "--host", HOST, "--port", str(prefect)])]

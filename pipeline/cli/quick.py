@@ -4,21 +4,18 @@ What belongs to the user stays as it is: params.yaml, dvc.lock, MLflow's databas
 second run only does what a change asks for.
 """
 
-import filecmp
 import os
-import shutil
-import subprocess
 from pathlib import Path
 
 from ruamel.yaml import YAML
 
 from pipeline.cli.preflight import check_project
-from pipeline.drivers import SHIPPED_TIMINGS, STATE, TIMINGS
+from pipeline.drivers import SHIPPED_TIMINGS, TIMINGS
 from pipeline.files import InputError, replacing, write_json, write_text
 from pipeline.params import Params, check_params, load_params, read_yaml
+from pipeline.project_copy import QUICK, copy_files, files_in, known_files
 from pipeline.smoke import at_smoke_scale
 
-COPY = STATE / "quick"
 CODE = ("pipeline", "flows", "dvc.yaml", ".dvcignore", ".dvc/config", "constraints.txt", "data/held_out")
 
 
@@ -28,22 +25,14 @@ def enter_quick_copy(recipe: Path) -> None:
     load_params(recipe)
     values = at_smoke_scale(read_yaml(recipe))
     params = check_params(values, recipe)
-    _mirror(_code() + _data(params))
-    with replacing(COPY / "params.yaml") as draft:
+    _mirror(known_files(*CODE) + _data(params))
+    with replacing(QUICK / "params.yaml") as draft:
         YAML().dump(values, draft)  # the plain dumper keeps the order of the keys, the safe one sorts them
-    write_text(COPY / ".dvc/config.local", "[core]\n    no_scm = true\n")
-    if not (COPY / TIMINGS).is_file():
-        write_json(COPY / TIMINGS, SHIPPED_TIMINGS["quick"])
+    write_text(QUICK / ".dvc/config.local", "[core]\n    no_scm = true\n")
+    if not (QUICK / TIMINGS).is_file():
+        write_json(QUICK / TIMINGS, SHIPPED_TIMINGS["quick"])
     os.environ.pop("MLFLOW_TRACKING_URI", None)  # smoke models go to the copy's own database
-    os.chdir(COPY)
-
-
-def _code() -> list[Path]:
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *CODE]
-    listed = subprocess.run(command, capture_output=True, text=True)
-    if listed.returncode:
-        raise InputError(f"{Path.cwd()}: not a git checkout, expected one to tell code from results")
-    return [path for name in sorted(set(listed.stdout.split("\0"))) if (path := Path(name)).is_file()]
+    os.chdir(QUICK)
 
 
 def _data(params: Params) -> list[Path]:
@@ -53,17 +42,13 @@ def _data(params: Params) -> list[Path]:
         path = Path(name)
         if not path.exists():
             raise InputError(f"params.yaml: {path}: no such file, expected a file or folder of the project")
-        found += [member for member in path.rglob("*") if member.is_file()] if path.is_dir() else [path]
+        found += files_in(path)
     return found
 
 
 def _mirror(files: list[Path]) -> None:
     for folder in ("pipeline", "flows"):
-        for old in (COPY / folder).rglob("*.py"):
-            if old.relative_to(COPY) not in files:
+        for old in (QUICK / folder).rglob("*.py"):
+            if old.relative_to(QUICK) not in files:
                 old.unlink()
-    for file in files:
-        copy = COPY / file
-        if not (copy.is_file() and filecmp.cmp(file, copy)):
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(file, copy)
+    copy_files(files, QUICK)

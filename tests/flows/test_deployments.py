@@ -1,0 +1,190 @@
+"""prefect.yaml on a real server with a real worker: registered, run by hand and by the clock, killed and replaced."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.flows.nursery import APPLES, done, harvest, plant
+from tests.processes import processes_in
+from tests.trust.orchard import start
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+PATIENCE = 300.0
+TRAIN = "train@sentiment"
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return plant(tmp_path_factory.mktemp("deployed") / "nursery")
+
+
+@pytest.fixture(scope="module")
+def environment(checkout: Path) -> dict[str, str]:
+    """Where the checkout's processes find the server: at a port that is free now."""
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{probe.getsockname()[1]}/api"
+    home = {"PREFECT_HOME": str(checkout / ".stillhouse/prefect"), "PREFECT_API_URL": url}
+    return home | {"NURSERY": str(checkout / "done"), "PREFECT_WORKER_QUERY_SECONDS": "2"}
+
+
+@pytest.fixture(scope="module")
+def server(checkout: Path, environment: dict[str, str]) -> Iterator[Any]:
+    """A lasting server, and a client of it."""
+    import flows  # noqa: F401 sets the environment that Prefect reads when it is imported
+
+    port = environment["PREFECT_API_URL"].rsplit(":", 1)[1].removesuffix("/api")
+    command = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", port, "--log-level", "ERROR"]
+    quiet = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+    with (checkout / "server.log").open("w") as log:
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        process = subprocess.Popen(
+            command, env=os.environ | environment | quiet | {"PATH": path}, stdout=log, stderr=log
+        )
+    from prefect.client.orchestration import SyncPrefectClient
+
+    with SyncPrefectClient(environment["PREFECT_API_URL"]) as client:
+        eventually(lambda: client.api_healthcheck() is None, "an answer of the server")
+        yield client
+    process.terminate()
+    process.wait(timeout=60)
+
+
+@pytest.fixture
+def worker(checkout: Path, environment: dict[str, str], deployed: None) -> Iterator[Callable[[], int]]:
+    """Start a worker, in its own process group with all it runs: return its process number. None is left behind."""
+    workers: list[subprocess.Popen[bytes]] = []
+
+    def begin() -> int:
+        with (checkout / "worker.log").open("a") as log:
+            variables = os.environ | environment | {"PYTHONPATH": str(Path(__file__).parents[2])}
+            command = [sys.executable, "-m", "flows.worker"]
+            workers.append(subprocess.Popen(command, cwd=checkout, env=variables, stdout=log, stderr=log))
+        return workers[-1].pid
+
+    yield begin
+    for process in workers:
+        process.terminate()
+        process.wait(timeout=60)
+
+
+@pytest.fixture(scope="module")
+def deployed(checkout: Path, environment: dict[str, str], server: Any) -> None:
+    deploy(checkout, environment)
+
+
+def deploy(checkout: Path, environment: dict[str, str]) -> str:
+    with start(checkout, sys.executable, "-m", "flows.deploy", **environment) as process:
+        output, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, output
+    return output
+
+
+def eventually(asked: Callable[[], Any], what: str) -> Any:
+    """Return what `asked` says as soon as it is true."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        if answer := asked():
+            return answer
+        time.sleep(0.5)
+    raise AssertionError(f"{what}: not within {PATIENCE} s")
+
+
+def ended(client: Any, run: Any) -> Any:
+    """Return the final state of a flow run once it has one."""
+    return eventually(
+        lambda: (state := client.read_flow_run(run.id).state) and state.is_final() and state, f"an end of {run.name}"
+    )
+
+
+def slots_taken(client: Any) -> int:
+    limits = client.request("POST", "/v2/concurrency_limits/filter", json={}).json()
+    return sum(int(limit["active_slots"]) for limit in limits)
+
+
+def test_what_is_registered_and_a_second_time_changes_nothing(
+    checkout: Path, environment: dict[str, str], server: Any, deployed: None
+) -> None:
+    train, refresh = (server.read_deployment_by_name(f"{name}/{name}") for name in ("train", "refresh"))
+    for deployment in (train, refresh):
+        assert deployment.work_pool_name == "stillhouse" and "stillhouse" in deployment.tags
+        assert deployment.global_concurrency_limit.limit == 1
+        assert deployment.concurrency_options.collision_strategy.value == "ENQUEUE"
+        (step,) = deployment.pull_steps
+        assert step == {"prefect.deployments.steps.set_working_directory": {"directory": str(checkout)}}
+    forms = {
+        name: field["type"] for name, field in train.parameter_openapi_schema["properties"].items() if "type" in field
+    }
+    assert forms == {"force": "boolean", "pull": "boolean", "push": "boolean"}
+    choice = refresh.parameter_openapi_schema["properties"]["on_drift"]
+    assert choice["enum"] == ["train", "stop"] and "another kind" in choice["description"]
+    (schedule,) = refresh.schedules
+    assert (schedule.active, schedule.schedule.cron, schedule.schedule.timezone) == (False, "0 3 * * *", "UTC")
+
+    server.update_deployment_schedule(refresh.id, schedule.id, active=True)
+    deploy(checkout, environment)
+    again = server.read_deployment_by_name("refresh/refresh")
+    assert again.id == refresh.id and [(s.id, s.active) for s in again.schedules] == [(schedule.id, True)]
+    assert len(server.read_deployments()) == 2
+    server.update_deployment_schedule(refresh.id, schedule.id, active=False)
+
+
+def test_a_run_by_hand_then_by_the_clock_trains_once(checkout: Path, server: Any, worker: Callable[[], int]) -> None:
+    from prefect.client.schemas.schedules import CronSchedule
+
+    worker()
+    refresh = server.read_deployment_by_name("refresh/refresh")
+    by_hand = server.create_flow_run_from_deployment(refresh.id)
+    assert ended(server, by_hand).is_completed() and done(checkout, TRAIN) == 1
+
+    (schedule,) = refresh.schedules
+    server.update_deployment_schedule(refresh.id, schedule.id, active=True, schedule=CronSchedule(cron="* * * * *"))
+    switched_on = time.monotonic()
+    by_clock = eventually(
+        lambda: [run for run in server.read_flow_runs() if run.auto_scheduled and run.state.is_running()], "a cron run"
+    )[0]
+    assert time.monotonic() - switched_on < 150  # a minute, and the time that a process takes to begin beside others
+    server.update_deployment_schedule(refresh.id, schedule.id, active=False)
+    assert ended(server, by_clock).name == "Unchanged" and done(checkout, TRAIN) == 1
+
+
+def test_a_worker_that_was_killed_is_replaced_and_no_slot_stays_taken(
+    checkout: Path, server: Any, worker: Callable[[], int]
+) -> None:
+    """First it alone: its run goes on without it. Then its run as well, as where a machine or a container goes down."""
+    train = server.read_deployment_by_name("train/train")
+    harvest(checkout, "apples", [*APPLES, "sleep 600", "sleep 600"])
+    first = worker()
+    lost = server.create_flow_run_from_deployment(train.id)
+    at_work = eventually(lambda: [found for found in processes_in(checkout) if "toy.train" in found], "a stage")
+    os.kill(first, signal.SIGKILL)
+    time.sleep(2)
+    assert at_work == [found for found in processes_in(checkout) if "toy.train" in found]
+    (engine,) = [int(found.split()[0]) for found in processes_in(checkout) if "prefect.engine" in found]
+    os.kill(engine, signal.SIGKILL)
+    eventually(lambda: not [found for found in processes_in(checkout) if "toy.train" in found], "the stage's end")
+    assert server.read_flow_run(lost.id).state.is_running() and slots_taken(server) == 1
+
+    harvest(checkout, "apples", [*APPLES, "mended"])
+    worker()
+    found = server.create_flow_run_from_deployment(train.id)
+    assert ended(server, found).is_completed() and "mended" in (checkout / "models/sentiment.txt").read_text()
+    assert server.read_flow_run(lost.id).state.is_crashed() and slots_taken(server) == 0
+
+
+def test_without_a_server_both_say_so_in_one_line(checkout: Path, environment: dict[str, str]) -> None:
+    away = environment | {"PREFECT_API_URL": "http://user:hidden@127.0.0.1:1/api"}
+    for module in ("deploy", "worker"):
+        with start(checkout, sys.executable, "-m", f"flows.{module}", **away) as process:
+            output, _ = process.communicate(timeout=PATIENCE)
+        expected = f"{module}: http://127.0.0.1:1/api: no server of Prefect's answers, expected the one of `make ui`"
+        assert process.returncode == 2 and output.startswith(expected) and "hidden" not in output
