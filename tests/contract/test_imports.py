@@ -10,7 +10,8 @@ FEATURES = {"sources", "validation", "tokenization", "tasks", "distillation", "e
 GROUND = {"params", "files", "processes", "schema", "tracking", "words"}
 ALLOWED = {
     "stages": FEATURES | {"training", "objectives", "architectures", "stages"} | GROUND,
-    "cli": FEATURES | GROUND | {"cli", "smoke", "drivers", "locks", "training", "architectures"},
+    "cli": FEATURES | GROUND | {"cli", "smoke", "drivers", "locks", "training", "architectures", "serving"},
+    "serving": {"registry"} | GROUND,  # the registered student is the only model it knows
     "smoke": GROUND,
     "drivers": {"files", "processes"},
     "locks": {"drivers", "processes"},
