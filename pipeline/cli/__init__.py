@@ -113,21 +113,18 @@ def predict(
     task: Annotated[str | None, typer.Option(help="Which task of params.yaml; not needed where there is one.")] = None,
 ) -> None:
     """Answer for texts with the champion: one JSON object a line."""
-    from pipeline.params import load_params
     from pipeline.registry import champion
 
-    tasks = sorted(load_params(Path("params.yaml")).tasks)
-    if task not in tasks and (task is not None or len(tasks) > 1):
-        raise InputError(f"--task: expected one of {tasks}, got {task or 'none'}")
+    task = _one_task(task)
     if (passages is None) != bool(texts) or (passages is not None and pair is None):
         raise InputError("predict: expected TEXT…, with --pair for pairs, or --pair QUESTION --passages FILE")
     if passages is not None and pair is not None:
         from pipeline.cli.passages import answer_from_passages
 
-        print(json.dumps(answer_from_passages(task or tasks[0], pair, passages), ensure_ascii=False))
+        print(json.dumps(answer_from_passages(task, pair, passages), ensure_ascii=False))
         return
     second = {} if pair is None else {"pair": pair}
-    for answer in champion.predict(task or tasks[0], [{"text": text, **second} for text in texts or []]):
+    for answer in champion.predict(task, [{"text": text, **second} for text in texts or []]):
         print(json.dumps(answer, ensure_ascii=False))
 
 
@@ -140,6 +137,30 @@ def bias(
     from pipeline.cli.bias import measure_stereotypes
 
     measure_stereotypes(data, model)
+
+
+@app.command()
+def serve(
+    task: Annotated[str | None, typer.Option(help="Which task of params.yaml; not needed where there is one.")] = None,
+    host: Annotated[
+        str, typer.Option(help="The address to listen on; others than this machine's are let in by it.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port to listen on; 0 takes one that is free.")] = 8000,
+) -> None:
+    """Answer over HTTP with the champion, and with the next one as soon as the alias moves."""
+    from pipeline.serving.server import serve as serve_champion
+
+    serve_champion(_one_task(task), host, port)
+
+
+def _one_task(task: str | None) -> str:
+    """Return the task that is meant: the one that was named, or the only one of params.yaml."""
+    from pipeline.params import load_params
+
+    tasks = sorted(load_params(Path("params.yaml")).tasks)
+    if task not in tasks and (task is not None or len(tasks) > 1):
+        raise InputError(f"--task: expected one of {tasks}, got {task or 'none'}")
+    return task or tasks[0]
 
 
 @app.command()

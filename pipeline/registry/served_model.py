@@ -3,11 +3,12 @@
 MLflow copies this file beside the weights, so it may import only what the model's requirements name.
 """
 
+import json
 import math
 import re
 import unicodedata
 from bisect import bisect_left, bisect_right
-from functools import partial
+from functools import partial, wraps
 from statistics import fmean
 from typing import Any, NamedTuple, NoReturn
 
@@ -16,7 +17,7 @@ import torch
 from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
-from mlflow.pyfunc import PythonModel, PythonModelContext
+from mlflow.pyfunc import PythonModel, PythonModelContext, scoring_server
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -53,6 +54,7 @@ class Student(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the `from_pretrained` folder that was registered with this file."""
+        _make_server_strict()
         folder = context.artifacts["model"]
         config = AutoConfig.from_pretrained(folder)
         (architecture,) = config.architectures
@@ -283,6 +285,39 @@ def _check_text(place: str, text: Any) -> None:
 
 def _refuse(reason: str) -> NoReturn:
     raise MlflowException(reason, INVALID_PARAMETER_VALUE)
+
+
+def _make_server_strict() -> None:
+    """Have `mlflow models serve`, where it is what loads the student, refuse numbers and whatever it cannot read.
+
+    By the signature it makes a text of a number under `inputs` and `instances` before the model sees it, and answers
+    500 where its own parser fails. It has no hook for either.
+    """
+    answer = scoring_server.invocations
+
+    @wraps(answer)
+    def strictly(data: Any, content_type: str | None, *model: Any) -> Any:
+        try:
+            if (content_type or "").partition(";")[0].strip() == "application/json":
+                request = json.loads(data)
+                for key in {"inputs", "instances"} & set(request if isinstance(request, dict) else ()):
+                    _check_leaves(key, request[key])
+            return answer(data, content_type, *model)
+        except MlflowException:
+            raise
+        except Exception as error:  # nested too deep, a number of thousands of digits, no content type
+            _refuse(f"the request cannot be read ({type(error).__name__}), expected JSON or CSV and its content type")
+
+    if not hasattr(answer, "__wrapped__"):  # a process may load more than one student
+        scoring_server.invocations = strictly
+
+
+def _check_leaves(place: str, value: Any) -> None:
+    members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
+    if members is None and not isinstance(value, str):
+        _refuse(f"{place} must be a string, got {type(value).__name__}")
+    for key, member in members or ():
+        _check_leaves(f"{place}.{key}", member)
 
 
 set_model(Student())

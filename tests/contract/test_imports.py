@@ -10,7 +10,10 @@ FEATURES = {"sources", "validation", "tokenization", "tasks", "distillation", "e
 GROUND = {"params", "files", "processes", "schema", "swaps", "tracking", "words"}
 ALLOWED = {
     "stages": FEATURES | {"training", "objectives", "architectures", "stages"} | GROUND,
-    "cli": FEATURES | GROUND | {"cli", "smoke", "drivers", "locks", "project_copy", "training", "architectures"},
+    "cli": FEATURES
+    | GROUND
+    | {"cli", "smoke", "drivers", "locks", "project_copy", "training", "architectures", "serving"},
+    "serving": {"registry"} | GROUND,  # the registered student is the only model it knows
     "smoke": GROUND,
     "drivers": {"files", "processes"},
     "locks": {"drivers", "processes"},

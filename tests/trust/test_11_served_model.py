@@ -1,9 +1,13 @@
 """Point 11: whatever is asked of the registered model is answered or refused with a reason: no traceback, no 500."""
 
 import json
+import socket
+import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import httpx
 import pandas as pd
 import pytest
 from hypothesis import strategies as st
@@ -13,6 +17,7 @@ from pipeline.files import InputError
 from pipeline.registry import champion, publish
 from tests.tiny_students import LABELS, PIECES, save_label_student, save_span_student
 from tests.trust.fuzzing import VALUES, fuzz, mutated, one_line
+from tests.trust.orchard import read_until, start
 
 STUDENTS = {"sentiment": save_label_student, "slots": save_span_student}
 JSON, CSV, PARQUET = "application/json", "text/csv", "application/vnd.apache.parquet"
@@ -206,12 +211,45 @@ def test_blank_texts_are_refused_whatever_the_request(server: Any, request_body:
     assert "row 1: text is blank, expected words" in refused.json()["message"]
 
 
-@pytest.mark.parametrize("body", [b'{"inputs": ' + b"[" * 100_000, b'{"inputs": [' + b"9" * 5000 + b"]}", None])
-def test_what_mlflows_own_parser_stumbles_over_is_a_bare_500_and_no_more(server: Any, body: bytes | None) -> None:
-    """These never reach the model: nesting beyond Python's recursion, an endless number, no content type at all.
+@pytest.mark.parametrize("value", ["3", "1.5", "true", "null", '{"a": 3}', "[3]"])
+def test_what_is_no_text_is_refused_whatever_the_request(server: Any, value: str) -> None:
+    """MLflow makes a text of a number by the model's signature, before the model sees it."""
+    for request_body in REQUESTS:
+        refused = post(server, request_body.replace(b'"dull plot"', value.encode()))
+        assert refused.status_code == 400, (request_body, refused.text)
+        assert "must be a string, got " in refused.json()["message"], refused.text
 
-    Should MLflow learn to refuse them, this test fails and the line in docs/trust.md can go.
-    """
+
+@pytest.mark.parametrize("body", [b'{"inputs": ' + b"[" * 100_000, b'{"inputs": [' + b"9" * 5000 + b"]}", None])
+def test_what_mlflows_own_parser_stumbles_over_is_refused(server: Any, body: bytes | None) -> None:
+    """Nesting beyond Python's recursion, an endless number, no content type at all: MLflow alone answers 500."""
     answer = post(server, body) if body else server.post("/invocations", content=b"{}")
-    assert (answer.status_code, answer.text) == (500, "Internal Server Error")
+    assert answer.status_code == 400
+    assert answer.json()["message"].startswith("the request cannot be read (")
     assert len(post(server, REQUESTS[0]).json()["predictions"]) == 2
+
+
+@pytest.mark.slow
+def test_mlflows_own_command_serves_the_champion_and_refuses_the_same(registry: ModuleType) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    mlflow = str(Path(sys.executable).with_name("mlflow"))
+    place = ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
+    with start(Path.cwd(), mlflow, "models", "serve", "-m", "models:/sentiment@champion", *place) as process:
+        try:
+            read_until(process, "Uvicorn running")
+            address = f"http://127.0.0.1:{port}/invocations"
+            for body, status in (
+                (REQUESTS[0], 200),
+                (b'{"inputs": ["new york", 3]}', 400),
+                (b'{"inputs": ["new york", " "]}', 400),
+                (b'{"inputs": ' + b"[" * 100_000, 400),
+                (b"{", 400),
+                (REQUESTS[3], 200),
+            ):
+                answer = httpx.post(address, content=body, headers={"content-type": JSON}, timeout=60)
+                assert answer.status_code == status, answer.text
+                assert ("predictions" if status == 200 else "message") in answer.json()
+        finally:
+            process.terminate()
