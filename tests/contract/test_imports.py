@@ -10,7 +10,7 @@ FEATURES = {"sources", "validation", "tokenization", "tasks", "distillation", "e
 GROUND = {"params", "files", "processes", "schema", "tracking", "words"}
 ALLOWED = {
     "stages": FEATURES | {"training", "objectives", "architectures", "stages"} | GROUND,
-    "cli": FEATURES | GROUND | {"cli", "smoke", "drivers", "locks", "training", "architectures"},
+    "cli": FEATURES | GROUND | {"scoring", "cli", "smoke", "drivers", "locks", "training", "architectures"},
     "smoke": GROUND,
     "drivers": {"files", "processes"},
     "locks": {"drivers", "processes"},
@@ -21,6 +21,7 @@ ALLOWED = {
     "distillation": {"training", "objectives", "architectures"} | GROUND,
     "evaluation": {"training"} | GROUND,
     "registry": {"evaluation", "training"} | GROUND,  # the gate asks evaluation's statistics
+    "scoring": {"registry", "evaluation", "sources", "training"} | GROUND,  # a command, as stages are
     "training": {"objectives", "architectures"} | GROUND,
     "objectives": {"architectures"} | GROUND,
     "architectures": GROUND,
