@@ -4,6 +4,7 @@ import itertools
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import torch
@@ -11,6 +12,7 @@ import torch
 from pipeline import tracking
 from pipeline.files import InputError, read_json, replacing, sha256_of_file, write_json
 from pipeline.registry import champion
+from pipeline.registry.publish import STUDENT_HASH
 from pipeline.scoring.monitor import record_run
 from pipeline.scoring.rows import Columns, Row
 from pipeline.scoring.summary import Tally, of_test_rows
@@ -58,15 +60,15 @@ def score(
     if aside.resolve() == source.resolve():
         raise InputError(f"{source}: is where rows of {out} are set aside, expected an output of another name")
     torch.set_num_threads(threads)
-    model = champion.load(task, version)
-    from mlflow.types import DataType  # after `load`, which says how MLflow is to be imported
-
-    wanted = Columns(_read_by(model, columns), key, model.outputs | {MODEL: DataType.string})
+    mlflow = tracking.connect()
+    registered = _registered(mlflow, task, version)
+    model = champion.load(mlflow, task, int(registered.version))
+    wanted = Columns(_read_by(model, columns), key, _answered_by(model) | {MODEL: mlflow.types.DataType.string})
     table = open_table(source, wanted)
     run = {"source": source.as_posix(), "source_sha256": sha256_of_file(source), "output": out.as_posix()}
-    run |= {"model": f"{task}/{model.number}"}
+    run |= {"model": f"{task}/{model.version}"}
     identity: dict[str, Any] = {"rows": run["source_sha256"], "format": source.suffix, "model": run["model"]}
-    identity |= {"student": model.student_sha256, "texts": dict(wanted.texts), "key": list(key)}
+    identity |= {"student": registered.tags.get(STUDENT_HASH), "texts": dict(wanted.texts), "key": list(key)}
     with work_folder(f"score@{task}", identity | {"threads": threads}) as folder:
         shards = _score_shards(f"score {task}", table, model, folder)
         tally = sum((Tally.from_json(read_json(shard / "tally.json")) for shard in shards), start=Tally())
@@ -77,19 +79,37 @@ def score(
             aside.unlink(missing_ok=True)
         with replacing(out) as draft:
             table.join([shard / "answered" for shard in shards], draft)
-        page = record_run(task, run, tally, of_test_rows(tracking.connect(), model.run_id))
+        page = record_run(task, run, tally, of_test_rows(mlflow, registered.run_id))
     return Scored(run["model"], tally, aside, page)
 
 
-def _read_by(model: champion.Version, columns: dict[str, str | None]) -> dict[str, str]:
+def _registered(mlflow: ModuleType, task: str, version: int | None) -> Any:
+    """Return what the registry says of a version, the champion where none is named."""
+    number = champion.current_version(mlflow, task) if version is None else version
+    try:
+        return mlflow.MlflowClient().get_model_version(task, str(number))
+    except mlflow.exceptions.MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        raise InputError(
+            f"--version {number}: not in the registry at {mlflow.get_tracking_uri()}, expected a version of {task}"
+        ) from None
+
+
+def _answered_by(model: champion.Champion) -> dict[str, Any]:
+    """Return the names of what the model answers, with their MLflow types."""
+    return {str(column.name): column.type for column in model.model.metadata.get_output_schema()}
+
+
+def _read_by(model: champion.Champion, columns: dict[str, str | None]) -> dict[str, str]:
     """Return by the model's names the columns it reads: those that are named, else columns of the same names."""
     for name, column in columns.items():
         if column is not None and name not in model.inputs:
-            raise InputError(f"--{name} {column}: {model.uri} reads {' and '.join(model.inputs)} alone")
+            raise InputError(f"--{name} {column}: {model.task} reads {' and '.join(model.inputs)} alone")
     return {name: columns.get(name) or name for name in model.inputs}
 
 
-def _score_shards(name: str, table: Table, model: champion.Version, folder: Path) -> list[Path]:
+def _score_shards(name: str, table: Table, model: champion.Champion, folder: Path) -> list[Path]:
     """Score shard after shard, leaving out those that an earlier run finished; return where all of them lie."""
     shards, progress, read = [], None, 0
     for number, rows in enumerate(_shards(table.rows())):
@@ -103,7 +123,7 @@ def _score_shards(name: str, table: Table, model: champion.Version, folder: Path
                 progress.show(rows[-1].end)
         read = rows[-1].end
     if not shards:
-        raise InputError(f"{model.uri}: nothing to answer, expected rows below the header")
+        raise InputError(f"{name}: no rows, expected some")
     return shards
 
 
@@ -122,7 +142,7 @@ def _shard(rows: Iterator[Row]) -> Iterator[Row]:
             return
 
 
-def _score_shard(table: Table, model: champion.Version, rows: list[Row], folder: Path) -> None:
+def _score_shard(table: Table, model: champion.Champion, rows: list[Row], folder: Path) -> None:
     said = iter(_answers(model, [row for row in rows if not row.reason]))
     answered, aside = [], []
     for row in rows:
@@ -130,7 +150,7 @@ def _score_shard(table: Table, model: champion.Version, rows: list[Row], folder:
         if isinstance(answer, str):
             aside.append({"row": row.number, "reason": answer, "found": row.found})
         else:
-            answered.append((row, answer | {MODEL: f"{model.name}/{model.number}"}))
+            answered.append((row, answer | {MODEL: f"{model.task}/{model.version}"}))
     table.write(folder / "answered", [row for row, _ in answered], [answer for _, answer in answered])
     with open(folder / "set_aside.jsonl", "w", encoding="utf-8") as file:
         file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in aside)
@@ -138,7 +158,7 @@ def _score_shard(table: Table, model: champion.Version, rows: list[Row], folder:
     write_json(folder / "tally.json", tally.as_json())
 
 
-def _answers(model: champion.Version, rows: list[Row]) -> list[dict[str, Any] | str]:
+def _answers(model: champion.Champion, rows: list[Row]) -> list[dict[str, Any] | str]:
     """Return the model's answer to each row, or why it refuses it.
 
     It refuses all rows that it is given for one of them, so that one is looked for by halves.
@@ -146,9 +166,10 @@ def _answers(model: champion.Version, rows: list[Row]) -> list[dict[str, Any] | 
     if not rows:
         return []
     try:
-        return [*model.answer([row.texts for row in rows])]
+        answers = model.answer([row.texts for row in rows])
+        return [{name: answer[name] for name in answer if name not in model.inputs} for answer in answers]
     except InputError as error:
         if len(rows) == 1:
-            return [str(error).removeprefix(f"{model.uri}: ").removeprefix("row 0: ")]
+            return [str(error).removeprefix(f"models:/{model.task}@champion: ").removeprefix("row 0: ")]
     middle = len(rows) // 2
     return _answers(model, rows[:middle]) + _answers(model, rows[middle:])

@@ -84,20 +84,23 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("task", STUDENTS)
 def test_the_output_is_what_the_model_itself_answers(tmp_path: Path, task: str) -> None:
-    rows = [{"text": text} | ({"pair": "in"} if task in PAIRED else {}) for text in TEXTS]
+    rows = rows_for(task)
     scored = score(json_lines(tmp_path / "a.jsonl", rows), tmp_path / "out.jsonl", task)
     assert (scored.model, scored.tally.rows, scored.tally.set_aside) == (f"{task}/1", 4, 0)
     found = read_lines(tmp_path / "out.jsonl")
-    assert found == [{**answer, "model": f"{task}/1"} for answer in champion.predict(task, rows)]
+    assert found == expected(task)
     kinds = {"pairs": "label", "slots": "spans", "answers": "answer", "similar": "similarity"}
     kinds |= {"sentiment": "label", "writing": "continuation", "translated": "translation"}
     assert all(kinds[task] in answer for answer in found)
     assert not (tmp_path / "out.set_aside.jsonl").exists()
 
+
+@pytest.mark.parametrize("task", ["slots", "answers", "translated"])
+def test_every_format_holds_the_same_answers(tmp_path: Path, task: str) -> None:
+    rows = rows_for(task)
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
     score(tmp_path / "a.parquet", tmp_path / "out.parquet", task)
-    assert pq.read_table(tmp_path / "out.parquet").to_pylist() == found
-
+    assert pq.read_table(tmp_path / "out.parquet").to_pylist() == expected(task)
     for name, dialect in (("csv", "excel"), ("tsv", "excel-tab")):
         with open(tmp_path / f"a.{name}", "w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, rows[0], dialect=dialect)
@@ -107,7 +110,16 @@ def test_the_output_is_what_the_model_itself_answers(tmp_path: Path, task: str) 
         with open(tmp_path / f"out.{name}", encoding="utf-8", newline="") as file:
             options = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if name == "tsv" else {}
             cells = [*csv.DictReader(file, strict=True, **options)]  # type: ignore[call-overload]
-        assert [{name: as_said(cell, found[0][name]) for name, cell in row.items()} for row in cells] == found
+        (like, *_) = found = expected(task)
+        assert [{name: as_said(cell, like[name]) for name, cell in row.items()} for row in cells] == found
+
+
+def rows_for(task: str) -> list[dict[str, str]]:
+    return [{"text": text} | ({"pair": "in"} if task in PAIRED else {}) for text in TEXTS]
+
+
+def expected(task: str) -> list[dict[str, Any]]:
+    return [{**answer, "model": f"{task}/1"} for answer in champion.predict(task, rows_for(task))]
 
 
 def as_said(cell: str, like: Any) -> Any:
@@ -126,8 +138,8 @@ def test_columns_are_named_kept_and_chosen(tmp_path: Path) -> None:
     assert list(table.columns) == ["id", "label", "score", "model"] and list(table["id"]) == [7, 8]
     for arguments, expected in (
         ([*asked[:3]], "column 'text' is missing, found the columns ['id', 'review', 'label']"),
-        ([*asked, "--version", "9"], "models:/sentiment/9: not in the registry at "),
-        ([*asked, "--pair", "label"], "--pair label: models:/sentiment@champion reads text alone"),
+        ([*asked, "--version", "9"], "--version 9: not in the registry at "),
+        ([*asked, "--pair", "label"], "--pair label: sentiment reads text alone"),
         ([*asked, "--task", "spam"], "--task: expected one of ['sentiment'], got spam"),
         (["score", "none.csv", "out.csv"], "none.csv: no such file, expected rows"),
         (["score", "a.csv", "out.parquet"], "out.parquet: expected another file that ends in .csv, as the input does"),
@@ -171,15 +183,15 @@ def test_a_run_that_failed_goes_on_and_ends_with_the_same_bytes(
         {"csv": rows.to_csv, "parquet": rows.to_parquet}[suffix](source, index=False)
     whole = score(source, tmp_path / f"whole.{suffix}")
     asked: list[int] = []
-    answer = champion.Version.answer
+    answer = champion.Champion.answer
 
-    def failing(self: champion.Version, texts: list[dict[str, str]]) -> list[dict[str, Any]]:
+    def failing(self: champion.Champion, texts: list[dict[str, str]]) -> list[dict[str, Any]]:
         asked.append(len(texts))
         if len(asked) == 4:
             raise OSError("the power fails")
         return answer(self, texts)
 
-    monkeypatch.setattr(champion.Version, "answer", failing)
+    monkeypatch.setattr(champion.Champion, "answer", failing)
     with pytest.raises(OSError, match="the power fails"):
         score(source, tmp_path / f"out.{suffix}")
     assert not (tmp_path / f"out.{suffix}").exists()
