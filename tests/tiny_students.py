@@ -1,4 +1,4 @@
-"""Students of a few kilobytes: two label texts by chance, what the one for spans answers can be worked out by hand."""
+"""Students of a few kilobytes: what the one for spans answers can be worked out by hand, the others' is chance."""
 
 import math
 from pathlib import Path
@@ -8,12 +8,18 @@ import torch
 from tokenizers import models, normalizers, pre_tokenizers
 from transformers import (
     BertConfig,
+    BertForQuestionAnswering,
     BertForSequenceClassification,
     BertForTokenClassification,
+    GenerationConfig,
     GPT2Config,
     GPT2ForSequenceClassification,
+    GPT2LMHeadModel,
+    MarianConfig,
+    MarianMTModel,
 )
 
+from pipeline.architectures.sentence_similarity import BertForSentenceSimilarity
 from pipeline.tokenization.folder import SPECIAL_TOKENS, assemble, save_tokenizer
 
 LABELS = ["artist", "city"]
@@ -47,14 +53,50 @@ def save_span_student(folder: Path) -> None:
     _save_tokenizer(folder)
 
 
-def save_label_student(folder: Path) -> None:
+def save_label_student(folder: Path, kind: Any = BertForSequenceClassification) -> None:
     """Write a BERT of one layer that tells texts `negative` and `positive` apart by chance.
 
     `initializer_range` is wide, so that each of its inputs moves its answer.
     """
     torch.manual_seed(1)
     settings = _settings(NAMES, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, initializer_range=0.5)
-    BertForSequenceClassification(settings).save_pretrained(folder)
+    kind(settings).save_pretrained(folder)
+    _save_tokenizer(folder)
+
+
+def save_answer_student(folder: Path) -> None:
+    """Write a BERT that finds answers in a text; in its rows a question has room for one token."""
+    save_label_student(folder, BertForQuestionAnswering)
+
+
+def save_similarity_student(folder: Path) -> None:
+    """Write a BERT that compares two texts."""
+    save_label_student(folder, BertForSentenceSimilarity)
+
+
+def save_continuation_student(folder: Path) -> None:
+    """Write a GPT that goes on with a text for four tokens."""
+    torch.manual_seed(1)
+    shape = {"n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 2 * MAX_LENGTH}
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=len(PIECES), pad_token_id=0, initializer_range=0.5, **shape))
+    _write(model, folder, do_sample=True, max_new_tokens=4, pad_token_id=0)
+
+
+def save_translation_student(folder: Path) -> None:
+    """Write an encoder-decoder that translates a text into four tokens or fewer."""
+    torch.manual_seed(1)
+    shape: dict[str, Any] = {"d_model": 16, "max_position_embeddings": MAX_LENGTH, "init_std": 0.5}
+    for side in ("encoder", "decoder"):
+        shape |= {f"{side}_layers": 1, f"{side}_attention_heads": 2, f"{side}_ffn_dim": 16}
+    special = {"pad_token_id": 0, "decoder_start_token_id": 0, "eos_token_id": 2, "forced_eos_token_id": None}
+    purpose = {"task_specific_params": {"translation": {"answer": "translation"}}}
+    model = MarianMTModel(MarianConfig(vocab_size=len(PIECES), **shape, **special, **purpose))
+    _write(model, folder, max_new_tokens=4, pad_token_id=0, decoder_start_token_id=0, eos_token_id=2)
+
+
+def _write(model: Any, folder: Path, **generation: Any) -> None:
+    model.generation_config = GenerationConfig(**generation)
+    model.save_pretrained(folder)
     _save_tokenizer(folder)
 
 

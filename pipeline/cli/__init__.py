@@ -5,7 +5,7 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -13,6 +13,9 @@ from typer.core import TyperGroup
 from typer.exceptions import Abort, Exit, TyperException
 
 from pipeline.files import InputError, explain, read_json
+
+if TYPE_CHECKING:
+    from pipeline.params import Params
 
 
 class Commands(TyperGroup):
@@ -115,16 +118,16 @@ def predict(
     """Answer for texts with the champion: one JSON object a line."""
     from pipeline.registry import champion
 
-    task = _one_task(task)
+    name, _ = _task_of(task)
     if (passages is None) != bool(texts) or (passages is not None and pair is None):
         raise InputError("predict: expected TEXT…, with --pair for pairs, or --pair QUESTION --passages FILE")
     if passages is not None and pair is not None:
         from pipeline.cli.passages import answer_from_passages
 
-        print(json.dumps(answer_from_passages(task, pair, passages), ensure_ascii=False))
+        print(json.dumps(answer_from_passages(name, pair, passages), ensure_ascii=False))
         return
     second = {} if pair is None else {"pair": pair}
-    for answer in champion.predict(task, [{"text": text, **second} for text in texts or []]):
+    for answer in champion.predict(name, [{"text": text, **second} for text in texts or []]):
         print(json.dumps(answer, ensure_ascii=False))
 
 
@@ -150,17 +153,41 @@ def serve(
     """Answer over HTTP with the champion, and with the next one as soon as the alias moves."""
     from pipeline.serving.server import serve as serve_champion
 
-    serve_champion(_one_task(task), host, port)
+    serve_champion(_task_of(task)[0], host, port)
 
 
-def _one_task(task: str | None) -> str:
-    """Return the task that is meant: the one that was named, or the only one of params.yaml."""
+@app.command()
+def score(
+    source: Annotated[Path, typer.Argument(metavar="INPUT", help="Rows: .parquet, .csv, .tsv or .jsonl.")],
+    out: Annotated[Path, typer.Argument(metavar="OUTPUT", help="The same rows with answers, in the same format.")],
+    task: Annotated[str | None, typer.Option(help="Which task of params.yaml; not needed where there is one.")] = None,
+    version: Annotated[int | None, typer.Option(help="Which version answers; @champion by default.")] = None,
+    text: Annotated[str | None, typer.Option(help="The column that holds the text; `text` by default.")] = None,
+    pair: Annotated[str | None, typer.Option(help="The column of the second text; `pair` by default.")] = None,
+    key: Annotated[list[str] | None, typer.Option(help="A column to keep, may be repeated; all by default.")] = None,
+) -> None:
+    """Answer for every row of a file with the champion; a run that was killed goes on where it stopped."""
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as stages have it, before torch is imported
+    from pipeline.scoring.batch import score as score_file
+
+    name, params = _task_of(task)
+    columns = {"text": text, "pair": pair}
+    scored = score_file(
+        name, source, out, threads=params.runtime.threads, version=version, columns=columns, key=key or []
+    )
+    aside = f", {scored.tally.set_aside:,} set aside in {scored.set_aside}" if scored.tally.set_aside else ""
+    print(f"{out}: {scored.tally.rows:,} rows answered by {scored.model}{aside}; {scored.page}")
+
+
+def _task_of(task: str | None) -> tuple[str, "Params"]:
+    """Return the task that is asked for, the only one where none is named, and all parameters."""
     from pipeline.params import load_params
 
-    tasks = sorted(load_params(Path("params.yaml")).tasks)
+    params = load_params(Path("params.yaml"))
+    tasks = sorted(params.tasks)
     if task not in tasks and (task is not None or len(tasks) > 1):
         raise InputError(f"--task: expected one of {tasks}, got {task or 'none'}")
-    return task or tasks[0]
+    return task or tasks[0], params
 
 
 @app.command()

@@ -69,10 +69,10 @@ class Reached(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """A figure over the steps of a run."""
+    """A figure over the steps of a run, or over whatever else."""
 
     name: str
-    steps: Sequence[int]
+    steps: Sequence[float]
     values: Sequence[float]
     colour: str
     dashed: bool
@@ -95,14 +95,14 @@ def score_chart(models: Sequence[Measured], metric: str, name: str) -> str:
     return _svg(figure, name)
 
 
-def curves_chart(curves: Sequence[Curve], label: str, name: str) -> str:
-    """Draw figures over steps."""
+def curves_chart(curves: Sequence[Curve], label: str, name: str, along: str = "step") -> str:
+    """Draw figures over steps, or over what `along` says they are."""
     figure, axes = _figure(height=2.8)
     for curve in curves:
         style: dict[str, Any] = {"color": curve.colour, "linestyle": "--" if curve.dashed else "-"}
         axes.plot(curve.steps, curve.values, linewidth=1.6, marker="o" if curve.dashed else "", markersize=3, **style)
         axes.plot([], [], label=curve.name, **style)
-    axes.set_xlabel("step")
+    axes.set_xlabel(along)
     axes.set_ylabel(label)
     axes.legend(labelcolor=TEXT, fontsize=9, frameon=False)
     return _svg(figure, name)

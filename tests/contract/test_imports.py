@@ -12,7 +12,7 @@ ALLOWED = {
     "stages": FEATURES | {"training", "objectives", "architectures", "stages"} | GROUND,
     "cli": FEATURES
     | GROUND
-    | {"cli", "smoke", "drivers", "locks", "project_copy", "training", "architectures", "serving"},
+    | {"cli", "smoke", "drivers", "locks", "project_copy", "training", "architectures", "scoring", "serving"},
     "serving": {"registry"} | GROUND,  # the registered student is the only model it knows
     "smoke": GROUND,
     "drivers": {"files", "processes"},
@@ -25,6 +25,7 @@ ALLOWED = {
     "distillation": {"training", "objectives", "architectures"} | GROUND,
     "evaluation": {"training"} | GROUND,
     "registry": {"evaluation", "training"} | GROUND,  # the gate asks evaluation's statistics
+    "scoring": {"registry", "evaluation", "sources", "training"} | GROUND,  # a command, as stages are
     "training": {"objectives", "architectures"} | GROUND,
     "objectives": {"architectures"} | GROUND,
     "architectures": GROUND,
