@@ -10,6 +10,7 @@ from flows.graph import Node
 from flows.stage import Session, StageResult
 from pipeline.drivers import HOST, MLFLOW_PORT
 from pipeline.files import read_json
+from pipeline.params import load_params
 
 REPORTS = Path("reports")
 
@@ -23,14 +24,23 @@ def publish(nodes: Sequence[Node], session: Session) -> None:
     for key, page in pages.items():
         if page.is_file():
             create_link_artifact(key=key, link=page.resolve().as_uri(), link_text=str(page))
-    for task, registered in registrations().items():
+    for task, registered in _registrations().items():
         text = f"{task} version {registered['version']} in MLflow"
         create_link_artifact(key=f"mlflow-{_key(task)}", link=_page_of(registered), link_text=text)
 
 
-def registrations() -> dict[str, dict[str, Any]]:
+def standings() -> list[str]:
+    """Return a sentence for each task: the version that holds its student, its aliases, what the gate decided."""
+    return [
+        f"{task} version {found['version']} {' '.join(f'@{alias}' for alias in found['aliases'])}: {found['decision']}"
+        for task, found in _registrations().items()
+    ]
+
+
+def _registrations() -> dict[str, dict[str, Any]]:
     """Return by task what `register` left of the version that holds its student."""
-    return {file.parent.name: read_json(file)["registered"] for file in sorted(REPORTS.glob("*/registered.json"))}
+    files = {task: REPORTS / task / "registered.json" for task in load_params(Path("params.yaml")).tasks}
+    return {task: read_json(file)["registered"] for task, file in files.items() if file.is_file()}
 
 
 def _row(node: Node, results: dict[str, StageResult]) -> dict[str, Any]:

@@ -21,6 +21,8 @@ def notify(state: State[None]) -> None:
         return
     subject = f"{flow_run.flow_name}: {state.name}"
     try:
-        AppriseNotificationBlock(url=SecretStr(address)).notify(str(state.message), subject)
+        service = AppriseNotificationBlock(url=SecretStr(address))
+        with service.raise_on_failure():
+            service.notify(str(state.message), subject)
     except Exception as error:  # the flow has done its work; the error's own words may hold the secret
         get_run_logger().warning("%s: no message could be sent (%s)", ADDRESS, type(error).__name__)

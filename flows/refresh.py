@@ -14,7 +14,7 @@ from prefect.artifacts import create_table_artifact
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from flows.artifacts import publish, registrations
+from flows.artifacts import publish, standings
 from flows.command import run_here
 from flows.crashes import close_crashed_runs, note_this_run
 from flows.dag import BAD_INPUT, CommandError, end_state, run_stages
@@ -75,8 +75,7 @@ def _refresh(on_drift: OnDrift) -> State[None]:
         return state
     if all(session.results[name].outcome == "unchanged" for name in by_itself):
         return Completed(name=UNCHANGED, message="nothing changed: same data, parameters and code as the last time")
-    versions = [f"{task} version {found['version']}: {found['decision']}" for task, found in registrations().items()]
-    return Completed(message="; ".join([str(state.message), *map(str, drifts), *versions]))
+    return Completed(message="; ".join([str(state.message), *map(str, drifts), *standings()]))
 
 
 def _nothing_changed(state: State[None]) -> State[None]:

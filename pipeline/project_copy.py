@@ -25,7 +25,10 @@ def known_files(*below: str) -> list[Path]:
 
 
 def files_in(path: Path) -> list[Path]:
-    """Return the files of a folder, or the file that `path` is."""
+    """Return the files of a folder, or the file that `path` is; raise InputError where it is neither."""
+    if not path.exists():
+        remedy = "`dvc pull` fetches it" if Path(f"{path}.dvc").exists() else "expected a file or folder of the project"
+        raise InputError(f"{path}: no such file, {remedy}")
     return [member for member in path.rglob("*") if member.is_file()] if path.is_dir() else [path]
 
 

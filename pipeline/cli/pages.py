@@ -29,6 +29,7 @@ def show_pages() -> None:
         # in memory a restart of the server would forget who holds a slot, and the slot would never be free again
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
     }
+    Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)  # the server's database goes there
     programs = Path(sys.executable).parent
     servers = [start([str(programs / "prefect"), "server", "start", "--host", HOST, "--port", str(prefect)])]
     if store.startswith("http"):

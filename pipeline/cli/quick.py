@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 
 from pipeline.cli.preflight import check_project
 from pipeline.drivers import SHIPPED_TIMINGS, TIMINGS
-from pipeline.files import InputError, replacing, write_json, write_text
+from pipeline.files import replacing, write_json, write_text
 from pipeline.params import Params, check_params, load_params, read_yaml
 from pipeline.project_copy import QUICK, copy_files, files_in, known_files
 from pipeline.smoke import at_smoke_scale
@@ -37,13 +37,8 @@ def enter_quick_copy(recipe: Path) -> None:
 
 def _data(params: Params) -> list[Path]:
     """Return the files that datasets and first weights lie in."""
-    found: list[Path] = []
-    for name in {dataset.path for dataset in params.datasets.values()} | {params.init_from.path}:
-        path = Path(name)
-        if not path.exists():
-            raise InputError(f"params.yaml: {path}: no such file, expected a file or folder of the project")
-        found += files_in(path)
-    return found
+    names = {dataset.path for dataset in params.datasets.values()} | {params.init_from.path}
+    return [file for name in names for file in files_in(Path(name))]
 
 
 def _mirror(files: list[Path]) -> None:

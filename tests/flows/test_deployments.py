@@ -13,7 +13,7 @@ import pytest
 
 from tests.flows.nursery import APPLES, done, harvest, plant
 from tests.processes import processes_in
-from tests.trust.orchard import start
+from tests.trust.orchard import read_until, start
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 PATIENCE = 300.0
@@ -26,42 +26,36 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def environment(checkout: Path) -> dict[str, str]:
-    """Where the checkout's processes find the server: at a port that is free now."""
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{probe.getsockname()[1]}/api"
-    home = {"PREFECT_HOME": str(checkout / ".stillhouse/prefect"), "PREFECT_API_URL": url}
-    return home | {"NURSERY": str(checkout / "done"), "PREFECT_WORKER_QUERY_SECONDS": "2"}
+def environment(checkout: Path) -> Iterator[dict[str, str]]:
+    """What `make deploy` and `make worker` find around them: the server of `make ui`, MLflow's page left out."""
+    with start(checkout, sys.executable, "-m", "pipeline.cli", "ui", MLFLOW_TRACKING_URI="http://127.0.0.1:1") as pages:
+        address = read_until(pages, "Prefect  ").split()[1]
+        yield {
+            "PREFECT_API_URL": f"{address}/api",
+            "PREFECT_HOME": str(checkout / ".stillhouse/prefect"),
+            "PREFECT_WORKER_QUERY_SECONDS": "2",
+            "NURSERY": str(checkout / "done"),
+        }
+        pages.terminate()
+        pages.communicate(timeout=60)
 
 
 @pytest.fixture(scope="module")
-def server(checkout: Path, environment: dict[str, str]) -> Iterator[Any]:
-    """A lasting server, and a client of it."""
+def server(environment: dict[str, str]) -> Iterator[Any]:
+    """A client of the server, which answers."""
     import flows  # noqa: F401 sets the environment that Prefect reads when it is imported
 
-    port = environment["PREFECT_API_URL"].rsplit(":", 1)[1].removesuffix("/api")
-    command = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", port, "--log-level", "ERROR"]
-    quiet = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
-    with (checkout / "server.log").open("w") as log:
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        process = subprocess.Popen(
-            command, env=os.environ | environment | quiet | {"PATH": path}, stdout=log, stderr=log
-        )
+    url = environment["PREFECT_API_URL"]
     from prefect.client.orchestration import SyncPrefectClient
 
-    with SyncPrefectClient(environment["PREFECT_API_URL"]) as client:
+    with SyncPrefectClient(url) as client:
         eventually(lambda: client.api_healthcheck() is None, "an answer of the server")
         yield client
-    process.terminate()
-    process.wait(timeout=60)
 
 
 @pytest.fixture
 def worker(checkout: Path, environment: dict[str, str], deployed: None) -> Iterator[Callable[[], int]]:
-    """Start a worker, in its own process group with all it runs: return its process number. None is left behind."""
+    """Start a worker and return its process number; none is left behind."""
     workers: list[subprocess.Popen[bytes]] = []
 
     def begin() -> int:
