@@ -1,5 +1,6 @@
 """One server process: what it answers, what it refuses and how, that it gathers requests, and its pages."""
 
+import asyncio
 import http.client
 import json
 import re
@@ -14,7 +15,9 @@ from typer.testing import CliRunner
 
 from pipeline.cli import app
 from pipeline.registry import champion
-from pipeline.serving.limits import MAX_CHARACTERS, MAX_REQUEST_BYTES, MAX_ROWS
+from pipeline.serving.batching import Batcher, UnavailableError
+from pipeline.serving.limits import MAX_CHARACTERS, MAX_REQUEST_BYTES, MAX_ROWS, MAX_WAITING
+from pipeline.serving.metrics import Metrics
 from tests.serving.server_process import Server, served
 from tests.trust.fuzzing import VALUES, fuzz
 
@@ -128,6 +131,37 @@ def test_requests_of_many_clients_are_read_together(server: Server) -> None:
     assert batches < (len(TEXTS) + 160) / 2
     assert server.metric("stillhouse_waiting_requests") == 0
     assert server.metric("stillhouse_model_version") == 1
+
+
+def test_one_refused_request_of_a_batch_is_refused_alone(registry: ModuleType) -> None:
+    metrics = Metrics()
+    model = champion.load(registry, "sentiment", 1)
+    batcher = Batcher(lambda: model, metrics)
+
+    async def ask_together() -> list[Any]:
+        work = asyncio.create_task(batcher.run())
+        asked = [batcher.ask([{"text": text}]) for text in ("play it", " ", "in new york")]
+        outcomes = await asyncio.gather(*asked, return_exceptions=True)
+        work.cancel()
+        return outcomes
+
+    first, refused, last = asyncio.run(ask_together())
+    assert [first.answers, last.answers] == [model.answer([{"text": text}]) for text in ("play it", "in new york")]
+    assert str(refused) == "models:/sentiment@champion: row 0: text is blank, expected words"
+
+
+def test_more_requests_than_may_wait_are_told_to_come_back(registry: ModuleType) -> None:
+    batcher = Batcher(lambda: champion.load(registry, "sentiment", 1), Metrics())
+
+    async def fill() -> None:  # nobody answers
+        waiting = [asyncio.create_task(batcher.ask([ROW])) for _ in range(MAX_WAITING)]
+        await asyncio.sleep(0)
+        with pytest.raises(UnavailableError, match=f"busy: {MAX_WAITING} requests wait, come back in a second"):
+            await batcher.ask([ROW])
+        for request in waiting:
+            request.cancel()
+
+    asyncio.run(fill())
 
 
 def test_the_words_that_mattered_are_those_whose_absence_changes_the_answer(server: Server) -> None:
