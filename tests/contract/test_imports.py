@@ -10,7 +10,7 @@ FEATURES = {"sources", "validation", "tokenization", "tasks", "distillation", "e
 GROUND = {"params", "files", "processes", "schema", "swaps", "tracking", "words"}
 ALLOWED = {
     "stages": FEATURES | {"training", "objectives", "architectures", "stages"} | GROUND,
-    "cli": FEATURES | GROUND | {"cli", "smoke", "drivers", "locks", "training", "architectures"},
+    "cli": FEATURES | GROUND | {"cli", "smoke", "drivers", "locks", "training", "objectives", "architectures"},
     "smoke": GROUND,
     "drivers": {"files", "processes"},
     "locks": {"drivers", "processes"},
