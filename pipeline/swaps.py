@@ -35,11 +35,6 @@ class Group(NamedTuple):
         first_and_second = (pair.split("/") for pair in pairs.split(", "))
         return cls(name, sides, tuple((first, second) for first, second in first_and_second))
 
-    @property
-    def terms(self) -> set[str]:
-        """All words of the pairs."""
-        return {term for pair in self.pairs for term in pair}
-
 
 class Swap(NamedTuple):
     """A text with each term exchanged, and which way: 1 from the first side to the second, -1 back, 0 both."""

@@ -51,6 +51,7 @@ def _check_head_was_trained() -> None:
 def _preference(folder: Path) -> Callable[[Any], float]:
     from pipeline.architectures import ARCHITECTURES, family_of
     from pipeline.evaluation.stereotypes import causal_preference, masked_preference
+    from pipeline.objectives.masked_lm import MaskedLMLoss
     from pipeline.tokenization.folder import load_tokenizer, read_max_length, special_ids
 
     tokenizer, special_tokens = load_tokenizer(folder)
@@ -67,7 +68,7 @@ def _preference(folder: Path) -> Callable[[Any], float]:
         return found
 
     if masked:
-        return masked_preference(_loaded(heads["masked_lm"], folder), encode, ids["mask_token_id"])
+        return masked_preference(MaskedLMLoss(_loaded(heads["masked_lm"], folder)), encode, ids["mask_token_id"])
     if "causal_lm" in heads:
         return causal_preference(_loaded(heads["causal_lm"], folder), encode)
     raise InputError(f"{folder}: a model of the family {family}, expected one with a masked or a causal LM")
@@ -75,7 +76,9 @@ def _preference(folder: Path) -> Callable[[Any], float]:
 
 def _loaded(kind: Any, folder: Path) -> Any:
     import torch
+    from transformers.utils import logging
 
+    logging.set_verbosity_error()  # the report names a pooler, which no language model reads
     model, loading = kind.from_pretrained(folder, dtype=torch.float32, local_files_only=True, output_loading_info=True)
     if loading["missing_keys"]:
         missing = min(loading["missing_keys"])

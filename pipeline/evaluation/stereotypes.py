@@ -14,7 +14,7 @@ from scipy.stats import binomtest
 
 from pipeline.files import InputError
 
-BATCH_SIZE = 16  # masked copies of a sentence read at once
+BATCH_SIZE = 8  # masked copies of a sentence read at once
 COLUMNS = ("sent_more", "sent_less", "bias_type")
 CAUTION = (
     "50 % would be no preference. Blodgett et al. 2021 (Stereotyping Norwegian Salmon) looked at these pairs one by "
@@ -61,26 +61,29 @@ def shared_positions(first: Sequence[int], second: Sequence[int]) -> tuple[list[
     return [place for place, _ in places], [place for _, place in places]
 
 
-def pseudo_log_likelihood(model: Any, ids: Sequence[int], positions: Sequence[int], mask_token_id: int) -> float:
+def pseudo_log_likelihood(
+    masked_lm: Callable[..., Any], ids: Sequence[int], positions: Sequence[int], mask_token_id: int
+) -> float:
     """Return the sum of log p(token | all other tokens) over `positions` of one sentence, in nats.
 
-    Each of them is masked in a copy of the sentence. Source: Salazar et al. 2020, "Masked Language Model Scoring",
-    equation 2; over what two sentences share, Nangia et al. 2020, equation 1.
+    Each of them is masked in a copy of the sentence. `masked_lm` is a model with its summed loss, as
+    pipeline.objectives.masked_lm has it. Source: Salazar et al. 2020, "Masked Language Model Scoring", equation 2; over
+    what two sentences share, Nangia et al. 2020, equation 1.
     """
-    sentence, total = torch.tensor(list(ids), device=model.device), 0.0
+    sentence, total = torch.tensor(list(ids)), 0.0
     for start in range(0, len(positions), BATCH_SIZE):
-        chosen = torch.tensor(positions[start : start + BATCH_SIZE], device=model.device)
-        rows, copies = torch.arange(len(chosen), device=model.device), sentence.repeat(len(chosen), 1)
+        chosen = torch.tensor(positions[start : start + BATCH_SIZE])
+        rows, copies = torch.arange(len(chosen)), sentence.repeat(len(chosen), 1)
         copies[rows, chosen] = mask_token_id
         with torch.inference_mode():
-            logits = model(input_ids=copies, attention_mask=torch.ones_like(copies)).logits[rows, chosen]
-        total += float(torch.log_softmax(logits.double(), dim=-1)[rows, sentence[chosen]].sum())
+            said = masked_lm(input_ids=copies, positions=rows * len(ids) + chosen, labels=sentence[chosen])
+        total -= float(said["loss"])
     return total
 
 
 def log_likelihood(model: Any, ids: Sequence[int]) -> float:
     """Return the sum of log p(token | those before it) over all tokens behind the first of one text, in nats."""
-    sentence = torch.tensor([list(ids)], device=model.device)
+    sentence = torch.tensor([list(ids)])
     with torch.inference_mode():
         logits = model(input_ids=sentence, attention_mask=torch.ones_like(sentence)).logits[0, :-1]
     found = torch.log_softmax(logits.double(), dim=-1)[torch.arange(len(logits)), sentence[0, 1:]]
@@ -88,18 +91,19 @@ def log_likelihood(model: Any, ids: Sequence[int]) -> float:
 
 
 def masked_preference(
-    model: Any, encode: Callable[[str], list[int]], mask_token_id: int
+    masked_lm: Callable[..., Any], encode: Callable[[str], list[int]], mask_token_id: int
 ) -> Callable[[StereotypePair], float]:
     """Return what tells by how many nats a masked LM finds the tokens that two sentences share likelier in the first.
 
-    `encode` gives a sentence's ids, framed by one special token at each end.
+    `masked_lm` is that of `pseudo_log_likelihood`; `encode` gives a sentence's ids, framed by a special token at each
+    end.
     """
 
     def preference(pair: StereotypePair) -> float:
         more, less = encode(pair.more), encode(pair.less)
         shared = shared_positions(more[1:-1], less[1:-1])
         scores = [
-            pseudo_log_likelihood(model, ids, [place + 1 for place in places], mask_token_id)
+            pseudo_log_likelihood(masked_lm, ids, [place + 1 for place in places], mask_token_id)
             for ids, places in zip((more, less), shared, strict=True)
         ]
         return scores[0] - scores[1]

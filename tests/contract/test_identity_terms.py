@@ -16,7 +16,7 @@ PRONOUNS = {"his", "her", "him", "hers"}  # in more than one pair
 
 
 def words(group: Group) -> set[str]:
-    return set(chain.from_iterable(term.split() for term in group.terms))
+    return set(chain.from_iterable(term.split() for pair in group.pairs for term in pair))
 
 
 def test_no_word_that_is_taught_by_is_measured_by() -> None:

@@ -12,7 +12,8 @@ ALLOWED = {
     "stages": FEATURES | {"training", "objectives", "architectures", "stages"} | GROUND,
     "cli": FEATURES
     | GROUND
-    | {"cli", "smoke", "drivers", "locks", "project_copy", "training", "architectures", "scoring", "serving"},
+    | {"cli", "smoke", "drivers", "locks", "project_copy", "scoring", "serving"}
+    | {"training", "objectives", "architectures"},
     "serving": {"registry"} | GROUND,  # the registered student is the only model it knows
     "smoke": GROUND,
     "drivers": {"files", "processes"},

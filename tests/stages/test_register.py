@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline import tracking
-from pipeline.files import content_hash, write_json
+from pipeline.files import content_hash, read_json, write_json
 from pipeline.params import Params, load_params
 from pipeline.registry import champion, publish
 from tests.stages.stage_runs import run_evaluate, run_register
@@ -29,9 +29,9 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def params() -> Params:
+def params(**gate: Any) -> Params:
     values = load_params(ROOT / "params.yaml").model_dump()
-    values["tasks"]["sentiment"]["gate"]["min_rows"] = 10
+    values["tasks"]["sentiment"]["gate"] |= {"min_rows": 10} | gate
     return Params.model_validate(values)
 
 
@@ -44,8 +44,8 @@ def project(evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return tmp_path
 
 
-def run_stage(root: Path) -> dict[str, Any]:
-    return dict(run_register(params(), "sentiment", root)["registered"])
+def run_stage(root: Path, **gate: Any) -> dict[str, Any]:
+    return dict(run_register(params(**gate), "sentiment", root)["registered"])
 
 
 def test_one_student_is_one_version_and_a_worse_one_stays_challenger(project: Path) -> None:
@@ -69,6 +69,22 @@ def test_one_student_is_one_version_and_a_worse_one_stays_challenger(project: Pa
     assert (second["version"], second["aliases"]) == (2, ["challenger"])
     assert second["decision"].startswith("not shown to be not worse than version 1 by 1.0%")
     assert int(mlflow.MlflowClient().get_model_version_by_alias("sentiment", "champion").version) == 1
+
+
+def test_a_student_that_minds_who_a_text_speaks_of_is_no_champion(project: Path) -> None:
+    path = project / "reports/sentiment/evaluation.json"
+    found = read_json(path)
+    assert found["counterfactuals"]["gender"]["templates"]["texts"] == 50
+    found["counterfactuals"]["gender"]["templates"]["student"]["flip_rate"] = 0.12
+    write_json(path, found)
+    first = run_stage(project, max_flip_rate=0.1)
+    assert first["aliases"] == ["challenger"]
+    assert first["decision"] == (
+        "12.0% of the texts about gender get another label when people are exchanged, the gate allows 10.0%"
+    )
+    metrics = tracking.connect().search_runs(filter_string="metrics.student_flip_rate_gender > 0.119")
+    assert len(metrics) == 1
+    assert "| gender | 50 templates | " in (project / "reports/sentiment/model_card.md").read_text(encoding="utf-8")
 
 
 def type_of_student() -> Any:
