@@ -20,7 +20,8 @@ def test_a_deployment_is_its_flow_in_this_checkout(deployment: dict[str, Any]) -
     path, name = deployment["entrypoint"].split(":")
     flow = getattr(importlib.import_module(path.removesuffix(".py").replace("/", ".")), name)
     assert flow.name == deployment["name"]
-    defaults = {key: value.default for key, value in inspect.signature(flow.fn).parameters.items()}
+    parameters = inspect.signature(flow.fn).parameters.items()
+    defaults = {key: value.default for key, value in parameters if value.default is not value.empty}
     assert deployment["parameters"] == defaults
     assert deployment["work_pool"]["name"] == POOL
     limit = deployment["concurrency_limit"]
