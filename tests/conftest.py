@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as stages have it, before torch is imported
+os.environ.setdefault("DVC_NO_ANALYTICS", "true")  # made projects have no .dvc/config of ours that says so
 
 
 @pytest.fixture(scope="session")
