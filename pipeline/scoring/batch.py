@@ -16,7 +16,7 @@ from pipeline.registry.publish import STUDENT_HASH
 from pipeline.scoring.monitor import record_run
 from pipeline.scoring.rows import Columns, Row
 from pipeline.scoring.summary import Tally, of_test_rows
-from pipeline.scoring.tables import Table, append, open_table
+from pipeline.scoring.tables import Table, append, check_file, open_table
 from pipeline.training.checkpoints import work_folder
 from pipeline.training.progress import Progress
 
@@ -59,6 +59,7 @@ def score(
     aside = out.with_suffix(".set_aside.jsonl")
     if aside.resolve() == source.resolve():
         raise InputError(f"{source}: is where rows of {out} are set aside, expected an output of another name")
+    check_file(source)  # a model takes seconds to load
     torch.set_num_threads(threads)
     mlflow = tracking.connect()
     registered = _registered(mlflow, task, version)

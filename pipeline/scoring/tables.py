@@ -107,15 +107,17 @@ FORMATS: dict[str, Callable[[Path, Columns], Table]] = {
 }
 
 
-def open_table(path: Path, columns: Columns) -> Table:
-    """Return the table in a file.
-
-    Raises InputError where it is missing, of another format, empty, or its columns are not what `columns` says.
-    """
+def check_file(path: Path) -> None:
+    """Raise InputError where a file is missing, of another format or empty."""
     if path.suffix not in FORMATS:
         raise InputError(f"{path}: expected a file that ends in {', '.join(FORMATS)}")
     if not path.is_file():
         raise InputError(f"{path}: no such file, expected rows")
     if not path.stat().st_size:
         raise InputError(f"{path}: empty file, expected rows")
+
+
+def open_table(path: Path, columns: Columns) -> Table:
+    """Return the table in a file; raise InputError where its columns are not what `columns` says."""
+    check_file(path)
     return FORMATS[path.suffix](path, columns)

@@ -99,8 +99,8 @@ def test_the_flow_says_what_came_of_it(project: Path, prefect_server: str) -> No
     state = flow.score("few.csv", "few.out.csv", text="review", return_state=True)
     assert state.is_completed() and state.message.startswith("few.out.csv: 1 rows answered by sentiment/1, 1 set aside")
     assert Path("few.out.csv").read_text().startswith("id,review,label,score,model\n1,in new york,")
-    state = flow.score("few.csv", "few.out.csv", return_state=True)
-    assert state.name == "Bad input" and "column 'text' is missing" in state.message
+    state = flow.score("none.csv", "none.out.csv", return_state=True)
+    assert (state.name, state.message) == ("Bad input", "none.csv: no such file, expected rows")
 
 
 @pytest.mark.slow
