@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +174,28 @@ def test_a_worker_that_was_killed_is_replaced_and_no_slot_stays_taken(
     found = server.create_flow_run_from_deployment(train.id)
     assert ended(server, found).is_completed() and "mended" in (checkout / "models/sentiment.txt").read_text()
     assert server.read_flow_run(lost.id).state.is_crashed() and slots_taken(server) == 0
+
+
+def test_a_run_that_a_worker_took_and_never_began_gives_its_slot_back(
+    checkout: Path, environment: dict[str, str], server: Any, deployed: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Taken here without a worker, which leaves what a SIGKILL between taking and beginning does."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from prefect.states import Pending
+
+    from flows import crashes
+
+    monkeypatch.chdir(checkout)
+    train = server.read_deployment_by_name("train/train")
+    taken = server.create_flow_run_from_deployment(train.id)
+    server.set_flow_run_state(taken.id, Pending())
+    assert slots_taken(server) == 1
+    with temporary_settings({PREFECT_API_URL: environment["PREFECT_API_URL"]}):
+        crashes.close_crashed_runs()
+        assert server.read_flow_run(taken.id).state.is_pending() and slots_taken(server) == 1  # it may yet begin
+        monkeypatch.setattr(crashes, "TIME_TO_BEGIN", timedelta(0))
+        crashes.close_crashed_runs()
+    assert server.read_flow_run(taken.id).state.is_crashed() and slots_taken(server) == 0
 
 
 def test_without_a_server_both_say_so_in_one_line(checkout: Path, environment: dict[str, str]) -> None:
