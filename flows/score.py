@@ -3,13 +3,13 @@
 import sys
 from pathlib import Path
 
-from prefect import flow, get_run_logger
+from prefect import flow
 from prefect.artifacts import create_link_artifact
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from flows.crashes import close_crashed_runs, note_this_run
-from flows.dag import BAD_INPUT
+from flows.dag import BAD_INPUT, run_command
 from flows.stage import Session
 
 MONITOR = Path("reports/monitor")
@@ -43,19 +43,10 @@ def score(
     command += [f"--{name}={value}" for name, value in options.items() if value is not None]
     command += [f"--key={column}" for column in key or ()]
     with Session(1) as session:
-        code, line = _run(session, command)
+        code, lines = run_command(session, command)
+    line = lines[-1] if lines else "stillhouse score: ended without a word, perhaps killed"
     for page in sorted(MONITOR.glob(f"{task or '*'}.html")):
         create_link_artifact(key="monitor", link=page.resolve().as_uri(), link_text=str(page))
     if code == 0:
         return Completed(message=line)
     return Failed(name=BAD_INPUT if code == 2 else "Failed", message=line.removeprefix("stillhouse: "))
-
-
-def _run(session: Session, command: list[str]) -> tuple[int, str]:
-    """Run a command, its lines in Prefect's log; return its exit code and its last line."""
-    logger, line = get_run_logger(), "stillhouse score: ended without a word, perhaps killed"
-    with session.process(command) as child:
-        assert child.stdout is not None
-        for line in map(str.rstrip, child.stdout):
-            logger.info(line)
-        return child.wait(), line
