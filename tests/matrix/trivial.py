@@ -1,0 +1,29 @@
+"""What somebody loses, in the unit of a model's loss, who knows how frequent labels are and nothing of the text."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+Batches = Sequence[dict[str, torch.Tensor]]
+
+
+def cross_entropy_by_frequency(known: np.ndarray, asked: np.ndarray) -> float:
+    """Return what each of the labels `asked` costs in nats by how frequent they are among `known`, on average."""
+    counts = 1 + np.bincount(known, minlength=int(asked.max()) + 1)
+    return float(-np.log(counts / counts.sum())[asked].mean())
+
+
+def trivial_pretraining_loss(objective: str, train: Batches, dev: Batches) -> float:
+    """Return the loss on batches of dev by the frequencies of train.
+
+    A choice among sentences, or between a next and another one, costs the logarithm of how many there are.
+    """
+    if objective == "contrastive":
+        sizes = np.array([len(batch["input_ids"]) / 2 for batch in dev])
+        return float((sizes * np.log(sizes)).sum() / sizes.sum())
+    known, asked = (
+        torch.cat([batch["labels"][batch["labels"] >= 0] for batch in split]).numpy() for split in (train, dev)
+    )
+    of_next_sentence = float(np.log(2)) if "next_sentence_labels" in dev[0] else 0.0
+    return cross_entropy_by_frequency(known, asked) + of_next_sentence
