@@ -5,7 +5,8 @@
 Run in a project that has a champion for texts without a pair. Starts the server on loopback, then has each number of
 clients ask `--requests` times in all, one text of 5 to 40 words a request; a client sends its next request when it has
 the answer to the last. The clients run on the same machine and take their share of it. Every answer is checked to be
-for the text that was asked. The last line is one JSON object; the exit code is 1 where a request had no good answer.
+for the text that was asked. The server's processor time is given for each request, as other programs on the machine
+disturb it less than the clock. The last line is one JSON object; the exit code is 1 where a request had no good answer.
 """
 
 import argparse
@@ -93,11 +94,25 @@ def wait_until_ready(server: subprocess.Popen[str]) -> int:
     raise SystemExit("the server ended before it had a model")
 
 
-def rows_per_batch(port: int) -> float:
-    """Return how many rows the model has read together on average, by the server's own count."""
+def counted(port: int) -> dict[str, float]:
+    """Return the server's own counters, by Prometheus's names."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
-        values = dict(line.rsplit(" ", 1) for line in answer.read().decode().splitlines() if line[0] != "#")
-    return float(values["stillhouse_batch_rows_sum"]) / float(values["stillhouse_batch_rows_count"])
+        samples = (line.rsplit(" ", 1) for line in answer.read().decode().splitlines() if line[0] != "#")
+        return {name: float(value) for name, value in samples}
+
+
+def measure(port: int, clients: int, requests: int) -> dict[str, Any]:
+    """Return the figures of a load, and what the server counted meanwhile: its processor time and its batches."""
+    before = counted(port)
+    figures = asyncio.run(load(port, clients, requests))
+    after = counted(port)
+
+    def more(name: str) -> float:
+        return after[name] - before[name]
+
+    processor = 1000 * more("process_cpu_seconds_total") / requests
+    rows = more("stillhouse_batch_rows_sum") / more("stillhouse_batch_rows_count")
+    return figures | {"server_processor_milliseconds": round(processor, 2), "rows_per_batch": round(rows, 1)}
 
 
 def main() -> None:
@@ -116,13 +131,12 @@ def main() -> None:
             asyncio.run(load(port, 4, WARM_UP))
             figures = []
             for clients in options.clients:
-                figures.append(asyncio.run(load(port, clients, options.requests)))
+                figures.append(measure(port, clients, options.requests))
                 print(figures[-1], flush=True)
-            rows = round(rows_per_batch(port), 1)
         finally:
             server.terminate()
             server.communicate()
-    print(json.dumps({"machine": machine(), "load_before": busy, "rows_per_batch": rows, "figures": figures}))
+    print(json.dumps({"machine": machine(), "load_before": busy, "figures": figures}))
     raise SystemExit(any(figure["errors"] for figure in figures))
 
 

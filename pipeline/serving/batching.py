@@ -14,7 +14,7 @@ from pipeline.registry.champion import Champion
 from pipeline.serving.limits import MAX_WAITING
 from pipeline.serving.metrics import Metrics
 
-BATCH_ROWS = 64  # a batch takes no further request once it has as many
+BATCH_ROWS = 32  # a batch takes no further request once it has as many: what the student computes at a time
 GATHERING_SECONDS = 0.002  # what the first request of a batch waits for others
 
 Row = dict[str, str]
