@@ -39,7 +39,9 @@ TRAINING = {
 }  # fmt: skip
 COUNTS = {"train": 20, "dev": 10, "transfer": 10}
 SINGLE = [(type_, loss) for type_, kind in TASK_TYPES.items() for loss in kind.losses]
-REFUSED = [(type_, loss) for type_, kind in TASK_TYPES.items() for loss in {*LossWeights.model_fields} - {*kind.losses}]
+REFUSED = [
+    (type_, loss) for type_, kind in TASK_TYPES.items() for loss in LossWeights.model_fields if loss not in kind.losses
+]
 
 
 def recipe_of(type_: str) -> tuple[dict[str, Any], str]:
