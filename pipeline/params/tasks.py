@@ -9,7 +9,7 @@ from pipeline.params.distillation import DistillParams, StudentParams
 from pipeline.params.evaluation import EvaluateParams, GateParams
 from pipeline.params.generation import GenerationParams
 from pipeline.params.section import Label, Name, Section
-from pipeline.params.task_types import TASK_TYPES
+from pipeline.params.task_types import OF_LAYERS, TASK_TYPES
 from pipeline.params.training import TrainingParams
 
 SHORTEST_PROMPT = 4  # tokens of a text that a model can go on with, whatever it may write
@@ -183,9 +183,9 @@ class TaskParams(Section):
                     raise ValueError(f"mitigation.{name}: must be false for {self.type}, got true")
         if self.gate.max_flip_rate is not None and not self.evaluate.identity_groups:
             raise ValueError("gate.max_flip_rate: must be null when evaluate.identity_groups is []")
-        if (self.mitigation.rows or self.mitigation.transfer) and (losses.hidden_states or losses.attentions):
-            raise ValueError(
-                "mitigation: must be false when hidden_states or attentions have a weight: teacher and student read "
-                "different tokens"
-            )
+        for name in OF_LAYERS:
+            if (self.mitigation.rows or self.mitigation.transfer) and getattr(losses, name):
+                raise ValueError(
+                    f"mitigation: must be false when {name} has a weight: teacher and student read different tokens"
+                )
         return self

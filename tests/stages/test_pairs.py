@@ -38,7 +38,7 @@ def test_a_label_that_only_both_texts_tell_is_learnt_and_served(
         pairs, labels = alike_or_not(seed, count)
         write_pairs(ROWS / f"{split}.parquet", pairs, label=labels)
     columns = {"text": "text", "pair": "pair", "label": "label", "source": "source"}
-    given = pair_params("text_classification", epochs=60, datasets__rotten_tomatoes__columns=columns)
+    given = pair_params("text_classification", epochs=100, datasets__rotten_tomatoes__columns=columns)
     summary = run_stages(given)
     for side in ("finetune", "distill"):
         history = read_json(Path(f"reports/sentiment/{side}.json"))

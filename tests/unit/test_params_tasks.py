@@ -106,10 +106,12 @@ def test_people_are_exchanged_neither_in_pairs_nor_where_tokens_are_compared() -
     task["mitigation"]["transfer"] = True
     check_params(found, Path("params.yaml"))
     task["student"]["vocabulary_size"] = None
-    task["distill"] |= {"layer_map": [[1, 3]], "losses": task["distill"]["losses"] | {"attentions": 1.0}}
-    with pytest.raises(InputError, match="mitigation: must be false when hidden_states or attentions have a weight"):
-        check_params(found, Path("params.yaml"))
-    task["distill"]["losses"]["attentions"] = 0.0
+    task["distill"] |= {"layer_map": [[1, 3]], "relation_map": [[1, 3]]}
+    for loss in ("attentions", "attention_distributions"):
+        task["distill"]["losses"][loss] = 1.0
+        with pytest.raises(InputError, match=f"mitigation: must be false when {loss} has a weight"):
+            check_params(found, Path("params.yaml"))
+        task["distill"]["losses"][loss] = 0.0
     found["datasets"]["rotten_tomatoes"]["columns"]["pair"] = "question"
     expected = r"tasks\.sentiment\.mitigation\.transfer: must be off where datasets\.rotten_tomatoes\.columns\.pair"
     with pytest.raises(InputError, match=expected):
