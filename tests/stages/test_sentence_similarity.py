@@ -38,7 +38,7 @@ def scored(chance: random.Random, count: int) -> tuple[list[Pair], list[float]]:
     return pairs, [float(len({*text.split()} & {*pair.split()})) for text, pair in pairs]
 
 
-@pytest.mark.parametrize("family", ["bert", "roberta"])
+@pytest.mark.parametrize("family", ["bert", pytest.param("roberta", marks=pytest.mark.slow)])
 def test_from_raw_text_to_similarities_elsewhere(family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
