@@ -12,25 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from pipeline import tracking
 from pipeline.cli import app
 from pipeline.files import read_json
-from pipeline.registry import champion, publish
+from pipeline.registry import champion
 from pipeline.scoring import batch
-from tests import tiny_students
+from tests.registered_students import PAIRED, STUDENTS, TEXTS, register_students
 
 ROOT = Path(__file__).parents[2]
-STUDENTS = {
-    "sentiment": tiny_students.save_label_student,
-    "pairs": tiny_students.save_label_student,
-    "slots": tiny_students.save_span_student,
-    "answers": tiny_students.save_answer_student,
-    "similar": tiny_students.save_similarity_student,
-    "writing": tiny_students.save_continuation_student,
-    "translated": tiny_students.save_translation_student,
-}
-PAIRED = ("pairs", "answers", "similar")
-TEXTS = ["play madonna in paris", "it", "new york, new york", "东京 keys"]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -40,23 +28,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/mlflow.db")
-        mlflow = tracking.connect()
-        with mlflow.start_run() as run:
-            mlflow.log_text("a run without a file has no folder", "note.txt")
-        for task, save_student in STUDENTS.items():
-            save_student(root / task)
-            examples = {"text": TEXTS[:2]} | ({"pair": ["it", "in"]} if task in PAIRED else {})
-            publish.register_version(
-                mlflow,
-                task,
-                run_id=run.info.run_id,
-                student=root / task,
-                examples=examples,
-                description="tiny",
-                tags={},
-            )
-            mlflow.MlflowClient().set_registered_model_alias(task, "champion", "1")
-        yield mlflow
+        yield register_students(root)
 
 
 @pytest.fixture(autouse=True)
