@@ -6,15 +6,18 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipeline.params import Params
 from tests.matrix import elsewhere as elsewhere_program
 from tests.matrix import project, rows
 
 Ask = Callable[..., Any]
+LanguageModel = Callable[[str], tuple[Params, str]]
 
 
 @pytest.fixture(scope="session")
@@ -40,8 +43,21 @@ def inside(ingested: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
+def language_model(ingested: Path) -> LanguageModel:
+    """Return, by its type, the parameters and the folder of a model that has hardly begun to learn, made once."""
+
+    @cache
+    def made(model_type: str) -> tuple[Params, str]:
+        params, folder = project.task_settings(model_type), f"tasks/{model_type}"
+        project.pretrain(params, model_type, folder)
+        return params, folder
+
+    return made
+
+
+@pytest.fixture(scope="session")
 def elsewhere() -> Iterator[Ask]:
-    """A process that imports transformers alone; called with a function of elsewhere.py, its arguments."""
+    """A process that imports transformers and MLflow alone; called with a function of elsewhere.py, its arguments."""
     command = [sys.executable, "-I", str(elsewhere_program.__file__)]
     environment = {"PATH": "/usr/bin:/bin", "HF_HUB_OFFLINE": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
     with subprocess.Popen(

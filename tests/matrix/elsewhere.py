@@ -1,4 +1,4 @@
-"""What somebody does who has the published models and nothing else of this project: transformers alone.
+"""What somebody does who has the published models and nothing else of this project: transformers and MLflow alone.
 
 Run as a program: a JSON list `[function, arguments…]` a line in, what it returns a line out, as JSON.
 """
@@ -26,8 +26,20 @@ def loss(folder: str, batch: dict[str, Any], temperature: float) -> float:
         return float(torch.nn.functional.cross_entropy(cosines, torch.arange(len(cosines))))
 
 
+def answers(tracking_uri: str, model_uri: str, rows: list[dict[str, str]]) -> list[dict[str, Any]]:
+    """Return what a registered model answers to rows."""
+    import mlflow
+    import pandas as pd
+
+    mlflow.set_tracking_uri(tracking_uri)
+    model = mlflow.pyfunc.load_model(model_uri)
+    found: list[dict[str, Any]] = model.predict(pd.DataFrame(rows)).to_dict(orient="records")
+    assert not any(name.split(".")[0] == "pipeline" for name in sys.modules)
+    return found
+
+
 if __name__ == "__main__":
     out, sys.stdout = sys.stdout, sys.stderr  # nothing but what is returned
     for line in sys.stdin:
         name, *arguments = json.loads(line)
-        print(json.dumps({"loss": loss}[name](*arguments)), file=out, flush=True)
+        print(json.dumps({"loss": loss, "answers": answers}[name](*arguments)), file=out, flush=True)

@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoModelForSeq2SeqLM, set_seed
 from pipeline.architectures import ARCHITECTURES, MODEL_TYPES
 from pipeline.architectures.model_folder import publish_model
 from pipeline.params import Params, check_params, read_yaml
-from pipeline.params.families import MASKED, OBJECTIVES, TOKENIZERS, WITH_WHOLE_WORDS
+from pipeline.params.families import MASKED, OBJECTIVES, WITH_WHOLE_WORDS
 from pipeline.params.task_types import TASK_TYPES
 from pipeline.tokenization.folder import load_tokenizer, special_ids
 
@@ -47,12 +47,13 @@ TRAINING = {
 
 
 def settings(
-    model_type: str, objective: str, *, pieces: int, steps: int, corpus: str = CORPUS, **training: Any
+    model_type: str, objective: str, *, pieces: int, steps: int, lowercase: bool, corpus: str = CORPUS, **training: Any
 ) -> Params:
     """Return the parameters of a model by transformers' name of its type, and of every task that it can do.
 
-    pieces: of the tokenizer. steps: of pretraining. training: of all tasks, what is not as TRAINING has it. Types that
-    no family makes of random weights start from a folder.
+    pieces, lowercase: of the tokenizer; one that makes capitals small cannot write them. steps: of pretraining.
+    training: of all tasks, what is not as TRAINING has it. Types that no family makes of random weights start from a
+    folder.
     """
     family = MODEL_TYPES[model_type]
     values = copy.deepcopy(DEFAULT)
@@ -60,8 +61,9 @@ def settings(
     values["datasets"] = {name: _dataset(name) for name in (*TASKS, CORPUS)}
     values["corpus"] = {"dataset": corpus, "sequence_length": SEQUENCE}
     values["pretrain"] |= _pretraining(family, objective) | {"max_tokens": TRAINING["batch_size"] * SEQUENCE * steps}
-    trained = {"vocabulary_size": pieces, "lowercase": True, "min_frequency": 2}
-    values["tokenizer"] = {"kind": TOKENIZERS[family][0]} | trained
+    trained = {"vocabulary_size": pieces, "lowercase": lowercase, "min_frequency": 2}
+    kind = "wordpiece" if family == "bert" else "bpe"  # which can write any letter, as a translation has to
+    values["tokenizer"] = {"kind": kind} | trained
     values["init_from"] = {"kind": "random", "path": "constraints.txt"}
     if model_type not in made_here():
         values["init_from"] = {"kind": "folder", "path": f"data/raw/{model_type}"}
@@ -75,7 +77,14 @@ def settings(
 
 def task_settings(model_type: str, **changes: Any) -> Params:
     """Return the parameters of a model that is pretrained a little, by its family's first objective, for its tasks."""
-    return settings(model_type, OBJECTIVES[MODEL_TYPES[model_type]][0], pieces=1000, steps=20, **changes)
+    return settings(
+        model_type, OBJECTIVES[MODEL_TYPES[model_type]][0], pieces=1000, steps=20, lowercase=False, **changes
+    )
+
+
+def carriers(name: str) -> list[str]:
+    """Return the types of models that can do a task, by transformers' names."""
+    return [kind for kind, family in MODEL_TYPES.items() if family in TASK_TYPES[TASKS[name][0]].families]
 
 
 def made_here() -> list[str]:
@@ -90,7 +99,7 @@ def pretrain(params: Params, model_type: str, models: str) -> None:
     A type that no family makes starts from random weights in a folder, as somebody else would have published it.
     """
     if params.init_from.kind == "folder":
-        made = settings("marian", params.pretrain.objective, pieces=1000, steps=1)
+        made = settings("marian", params.pretrain.objective, pieces=1000, steps=1, lowercase=False)
         run("train_tokenizer", made, f"{models}/published")
         _publish(model_type, Path(f"{models}/published/models/tokenizer"), Path(params.init_from.path))
     for stage in ("train_tokenizer", "tokenize_corpus", "pretrain"):

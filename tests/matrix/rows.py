@@ -88,13 +88,14 @@ def _pairs(chance: random.Random, critics: list[str], viewers: list[str]) -> dic
 
 
 def _excerpts(chance: random.Random, texts: list[str]) -> dict[str, list[Any]]:
-    """Return two excerpts of eight words each, and how many letters the words have that they share."""
-    rows: list[tuple[str, str, int]] = []
+    """Return two excerpts of eight words each, and the share of the first one's letters that the second has as well."""
+    rows: list[tuple[str, str, float]] = []
     for text in texts:
-        for begins in (0, 16):
-            words, apart = text.lower().split()[begins : begins + 16], chance.randint(0, 8)
-            shared = "".join(words[apart:8])
-            rows.append((" ".join(words[:8]), " ".join(words[apart : apart + 8]), len(shared)))
+        all_words = text.lower().split()
+        for begins in range(0, min(len(all_words), 32) - 15, 16):
+            words, apart = all_words[begins : begins + 16], chance.randint(0, 8)
+            shared = len("".join(words[apart:8])) / len("".join(words[:8]))
+            rows.append((" ".join(words[:8]), " ".join(words[apart : apart + 8]), round(shared, 3)))
     return dict(zip(("text", "pair", "score"), map(list, zip(*rows, strict=True)), strict=True))
 
 

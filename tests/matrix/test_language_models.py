@@ -30,7 +30,7 @@ def test_held_out_text_costs_less_than_a_trivial_predictor_pays(
 ) -> None:
     # of pairs of texts: a sentence that is read twice is too easily told from others
     corpus = "excerpts" if objective == "contrastive" else project.CORPUS
-    params = project.settings(model_type, objective, pieces=PIECES, steps=250, corpus=corpus)
+    params = project.settings(model_type, objective, pieces=PIECES, steps=250, lowercase=True, corpus=corpus)
     folder = f"language_models/{model_type}/{objective}"
     project.pretrain(params, model_type, folder)
     found = [
