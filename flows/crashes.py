@@ -9,6 +9,7 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId, WorkP
 from prefect.exceptions import ObjectNotFound
 from prefect.runtime import flow_run
 from prefect.states import Crashed
+from rich.console import Console
 
 from flows.server import POOL
 from pipeline.drivers import STATE
@@ -20,7 +21,11 @@ TIME_TO_BEGIN = timedelta(minutes=2)  # as prefect.yaml has it: by then the run'
 
 
 def note_this_run() -> None:
-    """Leave a note which process this flow run is, for `close_crashed_runs` of a later one."""
+    """Leave a note which process this flow run is, for `close_crashed_runs` of a later one.
+
+    From here on the run also goes on when the worker that reads its lines is killed.
+    """
+    Console.on_broken_pipe = _be_quiet  # type: ignore[assignment] # rich would end the process
     write_json(NOTES / f"{flow_run.id}.json", {"host": socket.gethostname(), "process": identity()})
 
 
@@ -42,6 +47,10 @@ def close_crashed_runs() -> None:
         for run in taken:
             if run.state and datetime.now(UTC) - run.state.timestamp > TIME_TO_BEGIN:
                 _close(client, run.id, "the worker that took it was killed")
+
+
+def _be_quiet(console: Console) -> None:
+    console.quiet = True
 
 
 def _close(client: SyncPrefectClient, run: UUID, reason: str) -> None:
