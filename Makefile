@@ -42,7 +42,7 @@ test: setup
 	@python -m pytest -m "not slow" --numprocesses 2 --dist loadfile
 
 test-slow: setup
-	@python -m pytest -m slow
+	@python -m pytest -m slow --numprocesses 2 --dist loadfile --timeout 900
 
 lint: setup
 	@ruff check .

@@ -27,11 +27,11 @@ LOGGED = 10  # steps of about a millisecond per record; a real run logs a hundre
 
 # steps per second without MLflow before and after, and within a stage whose server goes away in between
 TRAINING = f"""\
-import hashlib, json, statistics, sys, time
+import hashlib, json, sys, time
 from pathlib import Path
 from pipeline import tracking
 
-history, block = [], bytes(2**20)
+history, waits, block = [], [], bytes(2**20)
 
 def speeds(log, windows):
     found = []
@@ -46,7 +46,9 @@ def speeds(log, windows):
 
 def keep(record):
     history.append(record)
+    began = time.monotonic()
     run.log(record)
+    waits.append(time.monotonic() - began)
 
 alone = speeds(lambda record: None, 10)
 with tracking.stage_run("pretrain", {{"seed": 1}}, Path("work")) as run:
@@ -59,7 +61,8 @@ with tracking.stage_run("pretrain", {{"seed": 1}}, Path("work")) as run:
     ending = time.monotonic()
 closing = time.monotonic() - ending
 alone += speeds(lambda record: None, 10)
-print(json.dumps({{"speed": statistics.median(shown) / statistics.median(alone), "closing": closing}}))
+# the fastest of each, as other work on the machine may slow any of them
+print(json.dumps({{"speed": max(shown) / max(alone), "longest_wait": max(waits), "closing": closing}}))
 """
 
 
@@ -158,6 +161,7 @@ def assert_registered_whole(folder: Path) -> None:
 def assert_unhurt(measured: dict[str, float]) -> None:
     """Training was as fast as without MLflow, and its end did not wait for it longer than allowed."""
     assert measured["speed"] >= 0.9
+    assert measured["longest_wait"] < 1.0
     assert measured["closing"] < tracking.SECONDS_TO_CLOSE + 1
 
 
