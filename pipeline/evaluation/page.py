@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipeline.evaluation import charts, mistakes
@@ -11,6 +10,7 @@ from pipeline.evaluation.figures import FIGURES, slice_metric
 from pipeline.evaluation.report import KINDS, best_first, conclusions, display_name
 from pipeline.files import read_json
 from pipeline.params import Params
+from pipeline.templates import templates
 
 # so little that beside them all others would stand on one spot
 KNOW_LITTLE = ("majority", "most_frequent_tag", "character_unigram")
@@ -23,13 +23,7 @@ def index_page(reports: Path, params: Params, summary: dict[str, Any]) -> str:
 
     `summary` is what `report.summary` returned; all else is read from `reports`.
     """
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates(Path(__file__).parent)
     environment.globals["display_name"] = display_name
     environment.globals["shown"] = lambda figure, value, sign="": FIGURES[figure].shown(value, sign)
     pretraining = _history(reports / "pretrain" / "history.json")

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipeline.evaluation import charts
 from pipeline.files import read_json, write_json, write_text
 from pipeline.scoring.summary import Tally, drift
+from pipeline.templates import templates
 
 FOLDER = Path("reports/monitor")
 FALSE_ALARMS = 0.01  # of a run: how probable a mark is where nothing has changed
@@ -52,13 +52,7 @@ def record_run(task: str, run: Record, tally: Tally, reference: Tally | None) ->
 
 def monitor_page(task: str, runs: list[Record]) -> str:
     """Return the page of runs, oldest first, as HTML that stands alone; every character of theirs is escaped."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates(Path(__file__).parent)
     aspects = {aspect: ASPECTS[aspect] for aspect in ASPECTS if any(aspect in run["tally"]["counts"] for run in runs)}
     return environment.get_template("page.html").render(
         task=task,

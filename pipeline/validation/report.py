@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pipeline.params import ValidationParams
 from pipeline.schema import SPLITS
+from pipeline.templates import templates
 from pipeline.validation.checkpoint import Outcome
 from pipeline.validation.drift import Difference
 from pipeline.validation.label_noise import LabelNoise
@@ -110,13 +110,7 @@ def render_page(
 
     `sample` holds the rows that `noise` was estimated on: id, split, text, label.
     """
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates(Path(__file__).parent)
     figures = {key: title for key, title in FIGURES.items() if key in summary["splits"][SPLITS[0]]}
     return environment.get_template("page.html").render(
         dataset=dataset,

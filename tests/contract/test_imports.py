@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FEATURES = {"sources", "validation", "tokenization", "tasks", "distillation", "evaluation", "registry"}
-GROUND = {"params", "files", "processes", "schema", "swaps", "tracking", "words"}
+GROUND = {"params", "files", "processes", "schema", "swaps", "templates", "tracking", "words"}
 ALLOWED = {
     "stages": FEATURES | {"training", "objectives", "architectures", "stages"} | GROUND,
     "cli": FEATURES
