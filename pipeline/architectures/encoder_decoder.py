@@ -32,12 +32,9 @@ LOADED: dict[str, type[PreTrainedModel]] = {
 ALWAYS: dict[str, Any] = {"attention_dropout": 0.0, "activation_dropout": 0.0}  # of maps none, as with BERT
 
 
-def dropout_settings(dropout: float, model_type: str = "marian") -> dict[str, Any]:
-    """Return the keys of a configuration that give hidden states and embeddings this dropout, attention maps none.
-
-    T5 has one dropout for all of them.
-    """
-    return {"dropout_rate": dropout} if model_type == "t5" else {"dropout": dropout, **ALWAYS}
+def dropout_settings(dropout: float) -> dict[str, Any]:
+    """Return the keys of MarianConfig that give hidden states and embeddings this dropout, attention maps none."""
+    return {"dropout": dropout, **ALWAYS}
 
 
 def build(
@@ -81,10 +78,13 @@ def build(
 
 
 def load(folder: Path, *, head: str, **settings: Any) -> PreTrainedModel:
-    """Return the Marian, BART or T5 in `folder`; `settings` replace keys of its configuration.
+    """Return the Marian, BART or T5 in `folder`; `settings` replace keys of its configuration, with Marian's names.
 
-    Raises InputError where not all of its weights are there.
+    T5 has one dropout, of attention maps as well. Raises InputError where not all of its weights are there.
     """
     model_type = AutoConfig.from_pretrained(folder, local_files_only=True).model_type
+    if model_type == "t5" and "dropout" in settings:
+        settings = {name: value for name, value in settings.items() if name not in ALWAYS}
+        settings["dropout_rate"] = settings.pop("dropout")
     model: PreTrainedModel = load_weights(LOADED[model_type], folder, **settings)[0]
     return model

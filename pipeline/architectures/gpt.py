@@ -15,8 +15,7 @@ from pipeline.architectures.loading import load_weights
 from pipeline.params import ArchitectureParams
 
 HEADS: dict[str, type[PreTrainedModel]] = {
-    "causal_lm": GPT2LMHeadModel,
-    "text_generation": GPT2LMHeadModel,
+    **dict.fromkeys(("causal_lm", "text_generation", "translation", "summarization"), GPT2LMHeadModel),
     "text_classification": GPT2ForSequenceClassification,  # reads the last token that is no padding
 }
 ALWAYS: dict[str, Any] = {"attn_pdrop": 0.0}  # as BERT's
@@ -51,10 +50,11 @@ def build(
     return HEADS[head](config)
 
 
-def load(folder: Path, *, head: str) -> PreTrainedModel:
+def load(folder: Path, *, head: str, **settings: Any) -> PreTrainedModel:
     """Return the GPT-2 in `folder` with the pretraining head that HEADS names, tied to the word embeddings.
 
+    `settings` replace keys of its configuration.
     Raises InputError where the folder holds no GPT-2 or not all of its decoder.
     """
-    model: PreTrainedModel = load_weights(HEADS[head], folder, **ALWAYS)[0]
+    model: PreTrainedModel = load_weights(HEADS[head], folder, **(ALWAYS | settings))[0]
     return model

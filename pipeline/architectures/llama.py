@@ -14,8 +14,7 @@ from pipeline.files import InputError
 from pipeline.params import ArchitectureParams
 
 HEADS: dict[str, type[PreTrainedModel]] = {
-    "causal_lm": LlamaForCausalLM,
-    "text_generation": LlamaForCausalLM,
+    **dict.fromkeys(("causal_lm", "text_generation", "translation", "summarization"), LlamaForCausalLM),
     "text_classification": LlamaForSequenceClassification,  # reads the last token that is no padding
 }
 ALWAYS: dict[str, Any] = {"attention_dropout": 0.0}  # as BERT's
@@ -55,10 +54,11 @@ def build(
     return HEADS[head](config)
 
 
-def load(folder: Path, *, head: str) -> PreTrainedModel:
+def load(folder: Path, *, head: str, **settings: Any) -> PreTrainedModel:
     """Return the Llama in `folder` with the pretraining head that HEADS names.
 
+    `settings` replace keys of its configuration.
     Raises InputError where the folder holds no Llama or not all of its decoder.
     """
-    model: PreTrainedModel = load_weights(HEADS[head], folder, **ALWAYS)[0]
+    model: PreTrainedModel = load_weights(HEADS[head], folder, **(ALWAYS | settings))[0]
     return model

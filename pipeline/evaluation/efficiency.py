@@ -82,20 +82,23 @@ def _timed_runs(model: "PreTrainedModel", rows: Rows) -> tuple[Callable[[], floa
     """
     import torch
 
-    from pipeline.training.prediction import model_inputs
+    from pipeline.training.prediction import model_inputs, prompts, writes
 
     model.eval()
     order = np.argsort(rows.lengths, kind="stable")
-    writes = bool(getattr(model.config, "is_encoder_decoder", False))
-    answer: Any = model.generate if writes else model
-    share = WRITING_SHARE if writes else 1
+    writing = writes(model)
+    answer: Any = model.generate if writing else model
+    share = WRITING_SHARE if writing else 1
     sample = order[_evenly(len(order), round(share * THROUGHPUT_ROWS))]
     batches = [sample[start : start + BATCH_SIZE] for start in range(0, len(sample), BATCH_SIZE)]
-    pad = model.config.pad_token_id
-    padded = [model_inputs(model, rows, batch.tolist(), pad)[0] for batch in batches]
-    single = [
-        model_inputs(model, rows, [int(row)], pad)[0] for row in order[_evenly(len(order), round(share * LATENCY_ROWS))]
-    ]
+
+    def read(batch: list[int]) -> dict[str, torch.Tensor]:
+        if writing:
+            return prompts(model, rows, batch)
+        return model_inputs(model, rows, batch, model.config.pad_token_id)[0]
+
+    padded = [read(batch.tolist()) for batch in batches]
+    single = [read([int(row)]) for row in order[_evenly(len(order), round(share * LATENCY_ROWS))]]
 
     def seconds(inputs: dict[str, torch.Tensor]) -> float:
         started = time.perf_counter()

@@ -42,11 +42,11 @@ class MeanPooled(TokenStates):
 
 
 def frozen_vectors(
-    read: type[TokenStates], folder: Path, splits: Mapping[str, Rows], dtype: torch.dtype
+    read: type[TokenStates], folder: Path, splits: Mapping[str, Rows], dtype: torch.dtype, name: str = "frozen encoder"
 ) -> dict[str, np.ndarray]:
     """Return the vectors of each split's targets, float32 (targets, width), as `read` takes them from an encoder.
 
-    `folder` is the encoder's, `dtype` what matrix products are computed in.
+    `folder` is the encoder's, `dtype` what matrix products are computed in, `name` what progress lines call it.
     """
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # the head of the language model is left behind, and that is what is wanted
@@ -54,13 +54,13 @@ def frozen_vectors(
     logging.set_verbosity(verbosity)
     model = read(encoder).to(runtime.device())
     return {
-        name: predict_logits(
+        split: predict_logits(
             model,
             rows,
             batch_size=BATCH_SIZE,
             pad_token_id=encoder.config.pad_token_id,
             dtype=dtype,
-            name=f"frozen encoder, {name}",
+            name=f"{name}, {split}",
         )
-        for name, rows in splits.items()
+        for split, rows in splits.items()
     }

@@ -43,6 +43,7 @@ NAMES = {
     "character_tfidf_cosine": "TF-IDF of character n-grams, cosine",
     "frozen_encoder_cosine": "frozen encoder, cosine",
     "spearman": "Spearman correlation",
+    "bm25": "words, by BM25",
     "bleu": "BLEU",
     "chrf": "chrF",
     "rouge_1": "ROUGE-1",

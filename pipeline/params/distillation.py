@@ -36,8 +36,8 @@ class LossWeights(Section):
     """The losses that the student is trained with: the weight of each in their sum, 0 for one that is left out."""
 
     sequences: Annotated[float, Field(ge=0)] = 0.0
-    """Weight of the cross-entropy with the text that the teacher writes; of tasks whose answers an encoder-decoder
-    writes it is the only loss, and of no other task."""
+    """Weight of the cross-entropy with the text that the teacher writes; of tasks that write a text for another it is
+    the only loss, and of no other task."""
     soft_labels: Annotated[float, Field(ge=0)]
     """Weight of the KL divergence of the student's label probabilities from the teacher's."""
     reverse_kl: Annotated[float, Field(ge=0)]

@@ -85,7 +85,7 @@ TASK_TYPES = {
         slices=("source", "length"),
         columns=("target",),
         optional=(),
-        families=("encoder_decoder",),
+        families=("encoder_decoder", "gpt", "llama"),
         losses=("sequences",),
         labelled=False,
         writes=True,
@@ -95,11 +95,11 @@ TASK_TYPES = {
         slices=("source", "length"),
         columns=("target",),
         optional=(),
-        families=("encoder_decoder",),
+        families=("encoder_decoder", "gpt", "llama"),
         losses=("sequences",),
         labelled=False,
         writes=True,
     ),
 }
 TYPE_OF_METRIC = {metric: name for name, kind in TASK_TYPES.items() for metric in kind.metrics}
-WRITTEN_BY_ENCODER_DECODERS = [name for name, kind in TASK_TYPES.items() if kind.families == ("encoder_decoder",)]
+WRITTEN_FOR_TEXTS = [name for name, kind in TASK_TYPES.items() if kind.writes and "target" in kind.columns]

@@ -22,7 +22,7 @@ from pipeline.params.task_types import (
     OF_LAYERS,
     RELATIONS,
     TASK_TYPES,
-    WRITTEN_BY_ENCODER_DECODERS,
+    WRITTEN_FOR_TEXTS,
 )
 from pipeline.params.tasks import TaskParams
 from pipeline.params.training import ArchitectureParams, RuntimeParams
@@ -158,7 +158,7 @@ def _loss_disagreements(key: str, task: TaskParams) -> list[str]:
 
 
 def _writing_disagreements(key: str, task: TaskParams, params: Params) -> list[str]:
-    """Name what does not fit a task whose answers an encoder-decoder writes: the student reads the teacher's texts."""
+    """Name what does not fit a task that writes a text for another: the student reads the teacher's texts."""
     problems = []
     if task.finetune.consistency:
         problems.append(f"{key}.finetune.consistency: must be 0 for {task.type}, got {task.finetune.consistency}")
@@ -167,11 +167,15 @@ def _writing_disagreements(key: str, task: TaskParams, params: Params) -> list[s
             f"{key}.student.vocabulary_size: must be null (the teacher's tokens) for {task.type}, "
             f"got {task.student.vocabulary_size}"
         )
+    assert task.generation is not None  # pipeline.params refuses null for a task that writes
+    room = {"generation.max_tokens": task.generation.max_tokens}
     for place, shape in _shapes(key, task, params).items():
-        if task.generation and shape.max_length < task.generation.max_tokens:
+        # a decoder alone has what is read and what is written before it at once
+        needed = room if shape.family == "encoder_decoder" else {"max_length": task.max_length} | room
+        if shape.max_length < sum(needed.values()):
             problems.append(
-                f"{place}.max_length: must be >= {key}.generation.max_tokens ({task.generation.max_tokens}), "
-                f"got {shape.max_length}"
+                f"{place}.max_length: must be >= {' + '.join(f'{key}.{name}' for name in needed)} "
+                f"({sum(needed.values())}), got {shape.max_length}"
             )
     return problems
 
@@ -217,7 +221,7 @@ def _task_disagreements(key: str, task: TaskParams, params: Params) -> list[str]
     problems += _loss_disagreements(key, task)
     if teacher:
         problems += misfits(key, task, TeacherShape.from_params(teacher))
-    if task.type in WRITTEN_BY_ENCODER_DECODERS:
+    if task.type in WRITTEN_FOR_TEXTS:
         problems += _writing_disagreements(key, task, params)
     if student.max_length < task.max_length:
         problems.append(

@@ -59,9 +59,9 @@ class Student(PythonModel):
         config = AutoConfig.from_pretrained(folder)
         (architecture,) = config.architectures
         self.columns, self.read_rows, load = next(HEADS[name] for name in HEADS if architecture.endswith(name))
-        if not self.columns:  # a text that is written: what it is called depends on what the student was made for
-            (purpose,) = config.task_specific_params.values()
-            self.columns = [purpose["answer"]]
+        for purpose in (getattr(config, "task_specific_params", None) or {}).values():
+            if "answer" in purpose:  # the name of a text that is written for another
+                self.columns, self.read_rows = [purpose["answer"]], _written
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         self.model = load(folder).eval()
         self.inputs = (context.model_config or {}).get("inputs", ["text"])
@@ -126,10 +126,13 @@ def _spans(student: Student, rows: list[tuple[str, ...]]) -> list[tuple[list[dic
 
 def _written(student: Student, rows: list[tuple[str, ...]]) -> list[tuple[str]]:
     """Return the text that the student writes for each text, as its generation_config.json says."""
-    batch = student.tokenizer([text for (text,) in rows], truncation=True, padding=True, return_tensors="pt")
+    alone = not student.model.config.is_encoder_decoder  # a decoder goes on behind the text, and repeats it
+    options = {"padding_side": "left"} if alone else {}
+    batch = student.tokenizer([text for (text,) in rows], truncation=True, padding=True, return_tensors="pt", **options)
     ids = student.model.generate(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
-    options = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
-    return [(text.strip(),) for text in student.tokenizer.batch_decode(ids, **options)]
+    ids = ids[:, batch["input_ids"].shape[1] :] if alone else ids
+    plain = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
+    return [(text.strip(),) for text in student.tokenizer.batch_decode(ids, **plain)]
 
 
 def _first_tokens(encoding: Any, borders: list[tuple[int, int]], sequence: int = 0) -> list[int]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pipeline.tokenization.ragged import TokenRows
 
 SPLITS = ("train", "dev", "test")
+ALIKE = 0.8  # of the range of scores: from there on a text counts as a question that its pair answers
 
 
 def run(
@@ -64,6 +65,8 @@ def run(
     )
     if section.type == "question_answering":
         found["retrieval"] = _with_retrieved_passages(head, lessons.splits["test"], student)
+    if section.type == "sentence_similarity":
+        found["retrieval"] = _pairs_found(section, lessons.splits["test"], {"teacher": teacher, "student": student})
     if section.evaluate.identity_groups:
         found["counterfactuals"] = _with_people_exchanged(
             section, head, lessons.splits["test"].texts, {"teacher": teacher, "student": student}, params.runtime.seed
@@ -138,7 +141,7 @@ def _answered(
     return outcome.Answered(replace(test, actual=actual), section.labels, head.classes, choices, answers, written)
 
 
-def _with_retrieved_passages(head: "LabellingTask", test: "LabelledTexts", student: Path) -> dict[str, float]:
+def _with_retrieved_passages(head: "LabellingTask", test: "LabelledTexts", student: Path) -> dict[str, Any]:
     """Return how often the passage of a test question is found among all of the split, and what the best one brings."""
     from pipeline.evaluation import contenders, figures, retrieval
     from pipeline.tokenization.folder import load_tokenizer, read_max_length
@@ -152,9 +155,35 @@ def _with_retrieved_passages(head: "LabellingTask", test: "LabelledTexts", stude
     tokens = encode_questions(load_tokenizer(student)[0], texts, unknown, read_max_length(student), questions)
     said = contenders.ask_networks(head, {"student_with_retrieved_passages": (student, tokens)}, texts)
     answers = said["student_with_retrieved_passages"].answers
-    found = {f"recall_at_{count}": retrieval.recall(best, right, count) for count in (1, 5)}
-    found |= {metric: figures.score(metric, test.actual, answers) for metric in ("token_f1", "exact_match")}
-    return {"passages": len(passages)} | found
+    scores = {metric: figures.score(metric, test.actual, answers) for metric in ("token_f1", "exact_match")}
+    found = {"bm25": retrieval.found_among(best, right)}
+    return {"passages": len(passages), "questions": len(questions), "found_by": found, "student": scores}
+
+
+def _pairs_found(section: TaskParams, test: "LabelledTexts", models: dict[str, Path]) -> dict[str, Any]:
+    """Return how often the pair of a text that is much like it is found among all pairs of the split."""
+    import numpy as np
+    import torch
+
+    from pipeline.evaluation import retrieval
+    from pipeline.evaluation.frozen_encoder import MeanPooled, frozen_vectors
+    from pipeline.tokenization.encoding import encode_rows
+    from pipeline.tokenization.folder import load_tokenizer
+
+    pairs, scores = test.pairs or [], np.asarray(test.actual, dtype=np.float64)
+    alike = np.flatnonzero(scores >= scores.min() + ALIKE * np.ptp(scores))
+    passages, questions = [*dict.fromkeys(pairs)], [test.texts[row] for row in alike]
+    right = [passages.index(pairs[row]) for row in alike]
+    found = {"bm25": retrieval.found_among(retrieval.best_passages(passages, questions, 5), right)}
+    for name, folder in models.items():
+        tokenizer = load_tokenizer(folder)[0]
+        read = {
+            split: encode_rows(tokenizer, texts, np.zeros(len(texts), np.int64), section.max_length)
+            for split, texts in (("passages", passages), ("questions", questions))
+        }
+        vectors = frozen_vectors(MeanPooled, folder, read, torch.float32, name)
+        found[name] = retrieval.found_among(retrieval.nearest_passages(**vectors, count=5), right)
+    return {"passages": len(passages), "questions": len(questions), "found_by": found}
 
 
 def _with_people_exchanged(

@@ -10,7 +10,7 @@ from transformers import GenerationConfig
 from pipeline.params import GenerationParams
 from pipeline.training import runtime
 from pipeline.training.batches import Rows
-from pipeline.training.prediction import model_inputs
+from pipeline.training.prediction import prompts
 from pipeline.training.progress import Progress
 
 
@@ -49,7 +49,7 @@ def generate(
     with torch.inference_mode(), runtime.autocast(dtype):
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size].tolist()
-            inputs, _ = model_inputs(model, rows, batch, model.config.pad_token_id)
+            inputs = prompts(model, rows, batch)
             ids = model.generate(**inputs)
             begun = 1 if model.config.is_encoder_decoder else inputs["input_ids"].shape[1]
             for row, tokens in zip(batch, ids[:, begun:].cpu().numpy(), strict=True):

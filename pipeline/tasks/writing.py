@@ -1,4 +1,4 @@
-"""What all tasks share whose answer is a text that an encoder-decoder writes."""
+"""What all tasks share whose answer is a text that is written for another."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -8,11 +8,11 @@ from typing import Any, Literal, Self
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoTokenizer, PreTrainedModel
 
 from pipeline.architectures import ARCHITECTURES, family_of
-from pipeline.architectures.attention import attention_implementation
 from pipeline.files import InputError
+from pipeline.objectives.completion import CompletionLoss
 from pipeline.objectives.sequence_to_sequence import SequenceToSequenceLoss, collate_sequences
 from pipeline.params import GenerationParams, TaskParams
 from pipeline.tasks.generation import generate, generation_config
@@ -24,6 +24,7 @@ from pipeline.training.prediction import mean_loss
 class WritingTask:
     """A model that reads a text and writes another: trained by teacher forcing, asked by searching for the likeliest.
 
+    An encoder-decoder, or a decoder alone, which takes the one text for a prompt and the other for its completion.
     The tokens of a row's labels are those of the text to be written, its end token the last. answer: what a text that
     was written is called. head: the head's name among an architecture's HEADS.
     """
@@ -53,23 +54,21 @@ class WritingTask:
 
         Raises InputError where its family writes no texts for others, or where weights are missing.
         """
-        family = family_of(folder)
-        architecture = ARCHITECTURES[family]()
-        if self.head not in architecture.HEADS:
-            raise InputError(f"{folder}: a {family} carries no head for {self.head}, expected another family")
-        model_type = AutoConfig.from_pretrained(folder, local_files_only=True).model_type
-        settings = architecture.dropout_settings(dropout, model_type)
-        model: PreTrainedModel = architecture.load(folder, head=self.head, **settings)
+        architecture = self._architecture(folder)
+        model: PreTrainedModel = architecture.load(folder, head=self.head, **architecture.dropout_settings(dropout))
         model.config.update(self.names)
         return model
 
     def load(self, folder: Path, **settings: Any) -> PreTrainedModel:
         """Return the trained model in `folder`, in float32; `settings` are further keywords of `from_pretrained`."""
-        settings = {"attn_implementation": attention_implementation()} | settings
-        model: PreTrainedModel = AutoModelForSeq2SeqLM.from_pretrained(
-            folder, dtype=torch.float32, local_files_only=True, **settings
-        )
-        return self.described(model)
+        return self.described(self._architecture(folder).load(folder, head=self.head, **settings))
+
+    def _architecture(self, folder: Path) -> Any:
+        family = family_of(folder)
+        architecture = ARCHITECTURES[family]()
+        if self.head not in architecture.HEADS:
+            raise InputError(f"{folder}: a {family} carries no head for {self.head}, expected another family")
+        return architecture
 
     def described(self, model: Any) -> Any:
         """Return `model`, which from now on writes as the task says, here and wherever it is loaded from a folder."""
@@ -91,7 +90,8 @@ class WritingTask:
 
     def loss(self, model: PreTrainedModel, label_smoothing: float = 0.0, consistency: float = 0.0) -> nn.Module:
         """Return `model` with its loss on rows, for the training loop."""
-        return SequenceToSequenceLoss(model, label_smoothing)
+        kind = SequenceToSequenceLoss if model.config.is_encoder_decoder else CompletionLoss
+        return kind(model, label_smoothing)
 
     def evaluation(
         self, tokens: Rows, *, batch_size: int, pad_token_id: int, dtype: torch.dtype

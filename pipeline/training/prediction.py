@@ -74,6 +74,27 @@ def model_inputs(
     return accepted(model, inputs), positions
 
 
+def writes(model: Any) -> bool:
+    """Whether a model was made to write a text for another one: its configuration has a name for what it writes."""
+    purposes = getattr(model.config, "task_specific_params", None) or {}
+    return any("answer" in purpose for purpose in purposes.values())
+
+
+def prompts(model: Any, rows: Rows, batch: Sequence[int]) -> dict[str, torch.Tensor]:
+    """Return what `model.generate` reads of the rows `batch`.
+
+    A decoder alone goes on behind the last token of a row, so its rows are padded before the first.
+    """
+    inputs, _ = model_inputs(model, rows, batch, model.config.pad_token_id)
+    if model.config.is_encoder_decoder:
+        return inputs
+    padding = (inputs["attention_mask"] == 0).sum(dim=1).tolist()
+    return {
+        name: torch.stack([row.roll(places) for row, places in zip(value, padding, strict=True)])
+        for name, value in inputs.items()
+    }
+
+
 def targets_of(rows: Rows, batch: Sequence[int]) -> np.ndarray:
     """Return which of all targets are those of the rows `batch`, int64 (targets of the batch,)."""
     return np.concatenate([np.arange(rows.targets[row], rows.targets[row + 1]) for row in batch])

@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[2]
 DAG = read_yaml(ROOT / "dvc.yaml")
 DEFAULT = read_yaml(ROOT / "params.yaml")
 LENGTH, SEQUENCE = 64, 32  # in tokens: the longest row, and a sequence of pretraining
+WRITTEN = 32  # tokens of a text that is written
 CORPUS = "film_texts"
 TASKS = {  # by dataset: the type, the format and the columns of its file
     "reviews": ("text_classification", "csv", {"text": "text", "label": "label"}),
@@ -121,7 +122,8 @@ def _publish(model_type: str, tokenizer: Path, out: Path) -> None:
 
 
 def _shape(family: str, dropout: float = 0.0) -> dict[str, Any]:
-    sizes = {"layers": 2, "hidden_size": 64, "attention_heads": 2, "intermediate_size": 128, "max_length": LENGTH}
+    sizes = {"layers": 2, "hidden_size": 64, "attention_heads": 2, "intermediate_size": 128}
+    sizes["max_length"] = LENGTH + WRITTEN  # a decoder alone reads and writes in one row
     return {"family": family, "dropout": dropout, "decoder_layers": 2 if family == "encoder_decoder" else None} | sizes
 
 
@@ -172,10 +174,12 @@ def _task(name: str, family: str, training: dict[str, Any]) -> dict[str, Any]:
     task["transfer"] |= {"sentences": 0, "recombined": 0}
     task["student"] |= {"architecture": _shape(family), "vocabulary_size": None}
     task["finetune"] |= {"dropout": 0.0, "label_smoothing": 0.0, "consistency": 0.0}
+    # a decoder alone that was hardly pretrained ends what it writes at once, until it has learnt what a prompt is
+    epochs = 24 if TASK_TYPES[type_].columns == ("target",) and family != "encoder_decoder" else 8
     for stage in ("finetune", "distill"):
-        task[stage]["training"] = TRAINING | {"epochs": 8, "patience": None} | training
+        task[stage]["training"] = TRAINING | {"epochs": epochs, "patience": None} | training
     if task["generation"]:
-        task["generation"] |= {"max_tokens": 32, "beams": 1, "temperature": 0.0, "top_p": 1.0}
+        task["generation"] |= {"max_tokens": WRITTEN, "beams": 1, "temperature": 0.0, "top_p": 1.0}
     task["evaluate"] |= {"bootstrap_samples": 100, "slices": ["length"]}
     task["gate"] |= {"min_rows": 5, "bootstrap_samples": 1000}
     return task

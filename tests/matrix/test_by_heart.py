@@ -19,8 +19,12 @@ from tests.matrix.trivial import trivial_task_loss
 pytestmark = pytest.mark.slow
 TRAINING = {"epochs": 100, "batch_size": 10, "learning_rate": 3e-3, "evaluations": 3}
 ROWS = 50
-# by other types of models than those that test_tasks.py takes from end to end; pairs by a decoder too
-CELLS = [*((name, project.carriers(name)[0]) for name in project.TASKS), ("review_pairs", "llama")]
+# by other types of models than those that test_tasks.py takes from end to end; pairs by a decoder, translations by both
+CELLS = [
+    *((name, project.carriers(name)[0]) for name in project.TASKS),
+    ("review_pairs", "llama"),
+    ("translations", "marian"),
+]
 
 
 @pytest.mark.parametrize(("name", "model_type"), CELLS)

@@ -21,13 +21,15 @@ TRIVIAL = {
     "text_generation": "character_unigram",
     "translation": "copy",
 }
+# of two types of task that write for a text, one by an encoder-decoder and one by a decoder alone
+CELLS = [(name, "gpt2" if name == "talks" else project.carriers(name)[-1]) for name in project.TASKS]
 
 
 def test_every_type_of_task_has_rows() -> None:
     assert {type_ for type_, *_ in project.TASKS.values()} == set(TASK_TYPES)
 
 
-@pytest.mark.parametrize(("name", "model_type"), [(name, project.carriers(name)[-1]) for name in project.TASKS])
+@pytest.mark.parametrize(("name", "model_type"), CELLS)
 def test_what_a_task_brings_is_better_than_a_trivial_predictor_and_answers_the_same_elsewhere(
     name: str, model_type: str, language_model: LanguageModel, elsewhere: Ask, ingested: Path
 ) -> None:

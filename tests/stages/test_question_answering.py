@@ -146,7 +146,9 @@ def test_what_is_learnt_by_heart_is_answered_by_the_registered_student_elsewhere
     assert {"most_similar_sentence", "frozen_encoder_reader", "undistilled_student"} == {*evaluation["baselines"]}
     retrieval = evaluation["retrieval"]
     assert retrieval["passages"] == len({text for text, *_ in rows})
-    assert 0 < retrieval["recall_at_1"] <= retrieval["recall_at_5"] <= 1 and 0 < retrieval["token_f1"] <= 1
+    assert retrieval["questions"] == len(rows) and list(retrieval["found_by"]) == ["bm25"]
+    assert 0 < retrieval["found_by"]["bm25"]["recall_at_1"] <= retrieval["found_by"]["bm25"]["recall_at_5"] <= 1
+    assert 0 < retrieval["student"]["token_f1"] <= 1
     assert evaluation["confusion"] == [] and evaluation["classes"] == []
 
     registered = run_register(given, TASK, Path())["registered"]

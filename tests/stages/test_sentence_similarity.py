@@ -1,6 +1,7 @@
 """Sentence similarity through all the stages: contrastive pretraining, teacher, student, evaluation, served model."""
 
 import random
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -60,23 +61,45 @@ def test_from_raw_text_to_similarities_elsewhere(family: str, tmp_path: Path, mo
     np.testing.assert_allclose(said["student"], plain_cosines(Path("student"), said["text"], said["pair"]), atol=1e-5)
     (answer,) = champion.predict("sentiment", [{"text": "apple candle", "pair": "apple candle"}])
     assert list(answer) == ["text", "pair", "similarity"] and answer["similarity"] == pytest.approx(1.0)
+    retrieval = read_json(Path("reports/sentiment/evaluation.json"))["retrieval"]
+    vectors = {text: plain_vector(Path("student"), text) for text in {*said["text"], *said["pair"]}}
+    assert retrieval["found_by"]["student"] == found_plainly(vectors, said)
+    assert set(retrieval["found_by"]) == {"bm25", "teacher", "student"}
     page = Path("reports/index.html").read_text(encoding="utf-8")
-    assert "ranks a pair furthest" in page and "Spearman correlation" in page
+    assert "ranks a pair furthest" in page and "Spearman correlation" in page and "Is the right text found" in page
     assert "pipeline_tag: sentence-similarity" in Path("reports/sentiment/model_card.md").read_text(encoding="utf-8")
 
 
+@cache
+def loaded(folder: Path) -> tuple[Any, Any]:
+    return AutoModel.from_pretrained(folder, add_pooling_layer=False), AutoTokenizer.from_pretrained(folder)
+
+
+def plain_vector(folder: Path, text: str) -> torch.Tensor:
+    """Return the mean hidden state of a text as anybody would compute it with transformers alone."""
+    model, tokenizer = loaded(folder.resolve())
+    with torch.inference_mode():
+        mean: torch.Tensor = model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0].mean(dim=0)
+    return mean
+
+
 def plain_cosines(folder: Path, texts: list[str], pairs: list[str]) -> list[float]:
-    """Return the cosines of mean hidden states as anybody would compute them with transformers alone."""
-    model, tokenizer = AutoModel.from_pretrained(folder, add_pooling_layer=False), AutoTokenizer.from_pretrained(folder)
-
-    def vector(text: str) -> torch.Tensor:
-        with torch.inference_mode():
-            return model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0].mean(dim=0)
-
     return [
-        float(torch.cosine_similarity(vector(text), vector(pair), dim=0))
+        float(torch.cosine_similarity(plain_vector(folder, text), plain_vector(folder, pair), dim=0))
         for text, pair in zip(texts, pairs, strict=True)
     ]
+
+
+def found_plainly(vectors: dict[str, torch.Tensor], rows: dict[str, list[Any]]) -> dict[str, float]:
+    """Return how often the pair of an alike text is the nearest of all pairs, and among the five nearest."""
+    passages = list(dict.fromkeys(rows["pair"]))
+    limit = min(rows["label"]) + 0.8 * (max(rows["label"]) - min(rows["label"]))
+    places = []
+    for text, pair, score in zip(rows["text"], rows["pair"], rows["label"], strict=True):
+        if score >= limit:
+            near = [float(torch.cosine_similarity(vectors[text], vectors[other], dim=0)) for other in passages]
+            places.append(sorted(near, reverse=True).index(near[passages.index(pair)]))
+    return {f"recall_at_{count}": round(np.mean([place < count for place in places]), 6) for count in (1, 5)}
 
 
 def test_rows_without_a_score_are_the_users_mistake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

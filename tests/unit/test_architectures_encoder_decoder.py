@@ -55,7 +55,7 @@ def test_a_folder_gives_the_model_back_with_another_dropout(tmp_path: Path) -> N
     model = build().eval()
     model.save_pretrained(tmp_path)
     assert family_of(tmp_path) == "encoder_decoder"
-    settings = encoder_decoder.dropout_settings(0.5, "marian")
+    settings = encoder_decoder.dropout_settings(0.5)
     loaded = encoder_decoder.load(tmp_path, head="summarization", **settings).eval()
     ids = torch.tensor([[2, 7, 8, 3]])
     with torch.no_grad():
@@ -75,7 +75,7 @@ def test_weights_may_be_a_barts_or_a_t5s(tmp_path: Path, model_type: str) -> Non
         )
     model.save_pretrained(tmp_path)
     family = ARCHITECTURES[family_of(tmp_path)]()
-    loaded = family.load(tmp_path, head="translation", **family.dropout_settings(0.3, model_type))
+    loaded = family.load(tmp_path, head="translation", **family.dropout_settings(0.3))
     assert type(loaded) is type(model)
     if model_type == "t5":
         assert {part.p for part in loaded.modules() if isinstance(part, nn.Dropout)} == {0.3}

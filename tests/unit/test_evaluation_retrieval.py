@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.evaluation.retrieval import best_passages, recall
+from pipeline.evaluation.retrieval import best_passages, found_among, nearest_passages, recall
 
 PASSAGES = ["The tower is in Paris.", "Ada met Babbage.", "Babbage built the engine, the engine of 1833."]
 
@@ -29,3 +29,10 @@ def test_recall_is_the_share_of_questions_whose_passage_is_found() -> None:
     assert recall(best, right, 1) == 0.25
     assert recall(best, right, 2) == 0.5
     assert recall(best, right, 3) == pytest.approx(1.0)
+
+
+def test_the_nearest_passages_are_those_of_the_largest_cosine_whatever_their_length() -> None:
+    passages = np.array([[0.0, 9.0], [1.0, 0.2], [0.0, 0.0], [-1.0, 0.0]], np.float32)
+    best = nearest_passages(passages, np.array([[5.0, 0.0], [0.1, 2.0]], np.float32), 3)
+    assert best.tolist() == [[1, 0, 2], [0, 1, 2]]
+    assert found_among(best, [1, 1]) == {"recall_at_1": 0.5, "recall_at_5": 1.0}
