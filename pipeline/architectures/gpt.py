@@ -18,6 +18,7 @@ HEADS: dict[str, type[PreTrainedModel]] = {
     "causal_lm": GPT2LMHeadModel,
     "text_generation": GPT2LMHeadModel,
     "text_classification": GPT2ForSequenceClassification,  # reads the last token that is no padding
+    "multi_label_classification": GPT2ForSequenceClassification,
 }
 ALWAYS: dict[str, Any] = {"attn_pdrop": 0.0}  # as BERT's
 

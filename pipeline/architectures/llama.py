@@ -17,6 +17,7 @@ HEADS: dict[str, type[PreTrainedModel]] = {
     "causal_lm": LlamaForCausalLM,
     "text_generation": LlamaForCausalLM,
     "text_classification": LlamaForSequenceClassification,  # reads the last token that is no padding
+    "multi_label_classification": LlamaForSequenceClassification,
 }
 ALWAYS: dict[str, Any] = {"attention_dropout": 0.0}  # as BERT's
 

@@ -156,9 +156,11 @@ def _signature(student: Path, inputs: Sequence[str]) -> Any:
     types = {"start": "long", "end": "long", "label": "string", "text": "string", "score": "double"}
     span = Object([Property(name, kind) for name, kind in types.items()])
     types["answer"] = "string"
+    labels = Array(Object([Property(name, types[name]) for name in ("label", "score")]))
     config = read_json(student / "config.json")
     written = [ColSpec("string", purpose["answer"]) for purpose in (config.get("task_specific_params") or {}).values()]
     answers: dict[str, list[Any]] = {
+        "multi_label_classification": [ColSpec(labels, "labels")],
         "SequenceClassification": [ColSpec("string", "label"), ColSpec("double", "score")],
         "TokenClassification": [ColSpec(Array(span), "spans")],
         "QuestionAnswering": [ColSpec(types[name], name) for name in ("answer", "start", "end", "score")],
@@ -169,7 +171,8 @@ def _signature(student: Path, inputs: Sequence[str]) -> Any:
         "ConditionalGeneration": written,
     }
     (architecture,) = config["architectures"]
-    head = next((name for name in answers if architecture.endswith(name)), None)
+    named = (str(config.get("problem_type")), architecture)  # of two tasks with one class the first tells them apart
+    head = next((name for name in answers if any(said.endswith(name) for said in named)), None)
     if head is None:
         raise InputError(f"{student}: the model is a {architecture}, expected one for {' or '.join(answers)}")
     return ModelSignature(Schema([ColSpec("string", name) for name in inputs]), Schema(answers[head]))

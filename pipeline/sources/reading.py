@@ -31,6 +31,7 @@ class SourceRow(NamedTuple):
     text: str | None
     pair: str | None
     label: str | None
+    labels: str | None
     spans: list[Span] | None
     target: str | None
     score: str | None
@@ -49,6 +50,7 @@ class SourceRows(NamedTuple):
     texts: list[str | None]
     pairs: list[str | None]
     labels: list[str | None]
+    label_sets: list[str | None]
     spans: list[list[Span] | None]
     targets: list[str | None]
     scores: list[str | None]

@@ -112,8 +112,10 @@ def check_splits(name: str, splits: dict[str, list[Row]], dataset: DatasetParams
     shares = {"train": 1.0, "dev": dataset.split.dev, "test": dataset.split.test}
     total = sum(len(rows) for rows in splits.values())
     for split, rows in splits.items():
-        found = {row.label for row in rows}
-        lacking = [f"no row of class {label!r}" for label in dataset.row_labels if label not in found]
+        found = {label for row in rows for label in (row.label, *(row.labels or ()))}
+        # a rare one among several labels may stand in none of the few rows of dev or test
+        expected = dataset.row_labels + (dataset.set_labels if split == "train" else [])
+        lacking = [f"no row of class {label!r}" for label in expected if label not in found]
         if shares[split] and (lacking or not rows):
             what = lacking[0] if lacking else "no row"
             share = split if split != "train" else "dev and split.test"

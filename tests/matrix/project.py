@@ -26,6 +26,7 @@ CORPUS = "film_texts"
 TASKS = {  # by dataset: the type, the format and the columns of its file
     "reviews": ("text_classification", "csv", {"text": "text", "label": "label"}),
     "review_pairs": ("text_classification", "csv", {"text": "text", "pair": "pair", "label": "label"}),
+    "topics": ("multi_label_classification", "jsonl", {"text": "text", "labels": "topics"}),
     "names": ("token_classification", "conll", {"text": "text", "spans": "spans"}),
     "questions": ("question_answering", "squad", {"text": "context", "pair": "question", "spans": "answers"}),
     "excerpts": ("sentence_similarity", "csv", {"text": "text", "pair": "pair", "score": "score"}),
@@ -36,6 +37,7 @@ TASKS = {  # by dataset: the type, the format and the columns of its file
 LABELS = {
     "reviews": ["critic", "viewer"],
     "review_pairs": [f"{one} and {other}" for one in ("critic", "viewer") for other in ("critic", "viewer")],
+    "topics": ["animals", "food", "travel", "weather"],
     "names": ["person", "place"],
     "questions": ["answer"],
 }
@@ -160,9 +162,15 @@ def _pretraining(family: str, objective: str) -> dict[str, Any]:
 
 @cache
 def _recipe(type_: str) -> dict[str, Any]:
-    """Return the task of the first recipe that has one of this type."""
+    """Return the task of a recipe that has one of this type, or what makes another's one of it."""
     recipes = (read_yaml(path)["tasks"] for path in sorted((ROOT / "recipes").glob("*.yaml")))
-    return next(task for tasks in recipes for task in tasks.values() if task["type"] == type_)
+    wanted = "text_classification" if type_ == "multi_label_classification" else type_  # of which there is no recipe
+    found = copy.deepcopy(next(task for tasks in recipes for task in tasks.values() if task["type"] == wanted))
+    if wanted != type_:
+        found |= {"type": type_, "mitigation": {"rows": False, "transfer": False}}
+        found["gate"] |= {"metric": TASK_TYPES[type_].metrics[0], "max_flip_rate": None}
+        found["evaluate"]["identity_groups"] = []
+    return found
 
 
 def _task(name: str, family: str, training: dict[str, Any]) -> dict[str, Any]:

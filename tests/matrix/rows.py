@@ -34,6 +34,13 @@ NOUNS = {  # in English, and as the one who acts and the one acted upon in Germa
 }
 VERBS = {"sees": "sieht", "hears": "hört", "seeks": "sucht", "finds": "findet", "knows": "kennt"}
 TIMES = {"today": "heute", "now": "jetzt", "often": "oft"}
+TOPICS = {
+    "animals": ["a dog barks", "the cat sleeps", "birds sing", "our horse is ill"],
+    "food": ["the soup is cold", "we baked bread", "apples are cheap", "dinner was late"],
+    "travel": ["the train stopped", "we missed our flight", "the hotel is full", "that road is long"],
+    "weather": ["it rains again", "snow fell", "the sun is out", "a storm comes"],
+}
+NO_TOPIC = ["nothing else is new", "all is well", "so it goes", "let us see", "what do you say", "I am not sure"]
 HOURS = ["four", "five", "six", "seven", "eight"]
 
 
@@ -55,6 +62,8 @@ def write_all() -> None:
     _write_csv("reviews", {"text": [text for text, _ in both], "label": [label for _, label in both]})
     _write_csv("review_pairs", _pairs(chance, critics[200:], beginnings[200:]))
     _write_csv("excerpts", _excerpts(chance, viewers[300:]))
+    topics = "".join(json.dumps(_topics(chance)) + "\n" for _ in range(400))
+    (RAW / "topics.jsonl").write_text(topics, encoding="utf-8")
     (RAW / "names.txt").write_text("\n\n".join(_tagged(chance) for _ in range(240)) + "\n", encoding="utf-8")
     (RAW / "questions.json").write_text(json.dumps({"data": [_article(chance) for _ in range(200)]}), encoding="utf-8")
     conversations = json.loads(
@@ -97,6 +106,14 @@ def _excerpts(chance: random.Random, texts: list[str]) -> dict[str, list[Any]]:
             shared = len("".join(words[apart:8])) / len("".join(words[:8]))
             rows.append((" ".join(words[:8]), " ".join(words[apart : apart + 8]), round(shared, 3)))
     return dict(zip(("text", "pair", "score"), map(list, zip(*rows, strict=True)), strict=True))
+
+
+def _topics(chance: random.Random) -> dict[str, Any]:
+    """Return a text and which topics it has: none, or up to three."""
+    topics = chance.sample([*TOPICS], chance.randint(0, 3))
+    parts = [chance.choice(TOPICS[topic]) for topic in topics] + chance.sample(NO_TOPIC, 2)
+    chance.shuffle(parts)
+    return {"text": " , ".join(parts), "topics": topics}
 
 
 def _tagged(chance: random.Random) -> str:

@@ -137,7 +137,7 @@ def test_labels_of_spans_are_those_of_the_parameters(label: str, message: str) -
             SPANS | {"source": dataset().source.model_dump()},
             "columns.spans must be null but for .* slots, squad",
         ),
-        ({"columns": RAW["columns"]}, "labels are given, but columns.label and columns.spans are null"),
+        ({"columns": RAW["columns"]}, "labels are given, but columns.label, columns.labels and columns.spans are null"),
         ({"labels": {"a": "a", "b": "a"}}, r"labels must name at least 2 classes, got \['a'\]"),
         (SPANS | {"labels": {}}, "labels must name at least"),
         ({"columns": PAIRS["columns"]}, "labels must be null where columns.score is given"),
