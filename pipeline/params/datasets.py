@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.params.section import Label, Name, ProjectPath, Section, Share
+from pipeline.params.section import Label, Marker, Name, ProjectPath, Section, Share
 from pipeline.params.sources import HubSource, LocalSource, PackageSource
 
 WITH_SPANS = ("conll", "slots", "squad")  # formats
@@ -114,6 +114,9 @@ class DatasetParams(Section):
     validation: ValidationParams
     max_rows: Annotated[int, Field(ge=1)] | None
     """Maximum number of rows to keep, a sample that does not depend on their order; null keeps all rows."""
+    markers: list[Marker] = Field(default_factory=list)
+    """Markers of `tokenizer.markers` that stand in every text, each exactly once: a row that lacks one, or has one
+    twice, stops the run."""
 
     @model_validator(mode="after")
     def _labels_have_a_column(self) -> "DatasetParams":

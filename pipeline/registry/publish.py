@@ -116,14 +116,15 @@ def register_version(
     run_id: str,
     student: Path,
     examples: Mapping[str, Sequence[str]],
+    markers: Sequence[str] = (),
     description: str,
     tags: dict[str, str],
 ) -> Any:
     """Log the student to its run as a pyfunc and register it as a new version of `name`; return the version.
 
     The logged model holds the plain `from_pretrained` folder under artifacts/model, the code that serves it,
-    the pinned requirements, a signature and `examples`, by column, of what it reads. Nothing in it is pickled. Raises
-    InputError where the student is no model that served_model.py serves.
+    the pinned requirements, a signature and `examples`, by column, of what it reads; `markers` are what each text has
+    to hold once. Nothing in it is pickled. Raises InputError where the student is no model that served_model.py serves.
     """
     import pandas as pd
 
@@ -132,7 +133,7 @@ def register_version(
             name="student",
             python_model=str(Path(__file__).with_name("served_model.py")),
             artifacts={"model": str(student)},
-            model_config={"inputs": list(examples)},
+            model_config={"inputs": list(examples), "markers": list(markers)},
             signature=_signature(student, list(examples)),
             input_example=pd.DataFrame(examples),
             pip_requirements=[f"{package}=={installed_version(package).split('+')[0]}" for package in REQUIREMENTS],

@@ -67,7 +67,8 @@ class Student(PythonModel):
             self.columns = [purpose["answer"]]
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         self.model = load(folder).eval()
-        self.inputs = (context.model_config or {}).get("inputs", ["text"])
+        known = context.model_config or {}
+        self.inputs, self.markers = known.get("inputs", ["text"]), known.get("markers", [])
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
@@ -81,7 +82,7 @@ class Student(PythonModel):
         answers `pair`; `similarity`, from -1 to 1, where it compares two texts; `continuation`, where it goes on with
         texts; `translation` or `summary`, where it writes one. What is longer than the model can read is cut.
         """
-        rows = _rows(model_input, self.inputs)
+        rows = _rows(model_input, self.inputs, self.markers)
         by_length = sorted(range(len(rows)), key=lambda position: sum(map(len, rows[position])))
         answers: dict[int, tuple[Any, ...]] = {}
         for start in range(0, len(rows), BATCH_ROWS):
@@ -273,8 +274,11 @@ HEADS: dict[str, tuple[list[str], Any, Any]] = {
 }
 
 
-def _rows(model_input: Any, inputs: list[str]) -> list[tuple[str, ...]]:
-    """Return the texts of each row of a frame that has the columns `inputs`; raise MlflowException for what is none."""
+def _rows(model_input: Any, inputs: list[str], markers: list[str]) -> list[tuple[str, ...]]:
+    """Return the texts of each row of a frame that has the columns `inputs`; raise MlflowException for what is none.
+
+    The first one has to hold each of `markers` once.
+    """
     columns = [str(column) for column in getattr(model_input, "columns", ())]
     if sorted(columns) != sorted(inputs):
         wanted = f"one column, {inputs[0]}" if len(inputs) == 1 else f"the columns {' and '.join(inputs)}"
@@ -283,6 +287,9 @@ def _rows(model_input: Any, inputs: list[str]) -> list[tuple[str, ...]]:
     for number, row in enumerate(rows):
         for name, text in zip(inputs, row, strict=True):
             _check_text(f"row {number}: {name}", text)
+        for marker in markers:
+            if (times := row[0].count(marker)) != 1:
+                _refuse(f"row {number}: {inputs[0]} has the marker {marker} {times} times, expected once")
     return rows
 
 

@@ -136,6 +136,9 @@ def _row(place: str, given: SourceRow, split: str, dataset: DatasetParams) -> Ro
         text, spans = clean_spans(given.text or "", named, keep_lines=keep_lines)
     else:
         text, spans = clean_text(given.text or "", keep_lines=keep_lines), None
+    for marker in dataset.markers if text else ():
+        if (times := text.count(marker)) != 1:
+            raise InputError(f"{place}: marker {marker!r} stands {times} times in the text, expected once (markers)")
     pair, target = (
         None if column is None else clean_text(value or "", keep_lines=keep_lines)
         for column, value in ((columns.pair, given.pair), (columns.target, given.target))

@@ -45,8 +45,9 @@ def split_rows(
         split[leaving] = _OUT
 
     for given in SPLITS:  # the label of a training row is no reason for a given test row to leave
-        # a pair's label may turn on the one word in which it differs from another
-        labels = [row.label if row.given_split == given and row.pair is None else None for row in rows]
+        # a pair's label may turn on the one word in which it differs from another, a marked text's on what is marked
+        told = [row.given_split == given and row.pair is None and not dataset.markers for row in rows]
+        labels = [row.label if counts else None for row, counts in zip(rows, told, strict=True)]
         leave("conflicting labels", overlap.conflicts(labels))
     overlapping_splits = [([_DEV], [_TEST]), ([_TRAIN], [_DEV, _TEST, _HELD_OUT_LIST])]
     if dataset.is_raw:
