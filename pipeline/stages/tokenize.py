@@ -13,7 +13,7 @@ from pipeline.stages.command import main
 from pipeline.tokenization.augmentation import counterfactuals
 from pipeline.tokenization.continuing import encode_continued, frame_prompts
 from pipeline.tokenization.encoding import encode_apart, encode_rows, encode_words, encode_written
-from pipeline.tokenization.folder import load_tokenizer, read_max_length, save_tokenizer
+from pipeline.tokenization.folder import load_tokenizer, read_max_length, save_tokenizer, special_ids
 from pipeline.tokenization.questions import encode_questions
 from pipeline.tokenization.ragged import UNLABELLED, TokenRows, with_same_targets
 from pipeline.tokenization.table import (
@@ -30,6 +30,7 @@ from pipeline.tokenization.table import (
     write_sentences,
 )
 from pipeline.tokenization.transfer import content_id, recombine, select_sentences
+from pipeline.tokenization.unknown import check_written
 from pipeline.tokenization.vocabulary import cut_vocabulary
 from pipeline.words import words
 
@@ -80,6 +81,9 @@ def run(
 
     read_by_teacher = texts | {"transfer": [original for _, _, original in transfer_set]}
     teacher_rows = encoded(teacher, read_by_teacher)
+    for split in SPLITS if "max_tokens" in written else ():
+        unknown_id = special_ids(teacher, special_tokens)["unk_token_id"]
+        check_written(rows / f"{split}.parquet", teacher_rows[split], unknown_id)
     student, teacher_ids = _student(task, section, teacher, special_tokens, teacher_rows)
     if encoding.in_windows:  # the same ones for both
         teacher_rows, student_rows = encoded(teacher, texts, beside=student), encoded(student, texts, beside=teacher)
