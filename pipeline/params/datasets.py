@@ -20,8 +20,8 @@ class ColumnsParams(Section):
     label: str | None = None
     """Column that holds the label."""
     labels: str | None = None
-    """Column that holds any number of labels, none included: a JSON list of them, or text in which `|` stands between
-    them. Empty text and `[]` are rows without labels."""
+    """Column that holds any number of labels, none included: a list of them, in CSV as JSON, or text in which `|`
+    stands between them. Empty text and `[]` are rows without labels."""
     spans: str | None = None
     """Column that holds labelled spans of the text, which the formats `conll`, `slots` and `squad` have."""
     target: str | None = None

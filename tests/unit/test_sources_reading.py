@@ -397,7 +397,7 @@ def test_a_hub_dataset_that_cannot_be_reached_is_named(monkeypatch: pytest.Monke
         read_source(source, Path("constraints.txt"), COLUMNS)
 
 
-def test_lists_of_labels_are_read_from_csv_and_json_lines_alike() -> None:
+def test_lists_of_labels_are_the_same_in_every_format() -> None:
     columns = ColumnsParams(text="text", labels="topics")
     rows = [("a", ["x", "y"]), ("b", []), ("c", [3])]
     lines = "".join(json.dumps({"text": text, "topics": topics}) + "\n" for text, topics in rows)
@@ -405,5 +405,11 @@ def test_lists_of_labels_are_read_from_csv_and_json_lines_alike() -> None:
     expected = ['["x", "y"]', "[]", "[3]"]
     assert read(lines, "jsonl", columns).label_sets == expected
     assert read(f"text,topics\n{cells}", "csv", columns).label_sets == expected
+    texts = parquet({"text": ["a", "b", "c"], "topics": [["x", "y"], [], None]})
+    assert read(texts, "parquet", columns).label_sets == ['["x", "y"]', "[]", None]
+    numbers = parquet({"text": ["a", "b"], "topics": [[3], [0, 1]]})
+    assert read(numbers, "parquet", columns).label_sets == ["[3]", "[0, 1]"]
+    with pytest.raises(InputError, match=r"column 'topics' holds list<.*list<.*>>, expected text or numbers"):
+        read(parquet({"text": ["a"], "topics": [[["x"]]]}), "parquet", columns)
     with pytest.raises(InputError, match=r"row 1: 'topics' is dict, expected str or int or float or bool"):
         read('{"text": "a", "topics": {"x": 1}}\n', "jsonl", columns)
