@@ -192,21 +192,18 @@ def _groups(answered: Answered, settings: EvaluateParams) -> dict[str, Sequence[
 def _of_each_label(metric: str, answered: Answered, settings: EvaluateParams) -> list[dict[str, Any]]:
     """Return the figure of each label by itself where rows have several, as records of slices.
 
-    `rows` are those that carry the label.
+    `rows` are those that carry the label; one that no row carries is left out.
     """
     if "label" not in settings.slices or not answered.has_label_sets:
         return []
-    records = []
+    records: list[dict[str, Any]] = []
+    columns: list[Any] = [answered.test.actual, *(answered.answers[model] for model in SCORED)]
     for label in answered.labels:
-        only = {name: [row & {label} for row in rows] for name, rows in _label_sets(answered).items()}
-        actual = only.pop("label")
-        scores = {model: score(metric, actual, said) for model, said in only.items()}
-        records.append({"slice": "label", "value": label, "rows": sum(map(len, actual))} | scores)
+        actual, *said = ([row & {label} for row in column] for column in columns)
+        if rows := sum(map(len, actual)):
+            scores = {model: score(metric, actual, own) for model, own in zip(SCORED, said, strict=True)}
+            records.append({"slice": "label", "value": label, "rows": rows} | scores)
     return records
-
-
-def _label_sets(answered: Answered) -> dict[str, Any]:
-    return {"label": answered.test.actual} | {model: answered.answers[model] for model in SCORED}
 
 
 def rounded(value: Any) -> Any:
