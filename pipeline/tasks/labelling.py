@@ -121,6 +121,9 @@ class LabellingTask:
         """Return a new `model` that says of itself what the task is: its configuration already does, by `names`."""
         return model
 
+    def start(self, model: PreTrainedModel, tokens: Rows) -> None:
+        """Set what a new head knows of its training rows before the first step: here nothing."""
+
     def rows(self, tokens: Rows) -> "RowSequence":
         """Return token rows and their labels as `collate` takes them."""
         return RowSequence(tokens)

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from pipeline.tasks.labelling import Distributions, LabellingTask, cross_entropy
 from pipeline.training.batches import Rows
@@ -36,6 +37,20 @@ class MultiLabelClassification(LabellingTask):
             "id2label": dict(enumerate(self.labels)),
             "label2id": {name: index for index, name in enumerate(self.labels)},
         }
+
+    def start(self, model: PreTrainedModel, tokens: Rows) -> None:
+        """Have `model` begin at how frequent each label is, where its head has a bias: that of BERTs, not that of GPTs.
+
+        Else the steps of a short training go into learning that most labels are rare. Source: Lin et al. 2017 (focal
+        loss), section 3.3; one row with each label and one without are added to those that there are.
+        """
+        heads = [part for name, part in model.named_modules() if name.startswith("classifier")]
+        biases = [part.bias for part in heads if isinstance(part, nn.Linear) and part.bias is not None]
+        labels = np.asarray(tokens.labels)
+        if biases and len(labels):
+            given, not_given = ((labels == value).sum(axis=0) + 1.0 for value in (1, 0))
+            with torch.no_grad():
+                biases[-1].copy_(torch.from_numpy(np.log(given / not_given)))
 
     def distributions(self, logits: Tensor, labels: Tensor, rows: Tensor) -> Distributions:
         """Return a choice for each label of each row, the labels of the first row first; both are (rows, labels)."""

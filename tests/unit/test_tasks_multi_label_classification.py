@@ -14,9 +14,10 @@ from transformers import (
     PreTrainedModel,
 )
 
+from pipeline.architectures import ARCHITECTURES
 from pipeline.distillation.lessons import DistillationLoss, with_teacher
 from pipeline.distillation.teacher_cache import TeacherRow
-from pipeline.params import DistillParams, LossWeights, TrainingParams
+from pipeline.params import ArchitectureParams, DistillParams, LossWeights, TrainingParams
 from pipeline.params.task_types import OF_LABELS
 from pipeline.tasks import TASKS
 from pipeline.tokenization.ragged import TokenRows
@@ -118,3 +119,21 @@ def test_a_model_says_of_itself_what_it_answers() -> None:
     config = bert().config
     assert config.problem_type == "multi_label_classification"
     assert config.id2label == dict(enumerate(LABELS))
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "modernbert", "gpt", "llama"])
+def test_a_head_with_a_bias_begins_at_how_frequent_labels_are(family: str) -> None:
+    shape = ArchitectureParams(
+        family=family, layers=1, hidden_size=16, attention_heads=2, intermediate_size=32, max_length=16, dropout=0.0
+    )
+    torch.manual_seed(0)
+    build = ARCHITECTURES[family]().build
+    model = build(shape, head=HEAD.head, vocabulary_size=30, pad_token_id=0, **HEAD.names).eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    HEAD.start(model, token_rows([*SETS, [YES, NO, NO], [UNKNOWN] * 3]))
+    changed = [name for name, value in model.state_dict().items() if not torch.equal(value, before[name])]
+    if family in ("gpt", "llama"):
+        assert changed == []
+    else:
+        (name,) = changed  # of five rows that say so three have `art`, two `food` and two `war`
+        assert model.state_dict()[name].sigmoid().tolist() == pytest.approx([4 / 7, 3 / 7, 3 / 7])
