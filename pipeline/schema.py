@@ -10,7 +10,8 @@ CANONICAL = pa.schema(
         "text": pa.string(),
         "pair": pa.string(),
         "label": pa.string(),
-        "spans": pa.list_(pa.field("element", SPAN)),  # Parquet's name for what a list holds
+        "labels": pa.list_(pa.field("element", pa.string())),  # Parquet's name for what a list holds
+        "spans": pa.list_(pa.field("element", SPAN)),
         "target": pa.string(),
         "score": pa.float64(),
         "source": pa.string(),

@@ -19,7 +19,8 @@ def at_smoke_scale(values: dict[str, Any]) -> dict[str, Any]:
     values = copy.deepcopy(values)
     labelled = {task["dataset"] for task in values["tasks"].values()}
     for name, dataset in values["datasets"].items():
-        classes = len(set((dataset["labels"] or {}).values())) if dataset["columns"].get("label") else 0
+        labelled_rows = {"label", "labels"} & set(dataset["columns"])
+        classes = len(set((dataset["labels"] or {}).values())) if labelled_rows else 0
         rows = max(TASK_ROWS, ROWS_OF_A_CLASS * classes) if name in labelled else CORPUS_ROWS
         dataset["max_rows"] = min(dataset["max_rows"] or rows, rows)
 

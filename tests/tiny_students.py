@@ -24,6 +24,7 @@ from pipeline.tokenization.folder import SPECIAL_TOKENS, assemble, save_tokenize
 
 LABELS = ["artist", "city"]
 NAMES = ["negative", "positive"]
+TOPICS = ["art", "food", "war"]
 TAGS = ["O", "B-artist", "I-artist", "B-city", "I-city"]
 # each piece and the tag that the model gives it
 PIECES = dict.fromkeys([*SPECIAL_TOKENS.values(), "play", "in", ",", "it", "##s"], "O")
@@ -61,6 +62,15 @@ def save_label_student(folder: Path, kind: Any = BertForSequenceClassification) 
     torch.manual_seed(1)
     settings = _settings(NAMES, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, initializer_range=0.5)
     kind(settings).save_pretrained(folder)
+    _save_tokenizer(folder)
+
+
+def save_topic_student(folder: Path) -> None:
+    """Write a BERT that gives texts any number of three labels by chance."""
+    torch.manual_seed(1)
+    shape: dict[str, Any] = {"num_hidden_layers": 1, "num_attention_heads": 2, "initializer_range": 0.5}
+    settings = _settings(TOPICS, hidden_size=16, problem_type="multi_label_classification", **shape)
+    BertForSequenceClassification(settings).save_pretrained(folder)
     _save_tokenizer(folder)
 
 

@@ -23,6 +23,7 @@ HEADS: dict[str, type[PreTrainedModel]] = {
     "masked_lm_next_sentence": BertForPreTraining,
     "contrastive": BertForMaskedLM,  # the head stays with the model, whether or not masked LM is learnt beside it
     "text_classification": BertForSequenceClassification,
+    "multi_label_classification": BertForSequenceClassification,
     "token_classification": BertForTokenClassification,
     "question_answering": BertForQuestionAnswering,
     "sentence_similarity": BertForSentenceSimilarity,

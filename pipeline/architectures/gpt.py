@@ -17,6 +17,7 @@ from pipeline.params import ArchitectureParams
 HEADS: dict[str, type[PreTrainedModel]] = {
     **dict.fromkeys(("causal_lm", "text_generation", "translation", "summarization"), GPT2LMHeadModel),
     "text_classification": GPT2ForSequenceClassification,  # reads the last token that is no padding
+    "multi_label_classification": GPT2ForSequenceClassification,
 }
 ALWAYS: dict[str, Any] = {"attn_pdrop": 0.0}  # as BERT's
 

@@ -16,6 +16,7 @@ from pipeline.params import ArchitectureParams
 HEADS: dict[str, type[PreTrainedModel]] = {
     **dict.fromkeys(("causal_lm", "text_generation", "translation", "summarization"), LlamaForCausalLM),
     "text_classification": LlamaForSequenceClassification,  # reads the last token that is no padding
+    "multi_label_classification": LlamaForSequenceClassification,
 }
 ALWAYS: dict[str, Any] = {"attention_dropout": 0.0}  # as BERT's
 

@@ -23,6 +23,7 @@ from pipeline.params import ArchitectureParams
 HEADS: dict[str, type[PreTrainedModel]] = {
     "masked_lm": ModernBertForMaskedLM,
     "text_classification": ModernBertForSequenceClassification,
+    "multi_label_classification": ModernBertForSequenceClassification,
     "token_classification": ModernBertForTokenClassification,
     "question_answering": ModernBertForQuestionAnswering,
 }

@@ -26,6 +26,7 @@ HEADS: dict[str, type[PreTrainedModel]] = {
     "masked_lm": RobertaForMaskedLM,
     "contrastive": RobertaForMaskedLM,  # as BERT's
     "text_classification": RobertaForSequenceClassification,
+    "multi_label_classification": RobertaForSequenceClassification,
     "token_classification": RobertaForTokenClassification,
     "question_answering": RobertaForQuestionAnswering,
     "sentence_similarity": RobertaForSentenceSimilarity,

@@ -158,6 +158,7 @@ class Course:
             **self.names,
         )
         described: PreTrainedModel = self.head.described(student)
+        self.head.start(described, self.rows["train"])
         return described
 
     def _train(

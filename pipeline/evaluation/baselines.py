@@ -47,7 +47,7 @@ def naive_bayes(train: LabelledTexts, dev: LabelledTexts, test: Sequence[str]) -
 
 def tfidf_logistic_regression(train: LabelledTexts, dev: LabelledTexts, test: Sequence[str]) -> np.ndarray:
     """Logistic regression on TF-IDF of words and pairs of words, from the labels."""
-    weights = _tfidf(len(train.words))
+    weights = tfidf(len(train.words))
     features = weights.fit_transform(train.words)
     return _best_on_dev(
         INVERSE_REGULARISATION,
@@ -71,7 +71,7 @@ def distilled_tfidf_logistic_regression(
     labels, margins = teacher_logits.argmax(axis=1), ranked[:, -1] - ranked[:, -2]
     if (labels == labels[0]).all():  # a teacher that learnt nothing leaves nothing to fit
         return majority(labels, len(test))
-    weights = _tfidf(len(texts))
+    weights = tfidf(len(texts))
     features = weights.fit_transform(texts)
     solver = "liblinear" if teacher_logits.shape[1] == 2 else "lbfgs"  # the faster one, which knows two classes only
     return _best_on_dev(
@@ -98,7 +98,8 @@ def frozen_encoder_logistic_regression(
     )
 
 
-def _tfidf(rows: int) -> TfidfVectorizer:
+def tfidf(rows: int) -> TfidfVectorizer:
+    """Return what weighs the words and the pairs of words of `rows` texts."""
     least = MIN_FREQUENCY if rows >= 1000 else 1  # in a handful of rows next to nothing stands twice
     return TfidfVectorizer(ngram_range=(1, 2), token_pattern=WORD, min_df=least, sublinear_tf=True)
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from pipeline.evaluation import baselines, ngrams, readers, similarity, taggers, writing_baselines
+from pipeline.evaluation import baselines, label_baselines, ngrams, readers, similarity, taggers, writing_baselines
 from pipeline.evaluation.figures import Answers, score
 from pipeline.evaluation.frozen_encoder import MeanPooled, TokenStates, frozen_vectors
 from pipeline.evaluation.table import LabelledTexts
@@ -78,6 +78,32 @@ def _classifiers(lessons: Lessons) -> dict[str, Answers]:
     vectors = _vectors(MeanPooled, lessons)
     answers["frozen_encoder_logistic_regression"] = baselines.frozen_encoder_logistic_regression(
         vectors["train"], train.actual, vectors["dev"], dev.actual, vectors["test"]
+    )
+    return answers
+
+
+def _several_labels(lessons: Lessons) -> dict[str, Answers]:
+    (train, dev, test), labels = (lessons.splits[split] for split in ("train", "dev", "test")), lessons.labels
+    known: Any = train.actual
+    yes = label_baselines.as_matrix(known, labels)
+
+    def dev_score(answers: Answers) -> float:
+        return score("micro_f1", dev.actual, answers)
+
+    fitted = label_baselines.OneVersusRest(labels, dev_score)
+    print("baselines: TF-IDF and a logistic regression for each label", flush=True)
+    texts, taught = (train.words, dev.words, test.words), (train.words + lessons.transfer, dev.words, test.words)
+    answers: dict[str, Answers] = {
+        "same_labels": label_baselines.same_labels(known, len(test.ids)),
+        "tfidf_logistic_regression": label_baselines.tfidf_logistic_regression(fitted, texts, yes),
+    }
+    print(f"baselines: the same on the teacher's soft labels, {len(lessons.teacher_logits):,} rows", flush=True)
+    answers["distilled_tfidf_logistic_regression"] = label_baselines.distilled_tfidf_logistic_regression(
+        fitted, taught, lessons.teacher_logits
+    )
+    vectors = _vectors(MeanPooled, lessons)
+    answers["frozen_encoder_logistic_regression"] = label_baselines.frozen_encoder_logistic_regression(
+        fitted, (vectors["train"], vectors["dev"], vectors["test"]), yes
     )
     return answers
 
@@ -190,6 +216,7 @@ def _summarizers(lessons: Lessons) -> dict[str, Answers]:
 
 BASELINES: dict[str, Callable[[Lessons], dict[str, Answers]]] = {
     "text_classification": _classifiers,
+    "multi_label_classification": _several_labels,
     "token_classification": _taggers,
     "question_answering": _readers,
     "sentence_similarity": _similarities,

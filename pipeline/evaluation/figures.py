@@ -10,9 +10,9 @@ from pipeline.evaluation.answer_texts import SCALE, exact_matches, token_overlap
 from pipeline.params.task_types import TASK_TYPES, TYPE_OF_METRIC
 from pipeline.words import Span
 
-# one a row: a class's index, a number, the spans of its text, a text, what predicting a text costs in nats, float64
-# (rows,), or what is measured of that, characters and tokens, int64 (rows, 2)
-Answers = np.ndarray | Sequence[int] | Sequence[Sequence[Span]] | Sequence[str | None]
+# one a row: a class's index, a number, the names of its labels, the spans of its text, a text, what predicting a text
+# costs in nats, float64 (rows,), or what is measured of that, characters and tokens, int64 (rows, 2)
+Answers = np.ndarray | Sequence[int] | Sequence[frozenset[str]] | Sequence[Sequence[Span]] | Sequence[str | None]
 
 
 class Figure(NamedTuple):
@@ -74,10 +74,10 @@ def _macro_f1(sums: np.ndarray) -> np.ndarray:
     return np.asarray((hits / np.maximum(total, 1)).mean(axis=-1))
 
 
-def _spans_found(actual: Answers, answers: Answers) -> np.ndarray:
-    """Return for each row how many spans are right in borders and label, how many are given and how many there are.
+def found_and_named(actual: Answers, answers: Answers) -> np.ndarray:
+    """Return for each row how many spans, or labels, are right, how many are given and how many there are.
 
-    Source: Tjong Kim Sang & De Meulder 2003, section 4.
+    A span is right in borders and label. Source: Tjong Kim Sang & De Meulder 2003, section 4.
     """
     pairs = [(set(given), set(there)) for given, there in zip(answers, actual, strict=True)]
     counts = [(len(given & there), len(given), len(there)) for given, there in pairs]
@@ -85,9 +85,23 @@ def _spans_found(actual: Answers, answers: Answers) -> np.ndarray:
 
 
 def _micro_f1(sums: np.ndarray) -> np.ndarray:
-    """Return 2 tp / (2 tp + fp + fn), 1 where spans are neither given nor there."""
+    """Return 2 tp / (2 tp + fp + fn), 1 where nothing is given nor there."""
     total = sums[..., 1] + sums[..., 2]
     return np.where(total > 0, 2 * sums[..., 0] / np.maximum(total, 1), 1.0)
+
+
+def _by_label(actual: Any, answers: Any) -> np.ndarray:
+    """Return for each label that a row of `actual` has: 2 where both give it to a row, and how many of the two do."""
+    labels = sorted(set().union(*actual)) or [""]
+    there, given = (
+        np.array([[label in row for label in labels] for row in rows], dtype=np.int64) for rows in (actual, answers)
+    )
+    return np.stack([2 * (there & given), there + given], axis=2).reshape(len(there), -1)
+
+
+def _all_right(actual: Any, answers: Any) -> np.ndarray:
+    """Return for each row whether its labels are exactly the actual ones, and 1."""
+    return np.array([(one == other, 1) for one, other in zip(actual, answers, strict=True)], dtype=np.int64)
 
 
 def _mean_of_scaled(sums: np.ndarray) -> np.ndarray:
@@ -153,7 +167,10 @@ def _moves(before: Any, after: Any) -> np.ndarray:
 FIGURES = {
     "accuracy": Figure(_right, _accuracy),
     "macro_f1": Figure(_by_class, _macro_f1),
-    "span_f1": Figure(_spans_found, _micro_f1),
+    "micro_f1": Figure(found_and_named, _micro_f1),
+    "macro_label_f1": Figure(_by_label, _macro_f1),
+    "subset_accuracy": Figure(_all_right, _accuracy),
+    "span_f1": Figure(found_and_named, _micro_f1),
     "token_f1": Figure(token_overlaps, _mean_of_scaled),
     "exact_match": Figure(exact_matches, _accuracy),
     "spearman": Figure(_ranked, _spearman, unit="points"),

@@ -22,12 +22,14 @@ def worst_rows(predictions: Path, labels: list[str]) -> dict[str, Any]:
     """Return at most ROWS_SHOWN rows of predictions.parquet on which the student is wrong.
 
     `title` says which they are, `rows` holds for each its `text`, actual `label`, and the answers of `student` and
-    `teacher`, all in words; `score`, the student's probability, where a whole text has a label.
+    `teacher`, all in words; `score`, the student's probability, where a whole text has one label.
     """
     table = pq.read_table(predictions)
     kind, rows = table["label"].type, table.to_pylist()
     if pa.types.is_integer(kind):
         found = _surest(rows, labels)
+    elif pa.types.is_list(kind) and pa.types.is_string(kind.value_type):
+        found = _furthest_off(rows, "labels", lambda text, named: " · ".join(named) or "nothing")
     else:
         (worst,) = (find for is_kind, find in WORST if is_kind(kind))
         found = worst(rows)
@@ -45,7 +47,10 @@ def _surest(rows: list[Row], labels: list[str]) -> dict[str, Any]:
     return {"title": "Where the student is wrong and surest of it", "rows": rows}
 
 
-def _furthest_off(rows: list[Row]) -> dict[str, Any]:
+def _furthest_off(
+    rows: list[Row], what: str = "spans", in_words: Callable[[str, Any], str] | None = None
+) -> dict[str, Any]:
+    in_words = in_words or _in_words
     wrong = [row for row in rows if row["student"] != row["label"]]
 
     def missed_or_made_up(row: Row) -> int:
@@ -54,8 +59,8 @@ def _furthest_off(rows: list[Row]) -> dict[str, Any]:
         )
 
     wrong.sort(key=lambda row: (-missed_or_made_up(row), row["id"]))
-    rows = [_shown(row, partial(_in_words, row["text"])) for row in wrong[:ROWS_SHOWN]]
-    return {"title": "Where the student's spans are furthest off", "rows": rows}
+    rows = [_shown(row, partial(in_words, row["text"])) for row in wrong[:ROWS_SHOWN]]
+    return {"title": f"Where the student's {what} are furthest off", "rows": rows}
 
 
 def _least_alike(rows: list[Row]) -> dict[str, Any]:

@@ -48,6 +48,11 @@ class Answered:
     answers: dict[str, Answers]
     written: dict[str, Sequence[tuple[str, str]]] = field(default_factory=dict)
 
+    @property
+    def has_label_sets(self) -> bool:
+        """Whether each row has any number of labels."""
+        return isinstance(self.test.actual[0], frozenset)
+
 
 def evaluation_outcome(
     task: str,
@@ -90,7 +95,8 @@ def evaluation_outcome(
         "student": models["student"],
         "baselines": {model: found for model, found in models.items() if model not in SCORED},
         "comparison": compare(metric, counts, answered.answers, bootstrap),
-        "slices": metrics.slice_metrics(sliced, _groups(answered, settings), slice_counts),
+        "slices": metrics.slice_metrics(sliced, _groups(answered, settings), slice_counts)
+        + _of_each_label(sliced, answered, settings),
         "confusion": metrics.confusion_counts(*_confused(answered), len(answered.classes)),
         "reliability": tables.get("student", []),
     }
@@ -124,15 +130,17 @@ def _writing(answered: Answered, teacher: Path) -> dict[str, Any]:
 def write_predictions(path: Path, answered: Answered) -> None:
     """Write for each test row its id, its text, the actual answer as `label` and each model's answer.
 
-    Where a whole row has a label, teacher's and student's probabilities of each follow.
+    Where a whole row has a label, or several, teacher's and student's probabilities of each follow.
     """
     test = answered.test
     columns: dict[str, Any] = {"id": test.ids, "text": test.texts}
     columns |= ({"pair": test.pairs} if test.pairs else {}) | {"label": as_column(test.actual)}
     columns |= {model: as_column(said) for model, said in answered.answers.items()}
-    if isinstance(test.actual, np.ndarray) and answered.classes:
+    if (isinstance(test.actual, np.ndarray) and answered.classes) or answered.has_label_sets:
         for model, said in answered.choices.items():
             scores = softmax(said.logits.astype(np.float64), axis=1).round(DECIMALS)
+            if answered.has_label_sets:  # of each label yes and no
+                scores = scores[:, 1].reshape(len(test.ids), -1)
             columns |= {f"{model}_score_{label}": scores[:, index] for index, label in enumerate(answered.labels)}
     with replacing(path) as draft:
         pq.write_table(pa.table(columns), draft, compression="zstd")
@@ -177,7 +185,25 @@ def _groups(answered: Answered, settings: EvaluateParams) -> dict[str, Sequence[
         "label": lambda: [labels[index] for index in np.asarray(test.actual)],
         "length": lambda: metrics.length_groups(test.texts),
     }
-    return {heading: values[heading]() for heading in settings.slices}
+    each = [heading for heading in settings.slices if heading != "label" or not answered.has_label_sets]
+    return {heading: values[heading]() for heading in each}
+
+
+def _of_each_label(metric: str, answered: Answered, settings: EvaluateParams) -> list[dict[str, Any]]:
+    """Return the figure of each label by itself where rows have several, as records of slices.
+
+    `rows` are those that carry the label; one that no row carries is left out.
+    """
+    if "label" not in settings.slices or not answered.has_label_sets:
+        return []
+    records: list[dict[str, Any]] = []
+    columns: list[Any] = [answered.test.actual, *(answered.answers[model] for model in SCORED)]
+    for label in answered.labels:
+        actual, *said = ([row & {label} for row in column] for column in columns)
+        if rows := sum(map(len, actual)):
+            scores = {model: score(metric, actual, own) for model, own in zip(SCORED, said, strict=True)}
+            records.append({"slice": "label", "value": label, "rows": rows} | scores)
+    return records
 
 
 def rounded(value: Any) -> Any:

@@ -13,7 +13,7 @@ from pipeline.params import Params
 from pipeline.templates import templates
 
 # so little that beside them all others would stand on one spot
-KNOW_LITTLE = ("majority", "most_frequent_tag", "character_unigram")
+KNOW_LITTLE = ("majority", "same_labels", "most_frequent_tag", "character_unigram")
 CLASSES_SHOWN = 20  # of the confusion matrix: more fit no screen
 Records = list[dict[str, Any]]
 

@@ -23,8 +23,8 @@ class LabelledTexts:
     """Rows of one split in the order of their file.
 
     pairs: the second text of each row, None where rows have one text. actual: the true answers: indices into the
-    task's labels, int64 (rows,), scores, float64 (rows,), the spans of each text, the text of each answer, or what is
-    to be written for each text, None where it is the text itself that is predicted.
+    task's labels, int64 (rows,), the names of a row's labels, scores, float64 (rows,), the spans of each text, the text
+    of each answer, or what is to be written for each text, None where it is the text itself that is predicted.
     """
 
     ids: list[str]
@@ -62,6 +62,16 @@ def _indices(path: Path, columns: dict[str, list[Any]], labels: list[str]) -> np
         if name not in index:
             raise InputError(f"{path}: row {id_}: label {name!r}, expected one of {labels}")
     return np.array([index[str(name)] for name in names], dtype=np.int64)
+
+
+def _label_sets(path: Path, columns: dict[str, list[Any]], labels: list[str]) -> list[frozenset[str]]:
+    for id_, row in zip(columns["id"], columns["labels"], strict=True):
+        if row is None:
+            raise InputError(f"{path}: row {id_}: no labels, expected a list (columns.labels of the dataset)")
+        for name in row:
+            if name not in labels:
+                raise InputError(f"{path}: row {id_}: label {name!r}, expected some of {labels}")
+    return [frozenset(row) for row in columns["labels"]]
 
 
 def _spans(path: Path, columns: dict[str, list[Any]], labels: list[str]) -> list[list[Span]]:
@@ -106,6 +116,7 @@ def _targets(path: Path, columns: dict[str, list[Any]], labels: list[str]) -> li
 # by a task's type: the column of the canonical table that has the answers, and how it is read
 ANSWERS: dict[str, tuple[str, Callable[..., Answers]]] = {
     "text_classification": ("label", _indices),
+    "multi_label_classification": ("labels", _label_sets),
     "token_classification": ("spans", _spans),
     "question_answering": ("spans", _span_texts),
     "sentence_similarity": ("score", _scores),
@@ -116,17 +127,21 @@ ANSWERS: dict[str, tuple[str, Callable[..., Answers]]] = {
 
 
 def as_column(answers: Answers) -> pa.Array:
-    """Return answers as a column of a table, of numbers, strings, `{characters, tokens}` or lists of spans."""
+    """Return answers as a column of a table: numbers, strings, `{characters, tokens}`, lists of strings or of spans."""
     if isinstance(answers, np.ndarray) and answers.ndim == 2:
         return pa.StructArray.from_arrays([pa.array(column) for column in answers.T], names=MEASURED)
     rows: Any = answers
     if isinstance(answers, np.ndarray) or (len(rows) and isinstance(rows[0], str)):
         return pa.array(rows)
+    if len(rows) and isinstance(rows[0], frozenset):
+        return pa.array([sorted(row) for row in rows], pa.list_(pa.string()))
     return pa.array([[dict(zip(SPANS.value_type.names, span, strict=True)) for span in row] for row in rows], SPANS)
 
 
 def from_column(column: pa.Array | pa.ChunkedArray) -> Answers:
     """Return what `as_column` made a column of."""
+    if pa.types.is_list(column.type) and pa.types.is_string(column.type.value_type):
+        return [frozenset(row) for row in column.to_pylist()]
     if pa.types.is_list(column.type):
         return [[_as_tuple(span) for span in row] for row in column.to_pylist()]
     if pa.types.is_struct(column.type):

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.params.section import Label, Name, ProjectPath, Section, Share
+from pipeline.params.section import Label, Marker, Name, ProjectPath, Section, Share
 from pipeline.params.sources import HubSource, LocalSource, PackageSource
 
 WITH_SPANS = ("conll", "slots", "squad")  # formats
@@ -19,6 +19,9 @@ class ColumnsParams(Section):
     """Column that holds a second text, about the first: a question that it answers, a sentence it is compared with."""
     label: str | None = None
     """Column that holds the label."""
+    labels: str | None = None
+    """Column that holds any number of labels, none included: a list of them, in CSV as JSON, or text in which `|`
+    stands between them. Empty text and `[]` are rows without labels."""
     spans: str | None = None
     """Column that holds labelled spans of the text, which the formats `conll`, `slots` and `squad` have."""
     target: str | None = None
@@ -104,35 +107,46 @@ class DatasetParams(Section):
     only_sources: list[str] | None
     """Values of the source column whose rows are kept; null keeps all rows."""
     labels: dict[str, Label] | None
-    """The label's name for each value of the label column, or for each type of spans where `columns.spans` is given;
-    null makes the dataset unlabelled."""
+    """The label's name for each value of the label column, for each that stands in the lists of `columns.labels`, or
+    for each type of spans where `columns.spans` is given; null makes the dataset unlabelled."""
     split: SplitParams
     decontamination: DecontaminationParams
     validation: ValidationParams
     max_rows: Annotated[int, Field(ge=1)] | None
     """Maximum number of rows to keep, a sample that does not depend on their order; null keeps all rows."""
+    markers: list[Marker] = Field(default_factory=list)
+    """Markers of `tokenizer.markers` that stand in every text, each exactly once: a row that lacks one, or has one
+    twice, stops the run."""
 
     @model_validator(mode="after")
     def _labels_have_a_column(self) -> "DatasetParams":
-        label, spans = self.columns.label, self.columns.spans
-        if label is not None and spans is not None:
-            raise ValueError(f"columns.label must be null where columns.spans is given, got {label}: labels name one")
+        spans = self.columns.spans
+        labelled = [key for key in ("label", "labels", "spans") if getattr(self.columns, key) is not None]
+        if len(labelled) > 1:
+            key, other, *_ = labelled
+            found = getattr(self.columns, key)
+            raise ValueError(f"columns.{key} must be null where columns.{other} is given, got {found}: labels name one")
         if spans is not None and (self.source.kind == "hub" or self.source.format not in WITH_SPANS):
             raise ValueError(f"columns.spans must be null but for the formats {', '.join(WITH_SPANS)}, got {spans}")
         for key in ("score", "target"):
             if self.labels is not None and getattr(self.columns, key) is not None:
                 raise ValueError(f"labels must be null where columns.{key} is given, got {self.labels}")
-        if self.labels is not None and label is None and spans is None:
-            raise ValueError("labels are given, but columns.label and columns.spans are null")
-        least = 2 if label is not None else 1
+        if self.labels is not None and not labelled:
+            raise ValueError("labels are given, but columns.label, columns.labels and columns.spans are null")
+        least = 1 if labelled == ["spans"] else 2
         if self.labels is not None and len(names := self._label_names()) < least:
             raise ValueError(f"labels must name at least {least} classes, got {names}")
         return self
 
     @property
     def row_labels(self) -> list[str]:
-        """Names of the labels that rows carry, sorted; none where they carry none."""
+        """Names of the labels of which each row carries one, sorted; none where rows do not."""
         return self._label_names() if self.columns.label is not None else []
+
+    @property
+    def set_labels(self) -> list[str]:
+        """Names of the labels of which a row may carry any number, sorted; none where rows do not."""
+        return self._label_names() if self.columns.labels is not None else []
 
     @property
     def span_labels(self) -> list[str]:

@@ -18,7 +18,8 @@ class EvaluateParams(Section):
     """Number of confidence bins in the reliability table and the calibration error."""
     slices: list[Literal["source", "label", "length"]]
     """Groupings of the test rows for which accuracy, or the first figure that `gate.metric` names for another type, is
-    also reported group by group; `label` is for text classification only."""
+    also reported group by group; `label` is for text classification and, label by label, for multi-label
+    classification only."""
     identity_groups: list[Literal["gender", "race", "religion", "origin", "orientation"]]
     """How people are told apart where it is measured whether a label depends on them: test rows and templates are asked
     again with these people exchanged. For text classification of single English texts only; [] measures nothing."""
@@ -32,6 +33,9 @@ class GateParams(Section):
     metric: Literal[
         "accuracy",
         "macro_f1",
+        "micro_f1",
+        "macro_label_f1",
+        "subset_accuracy",
         "span_f1",
         "token_f1",
         "exact_match",
@@ -45,7 +49,9 @@ class GateParams(Section):
         "rouge_l",
     ]
     """Figure that models are compared by, here and in all reports, one that goes with the type of the task: for text
-    classification `accuracy` or `macro_f1`, for token classification `span_f1`, for question answering `token_f1` or
+    classification `accuracy` or `macro_f1`, for multi-label classification `micro_f1` (of all labels of all rows),
+    `macro_label_f1` (the mean of each label's) or `subset_accuracy` (rows whose labels are all right), for token
+    classification `span_f1`, for question answering `token_f1` or
     `exact_match`, for sentence similarity `spearman`, for text generation `bits_per_character` or `perplexity`, for
     translation `bleu` or `chrf`, for summarization one of ROUGE. Accuracy has a test for paired proportions, all others
     a paired bootstrap."""

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.params.section import HubName, InsidePath, Name, Package, ProjectPath, Revision, Section, Sha256
+from pipeline.params.section import HubName, InsidePath, Marker, Name, Package, ProjectPath, Revision, Section, Sha256
 from pipeline.params.training import ArchitectureParams, OptimizationParams
 
 
@@ -71,6 +71,10 @@ class TokenizerParams(Section):
     """Whether text is converted to lower case; null with `adopt`."""
     min_frequency: Annotated[int, Field(ge=1)] | None
     """How often two pieces must occur side by side to become one token; null with `adopt`."""
+    markers: list[Marker] = Field(default_factory=list)
+    """What stands in texts to mark something, such as `[E1]` and `[/E1]` before and behind an entity: each becomes a
+    token of its own, beyond `vocabulary_size`, whatever stands beside it. The embeddings of those that `init_from` does
+    not know are drawn at random."""
 
     @model_validator(mode="after")
     def _trained_ones_need_a_size(self) -> "TokenizerParams":

@@ -31,6 +31,7 @@ def _fit_for_a_command(path: str) -> str:
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Label = Annotated[str, Field(min_length=1)]
+Marker = Annotated[str, Field(pattern=r"^\S+$")]
 # `format` is what docs/parameters.md says instead of the pattern
 Name = Annotated[
     str,

@@ -43,6 +43,14 @@ TASK_TYPES = {
         families=("bert", "roberta", "modernbert", "gpt", "llama"),
         losses=OF_LABELS,
     ),
+    "multi_label_classification": TaskType(
+        metrics=("micro_f1", "macro_label_f1", "subset_accuracy"),
+        slices=("source", "label", "length"),
+        columns=("labels",),
+        optional=("pair",),
+        families=("bert", "roberta", "modernbert", "gpt", "llama"),
+        losses=OF_LABELS,
+    ),
     "token_classification": TaskType(
         metrics=("span_f1",),
         slices=("source", "length"),

@@ -69,6 +69,7 @@ class TaskParams(Section):
 
     type: Literal[
         "text_classification",
+        "multi_label_classification",
         "token_classification",
         "question_answering",
         "sentence_similarity",
@@ -76,9 +77,9 @@ class TaskParams(Section):
         "translation",
         "summarization",
     ]
-    """Kind of task: one label for a whole text (or a pair of texts), labelled spans in it, the place in it that answers
-    a question (the dataset's column `pair`), how alike two texts are, going on with a text, token by token, or writing
-    another text for it: the same in another language, or a shorter one."""
+    """Kind of task: one label for a whole text (or a pair of texts), any number of labels for it, labelled spans in it,
+    the place in it that answers a question (the dataset's column `pair`), how alike two texts are, going on with a
+    text, token by token, or writing another text for it: the same in another language, or a shorter one."""
     dataset: Name
     """Dataset that the labelled rows come from."""
     labels: list[Label]

@@ -196,6 +196,21 @@ def _pair_disagreements(key: str, task: TaskParams) -> list[str]:
     ]
 
 
+def _marker_disagreements(key: str, task: TaskParams, params: Params) -> list[str]:
+    markers, place = params.datasets[task.dataset].markers, f"datasets.{task.dataset}.markers"
+    problems = [
+        f"{place}: must be among tokenizer.markers {params.tokenizer.markers}, got {marker}"
+        for marker in markers
+        if marker not in params.tokenizer.markers
+    ]
+    # sentences of a corpus, and pieces of rows, have none
+    return problems + [
+        f"{key}.transfer.{name}: must be 0 where {place} are given, got {count}"
+        for name, count in (("sentences", task.transfer.sentences), ("recombined", task.transfer.recombined))
+        if markers and count
+    ]
+
+
 def _task_disagreements(key: str, task: TaskParams, params: Params) -> list[str]:
     problems = []
     dataset = params.datasets.get(task.dataset)
@@ -207,6 +222,7 @@ def _task_disagreements(key: str, task: TaskParams, params: Params) -> list[str]
         found = None if dataset.labels is None else sorted(set(dataset.labels.values()))
         problems.append(f"{key}.labels: must be the labels of datasets.{task.dataset} ({found}), got {task.labels}")
     problems += _family_disagreements(key, task, params)
+    problems += _marker_disagreements(key, task, params)
     if task.type == "text_generation" and dataset.columns.target is not None and task.transfer.sentences:
         problems.append(
             f"{key}.transfer.sentences: must be 0 where datasets.{task.dataset}.columns.target is given, got "

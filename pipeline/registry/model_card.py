@@ -14,6 +14,9 @@ from pipeline.params.task_types import TYPE_OF_METRIC
 NAMES = {  # what the hub calls a figure
     "accuracy": "accuracy",
     "macro_f1": "f1",
+    "micro_f1": "f1",
+    "macro_label_f1": "f1",
+    "subset_accuracy": "accuracy",
     "span_f1": "f1",
     "token_f1": "f1",
     "exact_match": "exact_match",

@@ -116,14 +116,15 @@ def register_version(
     run_id: str,
     student: Path,
     examples: Mapping[str, Sequence[str]],
+    markers: Sequence[str] = (),
     description: str,
     tags: dict[str, str],
 ) -> Any:
     """Log the student to its run as a pyfunc and register it as a new version of `name`; return the version.
 
     The logged model holds the plain `from_pretrained` folder under artifacts/model, the code that serves it,
-    the pinned requirements, a signature and `examples`, by column, of what it reads. Nothing in it is pickled. Raises
-    InputError where the student is no model that served_model.py serves.
+    the pinned requirements, a signature and `examples`, by column, of what it reads; `markers` are what each text has
+    to hold once. Nothing in it is pickled. Raises InputError where the student is no model that served_model.py serves.
     """
     import pandas as pd
 
@@ -132,7 +133,7 @@ def register_version(
             name="student",
             python_model=str(Path(__file__).with_name("served_model.py")),
             artifacts={"model": str(student)},
-            model_config={"inputs": list(examples)},
+            model_config={"inputs": list(examples), "markers": list(markers)},
             signature=_signature(student, list(examples)),
             input_example=pd.DataFrame(examples),
             pip_requirements=[f"{package}=={installed_version(package).split('+')[0]}" for package in REQUIREMENTS],
@@ -156,9 +157,11 @@ def _signature(student: Path, inputs: Sequence[str]) -> Any:
     types = {"start": "long", "end": "long", "label": "string", "text": "string", "score": "double"}
     span = Object([Property(name, kind) for name, kind in types.items()])
     types["answer"] = "string"
+    labels = Array(Object([Property(name, types[name]) for name in ("label", "score")]))
     config = read_json(student / "config.json")
     written = [ColSpec("string", purpose["answer"]) for purpose in (config.get("task_specific_params") or {}).values()]
     answers: dict[str, list[Any]] = {
+        "multi_label_classification": [ColSpec(labels, "labels")],
         "SequenceClassification": [ColSpec("string", "label"), ColSpec("double", "score")],
         "TokenClassification": [ColSpec(Array(span), "spans")],
         "QuestionAnswering": [ColSpec(types[name], name) for name in ("answer", "start", "end", "score")],
@@ -169,7 +172,8 @@ def _signature(student: Path, inputs: Sequence[str]) -> Any:
         "ConditionalGeneration": written,
     }
     (architecture,) = config["architectures"]
-    head = next((name for name in answers if architecture.endswith(name)), None)
+    named = (str(config.get("problem_type")), architecture)  # of two tasks with one class the first tells them apart
+    head = next((name for name in answers if any(said.endswith(name) for said in named)), None)
     if head is None:
         raise InputError(f"{student}: the model is a {architecture}, expected one for {' or '.join(answers)}")
     return ModelSignature(Schema([ColSpec("string", name) for name in inputs]), Schema(answers[head]))

@@ -62,8 +62,8 @@ def side_by_side(mlflow: ModuleType, name: str, predictions: Path, rows: Path, l
     The predictions that were logged with a champion are used where they cover the candidate's test rows; where they do
     not, it is scored again. Rows that any champion trained on are left out. An earlier candidate counts as judged by
     these rows where most of them were among its own.
-    Raises InputError where a champion's answers are of another kind than the candidate's: labels, spans, texts,
-    numbers.
+    Raises InputError where a champion's answers are of another kind than the candidate's: labels, any number of them,
+    spans, texts, numbers.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -137,7 +137,7 @@ def _check_kinds(name: str, candidate: Answers, champions: Mapping[int, list[Any
 def _kind(answers: Answers) -> str:
     """Return what answers are made of, as a message says it."""
     first = answers[0] if len(answers) else 0
-    kinds = {list: "spans", str: "texts", float: "numbers"}
+    kinds = {frozenset: "any number of labels", list: "spans", str: "texts", float: "numbers"}
     return next((name for kind, name in kinds.items() if isinstance(first, kind)), "labels")
 
 
@@ -149,6 +149,8 @@ def _score(mlflow: ModuleType, version: Any, ids: list[str], rows: Path, labels:
     answers = model.predict(pd.DataFrame([texts[id_] for id_ in ids]))
     if "spans" in answers:
         return [[(span["start"], span["end"], span["label"]) for span in row] for row in answers["spans"]]
+    if "labels" in answers:
+        return [frozenset(said["label"] for said in row) for row in answers["labels"]]
     if "label" not in answers:
         return list(answers.iloc[:, 0])  # a text or a number, whatever it is called
     return [labels.index(answer) if answer in labels else -1 for answer in answers["label"]]

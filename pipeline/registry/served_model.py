@@ -58,13 +58,17 @@ class Student(PythonModel):
         folder = context.artifacts["model"]
         config = AutoConfig.from_pretrained(folder)
         (architecture,) = config.architectures
-        self.columns, self.read_rows, load = next(HEADS[name] for name in HEADS if architecture.endswith(name))
+        named = (str(config.problem_type), architecture)  # of two tasks with one class the first tells them apart
+        self.columns, self.read_rows, load = next(
+            HEADS[name] for name in HEADS if any(said.endswith(name) for said in named)
+        )
         for purpose in (getattr(config, "task_specific_params", None) or {}).values():
             if "answer" in purpose:  # the name of a text that is written for another
                 self.columns, self.read_rows = [purpose["answer"]], _written
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         self.model = load(folder).eval()
-        self.inputs = (context.model_config or {}).get("inputs", ["text"])
+        known = context.model_config or {}
+        self.inputs, self.markers = known.get("inputs", ["text"]), known.get("markers", [])
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
@@ -72,12 +76,13 @@ class Student(PythonModel):
         """Return a row of answers for each row of texts; refuse, as INVALID_PARAMETER_VALUE, what is no text.
 
         The input has a column `text`, and one `pair` where the student was taught with pairs of texts. Columns of the
-        answer: `label` and `score`, where the model labels whole texts; `spans`, a list of `{"start", "end", "label",
+        answer: `label` and `score`, where the model labels whole texts; `labels`, a list of `{"label", "score"}`, the
+        likeliest first, where it gives them any number of labels; `spans`, a list of `{"start", "end", "label",
         "text", "score"}`, where it labels words; `answer`, `start`, `end` and `score`, where it finds in `text` what
         answers `pair`; `similarity`, from -1 to 1, where it compares two texts; `continuation`, where it goes on with
         texts; `translation` or `summary`, where it writes one. What is longer than the model can read is cut.
         """
-        rows = _rows(model_input, self.inputs)
+        rows = _rows(model_input, self.inputs, self.markers)
         by_length = sorted(range(len(rows)), key=lambda position: sum(map(len, rows[position])))
         answers: dict[int, tuple[Any, ...]] = {}
         for start in range(0, len(rows), BATCH_ROWS):
@@ -106,6 +111,16 @@ def _labels(student: Student, rows: list[tuple[str, ...]]) -> list[tuple[str, fl
     _, output = student.batch(*([*column] for column in zip(*rows, strict=True)))
     names, (scores, classes) = student.model.config.id2label, _likeliest(output.logits)
     return [(names[index], score) for index, score in zip(classes, scores, strict=True)]
+
+
+def _label_sets(student: Student, rows: list[tuple[str, ...]]) -> list[tuple[list[dict[str, Any]]]]:
+    """Return the labels of each text, or pair of texts, that are likelier than not, and their probabilities."""
+    _, output = student.batch(*([*column] for column in zip(*rows, strict=True)))
+    names, answers = student.model.config.id2label, []
+    for logits, scores in zip(output.logits.tolist(), output.logits.double().sigmoid().tolist(), strict=True):
+        given = [{"label": names[index], "score": scores[index]} for index, logit in enumerate(logits) if logit > 0]
+        answers.append((sorted(given, key=lambda said: -said["score"]),))
+    return answers
 
 
 def _spans(student: Student, rows: list[tuple[str, ...]]) -> list[tuple[list[dict[str, Any]]]]:
@@ -247,8 +262,10 @@ def _continuations(student: Student, rows: list[tuple[str, ...]]) -> list[tuple[
     return answers
 
 
-# by what a model's class does: the answers' columns, how they are made of rows, and what loads the folder
+# by what a model's class does, or its configuration says of it: the answers' columns, how they are made of rows, and
+# what loads the folder
 HEADS: dict[str, tuple[list[str], Any, Any]] = {
+    "multi_label_classification": (["labels"], _label_sets, AutoModelForSequenceClassification.from_pretrained),
     "SequenceClassification": (["label", "score"], _labels, AutoModelForSequenceClassification.from_pretrained),
     "TokenClassification": (["spans"], _spans, AutoModelForTokenClassification.from_pretrained),
     "QuestionAnswering": (["answer", "start", "end", "score"], _answers, AutoModelForQuestionAnswering.from_pretrained),
@@ -260,8 +277,11 @@ HEADS: dict[str, tuple[list[str], Any, Any]] = {
 }
 
 
-def _rows(model_input: Any, inputs: list[str]) -> list[tuple[str, ...]]:
-    """Return the texts of each row of a frame that has the columns `inputs`; raise MlflowException for what is none."""
+def _rows(model_input: Any, inputs: list[str], markers: list[str]) -> list[tuple[str, ...]]:
+    """Return the texts of each row of a frame that has the columns `inputs`; raise MlflowException for what is none.
+
+    The first one has to hold each of `markers` once.
+    """
     columns = [str(column) for column in getattr(model_input, "columns", ())]
     if sorted(columns) != sorted(inputs):
         wanted = f"one column, {inputs[0]}" if len(inputs) == 1 else f"the columns {' and '.join(inputs)}"
@@ -270,6 +290,9 @@ def _rows(model_input: Any, inputs: list[str]) -> list[tuple[str, ...]]:
     for number, row in enumerate(rows):
         for name, text in zip(inputs, row, strict=True):
             _check_text(f"row {number}: {name}", text)
+        for marker in markers:
+            if (times := row[0].count(marker)) != 1:
+                _refuse(f"row {number}: {inputs[0]} has the marker {marker} {times} times, expected once")
     return rows
 
 

@@ -20,7 +20,8 @@ class Tally:
 
     rows: those that were answered. set_aside: those that were not. sums, counts: of each aspect, the sum of its values,
     and how many of them fell into each bin, by the bin's lower bound. Aspects: `characters` of each text, in bins that
-    double; `label` and `score` of each row, or of each span; `similarity`; `written`, the characters of what was.
+    double; `label` and `score` of each row, or of each of its labels or spans; `similarity`; `written`, the characters
+    of what was.
     """
 
     rows: int = 0
@@ -71,7 +72,7 @@ class Tally:
 def _measured(text: str, answer: Mapping[str, Any]) -> Iterator[tuple[str, float, str]]:
     """Yield each aspect of an answer that is measured, with its value and its bin."""
     yield "characters", len(text), _doubling(len(text))
-    for said in answer.get("spans", [answer]):
+    for said in answer.get("spans", answer.get("labels", [answer])):
         if "label" in said:
             yield "label", 0, said["label"]
         if "score" in said:
@@ -112,6 +113,8 @@ def _as_answer(row: Mapping[str, Any]) -> dict[str, Any]:
             return {"similarity": similarity}
         case str(text):
             return {"answer": text}
+        case [*labels] if scores:
+            return {"labels": [{"label": label, "score": scores[label]} for label in labels]}
         case [*spans]:
             return {"spans": spans}
     return {}  # what a row costs a model that goes on with it is no answer

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,11 +15,13 @@ from pipeline.files import InputError
 from pipeline.params import DatasetParams
 from pipeline.schema import CANONICAL, SPLITS, compared
 from pipeline.sources.cleaning import clean_spans, clean_text
+from pipeline.sources.json_values import parse
 from pipeline.sources.lines import splits_by_position
 from pipeline.sources.reading import SourceRow, SourceRows
 from pipeline.sources.tagged import Span
 
 EXAMPLES = 20
+SEPARATOR = "|"  # of labels in a cell of text
 
 
 class Row(NamedTuple):
@@ -33,6 +35,7 @@ class Row(NamedTuple):
     text: str
     pair: str | None
     label: str | None
+    labels: tuple[str, ...] | None
     spans: tuple[Span, ...] | None
     target: str | None
     score: float | None
@@ -133,6 +136,9 @@ def _row(place: str, given: SourceRow, split: str, dataset: DatasetParams) -> Ro
         text, spans = clean_spans(given.text or "", named, keep_lines=keep_lines)
     else:
         text, spans = clean_text(given.text or "", keep_lines=keep_lines), None
+    for marker in dataset.markers if text else ():
+        if (times := text.count(marker)) != 1:
+            raise InputError(f"{place}: marker {marker!r} stands {times} times in the text, expected once (markers)")
     pair, target = (
         None if column is None else clean_text(value or "", keep_lines=keep_lines)
         for column, value in ((columns.pair, given.pair), (columns.target, given.target))
@@ -142,6 +148,7 @@ def _row(place: str, given: SourceRow, split: str, dataset: DatasetParams) -> Ro
         text=text,
         pair=pair,
         label=label,
+        labels=_label_set(place, given.labels, dataset) if dataset.set_labels else None,
         spans=spans,
         target=target,
         score=None if columns.score is None else _number(place, given.score),
@@ -154,9 +161,23 @@ def _row(place: str, given: SourceRow, split: str, dataset: DatasetParams) -> Ro
 def _label_name(place: str, label: str | None, dataset: DatasetParams) -> str:
     names = dataset.labels or {}
     if label not in names:
-        found, key = "no label" if label is None else f"label {label!r}", "label" if dataset.row_labels else "spans"
+        found = "no label" if label is None else f"label {label!r}"
+        key = next(key for key in ("label", "labels", "spans") if getattr(dataset.columns, key) is not None)
         raise InputError(f"{place}: {found}, expected one of {list(names)} (columns.{key}, labels)")
     return names[label]
+
+
+def _label_set(place: str, given: str | None, dataset: DatasetParams) -> tuple[str, ...]:
+    """Return the names of the labels that a cell holds, each once and sorted: a JSON list, or text with `|` between."""
+    if given is None:
+        raise InputError(f"{place}: no labels, expected a list of them or text, both of which may be empty")
+    values: list[Any] = [value.strip() for value in given.split(SEPARATOR)] if given.strip() else []
+    if given.lstrip().startswith("["):
+        values = parse(f"{place}: labels {given!r}", given)
+    for value in values:
+        if type(value) not in (str, int):
+            raise InputError(f"{place}: labels {given!r}, expected a list of texts or whole numbers (columns.labels)")
+    return tuple(sorted({_label_name(place, str(value), dataset) for value in values}))
 
 
 def _number(place: str, score: str | None) -> float:
@@ -177,9 +198,9 @@ def _group(place: str, group: str | None) -> str:
 
 
 def _check_classes(name: str, rows: list[Row], dataset: DatasetParams) -> None:
-    expected = dataset.row_labels or dataset.span_labels
-    of_spans = {span.label for row in rows for span in row.spans or ()}
-    found = sorted({row.label or "" for row in rows} if dataset.row_labels else of_spans)
+    expected = dataset.row_labels or dataset.set_labels or dataset.span_labels
+    several = {label for row in rows for label in (*(row.labels or ()), *(span.label for span in row.spans or ()))}
+    found = sorted({row.label or "" for row in rows} if dataset.row_labels else several)
     if found != expected:
         what = f"only one class, {found[0]!r}" if len(found) == 1 else f"the classes {found}"
         raise InputError(f"{name}: {what} in {len(rows)} rows, expected rows of each of {expected}")
@@ -194,7 +215,7 @@ def _without_duplicates(rows: list[Row], removed: Removed) -> list[Row]:
         # a text that the source gives to test is a test row, whatever it is called elsewhere
         most_held_out = max((row.given_split for row in same), key=SPLITS.index)
         candidates = [row for row in same if row.given_split == most_held_out]
-        if len({(row.label, row.spans, row.score) for row in candidates}) > 1:
+        if len({(row.label, row.labels, row.spans, row.score) for row in candidates}) > 1:
             what = "labels" if candidates[0].score is None else "scores"
             removed.add(f"conflicting {what}", [key] * len(same))
         else:

@@ -21,6 +21,11 @@ _TEXT = (types.is_string, types.is_large_string, types.is_string_view, types.is_
 _NUMBERS = (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal, types.is_null)
 
 
+def is_list(kind: pa.DataType) -> bool:
+    """Return whether a column of this type holds lists of any length."""
+    return bool(types.is_list(kind) or types.is_large_list(kind))
+
+
 def check_parquet(path: Path, columns: ColumnsParams) -> list[str]:
     """Return the names of the columns to read; raise InputError where the file is broken or over a limit.
 
@@ -32,8 +37,8 @@ def check_parquet(path: Path, columns: ColumnsParams) -> list[str]:
     names = list(dict.fromkeys(filter(None, columns.model_dump().values())))
     with _naming(path):
         with pq.ParquetFile(path) as file:
-            _check_footer(path, file, columns, names)
-        with pq.ParquetFile(path, read_dictionary=names) as file:
+            leaves = _check_footer(path, file, columns, names)
+        with pq.ParquetFile(path, read_dictionary=leaves) as file:
             _check_decoded(path, file, names)
     return names
 
@@ -49,7 +54,8 @@ def _naming(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: not a Parquet file ({' '.join(str(error).split())})") from None
 
 
-def _check_footer(path: Path, file: pq.ParquetFile, columns: ColumnsParams, names: list[str]) -> None:
+def _check_footer(path: Path, file: pq.ParquetFile, columns: ColumnsParams, names: list[str]) -> list[str]:
+    """Return the columns to read as Parquet has them: of lists of labels what the lists hold."""
     metadata = file.metadata
     if not metadata.num_rows:
         raise InputError(f"{path}: no rows, expected some")
@@ -57,15 +63,21 @@ def _check_footer(path: Path, file: pq.ParquetFile, columns: ColumnsParams, name
     check_limit(path, metadata.num_columns, "columns", MAX_COLUMNS)
     check_columns(path, file.schema_arrow.names, columns)
     for name in names:
-        _check_type(path, file.schema_arrow.field(name))
-    places = [i for i in range(metadata.num_columns) if metadata.schema.column(i).path in names]
+        _check_type(path, file.schema_arrow.field(name), lists=name == columns.labels)
+    leaves = {i: metadata.schema.column(i).path for i in range(metadata.num_columns)}
+    of_lists = f"{columns.labels}.list."
+    places = [i for i, leaf in leaves.items() if leaf in names or leaf.startswith(of_lists)]
     groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
+    listed = [i for i in places if leaves[i] not in names]
+    check_limit(path, sum(group.column(i).num_values for group in groups for i in listed), "labels", MAX_LINES)
     expanded = sum(group.column(i).total_uncompressed_size for group in groups for i in places)
     check_limit(path, expanded, "bytes uncompressed", MAX_BYTES)
+    return [leaves[i] for i in places]
 
 
-def _check_type(path: Path, field: pa.Field) -> None:
-    kind = field.type.value_type if types.is_dictionary(field.type) else field.type
+def _check_type(path: Path, field: pa.Field, *, lists: bool) -> None:
+    kind = field.type.value_type if lists and is_list(field.type) else field.type
+    kind = kind.value_type if types.is_dictionary(kind) else kind
     if not any(is_kind(kind) for is_kind in _TEXT + _NUMBERS):
         raise InputError(f"{path}: column {field.name!r} holds {field.type}, expected text or numbers")
 
@@ -74,6 +86,8 @@ def _check_decoded(path: Path, file: pq.ParquetFile, names: list[str]) -> None:
     total = 0
     for batch in file.iter_batches(columns=names):
         for column in batch.columns:
+            if is_list(column.type):
+                column = column.flatten()
             if types.is_dictionary(column.type) and any(is_kind(column.type.value_type) for is_kind in _TEXT):
                 lengths = pc.binary_length(column.dictionary).cast(pa.int64())
                 total += pc.sum(pc.take(lengths, column.indices)).as_py() or 0

@@ -1,6 +1,7 @@
 """Any source as plain columns: text formats read as they are checked, Parquet and the hub by `datasets`."""
 
 import glob
+import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from pipeline.params import ColumnsParams, HubSource, LocalSource, PackageSource
 from pipeline.sources.conversations import read_conversations
 from pipeline.sources.lines import read_aligned, read_document, read_lines
 from pipeline.sources.locating import locate
-from pipeline.sources.parquet import check_parquet
+from pipeline.sources.parquet import check_parquet, is_list
 from pipeline.sources.squad import read_squad
 from pipeline.sources.tagged import Span, read_tagged
 from pipeline.sources.well_formed import (
@@ -31,6 +32,7 @@ class SourceRow(NamedTuple):
     text: str | None
     pair: str | None
     label: str | None
+    labels: str | None
     spans: list[Span] | None
     target: str | None
     score: str | None
@@ -49,6 +51,7 @@ class SourceRows(NamedTuple):
     texts: list[str | None]
     pairs: list[str | None]
     labels: list[str | None]
+    label_sets: list[str | None]
     spans: list[list[Span] | None]
     targets: list[str | None]
     scores: list[str | None]
@@ -164,7 +167,21 @@ def _as_table(name: str, found: dict[str, list[Any]]) -> pa.Table:
 
 
 def _as_text(name: str, table: pa.Table, columns: ColumnsParams) -> dict[str, list[Any]]:
-    return {column: _column_as_text(name, table, column) for column in filter(None, columns.model_dump().values())}
+    found = dict(columns)
+    lists = found.pop("labels")
+    texts = {column: _column_as_text(name, table, column) for column in filter(None, found.values())}
+    return texts if lists is None else texts | {lists: _lists_as_text(name, table, lists)}
+
+
+def _lists_as_text(name: str, table: pa.Table, column: str) -> list[str | None]:
+    """Return lists as the JSON that a cell of text may hold as well; other columns as they are."""
+    if not is_list(table[column].type):
+        return _column_as_text(name, table, column)
+    try:
+        rows = table[column].to_pylist()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{name}: column {column!r} holds no UTF-8 text ({error})") from None
+    return [None if row is None else json.dumps(row, default=str) for row in rows]
 
 
 def _column_as_text(name: str, table: pa.Table, column: str) -> list[str | None]:

@@ -45,8 +45,9 @@ def split_rows(
         split[leaving] = _OUT
 
     for given in SPLITS:  # the label of a training row is no reason for a given test row to leave
-        # a pair's label may turn on the one word in which it differs from another
-        labels = [row.label if row.given_split == given and row.pair is None else None for row in rows]
+        # a pair's label may turn on the one word in which it differs from another, a marked text's on what is marked
+        told = [row.given_split == given and row.pair is None and not dataset.markers for row in rows]
+        labels = [row.label if counts else None for row, counts in zip(rows, told, strict=True)]
         leave("conflicting labels", overlap.conflicts(labels))
     overlapping_splits = [([_DEV], [_TEST]), ([_TRAIN], [_DEV, _TEST, _HELD_OUT_LIST])]
     if dataset.is_raw:
@@ -112,8 +113,10 @@ def check_splits(name: str, splits: dict[str, list[Row]], dataset: DatasetParams
     shares = {"train": 1.0, "dev": dataset.split.dev, "test": dataset.split.test}
     total = sum(len(rows) for rows in splits.values())
     for split, rows in splits.items():
-        found = {row.label for row in rows}
-        lacking = [f"no row of class {label!r}" for label in dataset.row_labels if label not in found]
+        found = {label for row in rows for label in (row.label, *(row.labels or ()))}
+        # a rare one among several labels may stand in none of the few rows of dev or test
+        expected = dataset.row_labels + (dataset.set_labels if split == "train" else [])
+        lacking = [f"no row of class {label!r}" for label in expected if label not in found]
         if shares[split] and (lacking or not rows):
             what = lacking[0] if lacking else "no row"
             share = split if split != "train" else "dev and split.test"

@@ -8,6 +8,7 @@ import codecs
 import csv
 import gzip
 import io
+import json
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -169,8 +170,11 @@ def read_jsonl(path: Path, text: str, columns: ColumnsParams) -> dict[str, list[
         _check_shape(f"{path}: row {row}", value, keys)
         check_columns(f"{path}: row {row}", list(value), columns)
         for name in names:
-            _check_type(f"{path}: row {row}: {name!r}", value[name], types, name, columns)
-            found[name].append(value[name])
+            cell = value[name]
+            if name == columns.labels and isinstance(cell, list):
+                cell = json.dumps(cell)  # as a cell of CSV has it
+            _check_type(f"{path}: row {row}: {name!r}", cell, types, name, columns)
+            found[name].append(cell)
     return found
 
 

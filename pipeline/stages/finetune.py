@@ -39,6 +39,7 @@ def run(
     if params.tasks[task].generation is not None:  # a text that is written ends as the tokenizer has it
         model.config.eos_token_id = special_ids(*load_tokenizer(pretrained))["sep_token_id"]
     model = head.described(model)
+    head.start(model, train_rows)
     pad_token_id = model.config.pad_token_id
     key = {
         "params": finetune.model_dump(),

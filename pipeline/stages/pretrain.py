@@ -111,6 +111,8 @@ def _lengths(input_ids: Any, vocabulary: "Vocabulary") -> Any:
 
 def _model(params: Params, weights: Path | None, vocabulary: "Vocabulary", rows: tuple[int, ...]) -> "PreTrainedModel":
     """Return the model to be trained; `rows` is the shape of the token ids."""
+    import torch
+
     from pipeline.architectures import ARCHITECTURES
     from pipeline.architectures.limits import longest_row
 
@@ -127,6 +129,9 @@ def _model(params: Params, weights: Path | None, vocabulary: "Vocabulary", rows:
     else:
         assert weights is not None  # pipeline.params refuses random weights without an architecture
         model = _loaded(weights, head, ids["pad_token_id"])
+        if 0 < vocabulary.size - model.config.vocab_size <= len(params.tokenizer.markers):
+            torch.manual_seed(params.runtime.seed)
+            model.resize_token_embeddings(vocabulary.size, mean_resizing=False)
         if head == "contrastive" and rows[1] == 1 and not model.config.hidden_dropout_prob:
             raise InputError(
                 f"init_from: {weights}/config.json: hidden_dropout_prob is 0, expected more for contrastive, else both "

@@ -62,7 +62,9 @@ def run(
                 },
                 tags=tags,
             )
-            version = _register(mlflow, task, run_id, student, rows, card, tags | rivals.decision_tags(decision))
+            markers = params.datasets[settings.dataset].markers
+            tags |= rivals.decision_tags(decision)
+            version = _register(mlflow, task, run_id, student, rows, card, tags, markers)
             moves.decide(version, decided)
             print(f"{task} version {version.version} is @{decision.alias}: {decision.reason}", flush=True)
         registered = _as_registered(mlflow, task, version)
@@ -153,6 +155,7 @@ def _register(
     rows: Path,
     card: str,
     tags: dict[str, str],
+    markers: list[str],
 ) -> Any:
     """Register the student with its card inside; its alias is moved by the log of such moves."""
     from pipeline.registry import publish, rivals
@@ -167,6 +170,7 @@ def _register(
             run_id=run_id,
             student=folder,
             examples=rivals.example_rows(rows),
+            markers=markers,
             description=card,
             tags=tags | {publish.STUDENT_HASH: content_hash(student)},
         )

@@ -13,12 +13,13 @@ from pipeline.stages.command import main
 from pipeline.tokenization.augmentation import counterfactuals
 from pipeline.tokenization.continuing import encode_continued, frame_prompts
 from pipeline.tokenization.encoding import encode_apart, encode_rows, encode_words, encode_written
-from pipeline.tokenization.folder import load_tokenizer, read_max_length, save_tokenizer
+from pipeline.tokenization.folder import load_tokenizer, read_max_length, save_tokenizer, special_ids
 from pipeline.tokenization.questions import encode_questions
 from pipeline.tokenization.ragged import UNLABELLED, TokenRows, with_same_targets
 from pipeline.tokenization.table import (
     read_answer_places,
     read_completions,
+    read_label_sets,
     read_labels,
     read_pairs,
     read_scores,
@@ -29,6 +30,7 @@ from pipeline.tokenization.table import (
     write_sentences,
 )
 from pipeline.tokenization.transfer import content_id, recombine, select_sentences
+from pipeline.tokenization.unknown import check_written
 from pipeline.tokenization.vocabulary import cut_vocabulary
 from pipeline.words import words
 
@@ -63,7 +65,7 @@ def run(
     texts["transfer"] = [text for _, text, _ in transfer_set]
     encoding = ENCODING[section.type]
     labels: dict[str, Any] = {split: encoding.read(rows / f"{split}.parquet", section.labels) for split in SPLITS}
-    labels["transfer"] = encoding.unlabelled(texts["transfer"])
+    labels["transfer"] = encoding.unlabelled(texts["transfer"], section.labels)
     written: dict[str, Any] = {"end": special_tokens["sep_token"]} if encoding.continued else {}
     if section.generation is not None and not encoding.continued:
         written["max_tokens"] = section.generation.max_tokens
@@ -79,6 +81,9 @@ def run(
 
     read_by_teacher = texts | {"transfer": [original for _, _, original in transfer_set]}
     teacher_rows = encoded(teacher, read_by_teacher)
+    for split in SPLITS if "max_tokens" in written else ():
+        unknown_id = special_ids(teacher, special_tokens)["unk_token_id"]
+        check_written(rows / f"{split}.parquet", teacher_rows[split], unknown_id)
     student, teacher_ids = _student(task, section, teacher, special_tokens, teacher_rows)
     if encoding.in_windows:  # the same ones for both
         teacher_rows, student_rows = encoded(teacher, texts, beside=student), encoded(student, texts, beside=teacher)
@@ -109,23 +114,27 @@ def run(
     print(f"tokenize@{task}  {counts} rows; {len(teacher_ids):,} pieces for the student", flush=True)
 
 
-def _unlabelled_rows(texts: list[str]) -> np.ndarray:
+def _unlabelled_rows(texts: list[str], labels: list[str]) -> np.ndarray:
     return np.full(len(texts), UNLABELLED, dtype=np.int64)
 
 
-def _unlabelled_pairs(texts: list[str]) -> np.ndarray:
+def _unlabelled_sets(texts: list[str], labels: list[str]) -> np.ndarray:
+    return np.full((len(texts), len(labels)), UNLABELLED, dtype=np.int8)
+
+
+def _unlabelled_pairs(texts: list[str], labels: list[str]) -> np.ndarray:
     return np.full(len(texts), UNLABELLED, dtype=np.float32)
 
 
-def _uncompleted(texts: list[str]) -> list[None]:
+def _uncompleted(texts: list[str], labels: list[str]) -> list[None]:
     return [None] * len(texts)
 
 
-def _unlabelled_words(texts: list[str]) -> list[list[int]]:
+def _unlabelled_words(texts: list[str], labels: list[str]) -> list[list[int]]:
     return [[UNLABELLED] * len(words(text)) for text in texts]
 
 
-def _unwritten(texts: list[str]) -> list[str]:
+def _nothing(texts: list[str], labels: list[str]) -> list[Any]:
     return []
 
 
@@ -136,7 +145,7 @@ class Encoding(NamedTuple):
     """
 
     read: Callable[..., Any]
-    unlabelled: Callable[[list[str]], Any]
+    unlabelled: Callable[[list[str], list[str]], Any]
     encode: Callable[..., TokenRows]
     in_windows: bool = False
     continued: bool = False
@@ -145,13 +154,14 @@ class Encoding(NamedTuple):
 # by the task's type
 ENCODING = {
     "text_classification": Encoding(read_labels, _unlabelled_rows, encode_rows),
+    "multi_label_classification": Encoding(read_label_sets, _unlabelled_sets, encode_rows),
     "token_classification": Encoding(read_word_labels, _unlabelled_words, encode_words),
     # of no question there is no answer: the transfer set of pairs is empty
-    "question_answering": Encoding(read_answer_places, list, encode_questions, in_windows=True),
+    "question_answering": Encoding(read_answer_places, _nothing, encode_questions, in_windows=True),
     "sentence_similarity": Encoding(read_scores, _unlabelled_pairs, encode_apart),
     "text_generation": Encoding(read_completions, _uncompleted, encode_continued, continued=True),
-    "translation": Encoding(read_targets, _unwritten, encode_written),
-    "summarization": Encoding(read_targets, _unwritten, encode_written),
+    "translation": Encoding(read_targets, _nothing, encode_written),
+    "summarization": Encoding(read_targets, _nothing, encode_written),
 }
 
 

@@ -7,7 +7,7 @@ from pipeline.files import replacing
 from pipeline.params import Params
 from pipeline.stages.command import main
 from pipeline.tokenization.adoption import adopt_tokenizer
-from pipeline.tokenization.folder import SPECIAL_TOKENS, save_tokenizer
+from pipeline.tokenization.folder import SPECIAL_TOKENS, add_markers, save_tokenizer
 from pipeline.tokenization.table import written_batches
 from pipeline.tokenization.training import train_bpe, train_wordpiece
 
@@ -28,6 +28,7 @@ def run(params: Params, *, corpus: Path, init_from: Path, out: Path) -> None:
             lambda: written_batches(texts), settings.vocabulary_size, settings.lowercase, settings.min_frequency
         )
         special_tokens, max_length = SPECIAL_TOKENS, architecture.max_length
+    add_markers(tokenizer, special_tokens, settings.markers)
     with replacing(out) as draft:
         save_tokenizer(tokenizer, special_tokens, max_length, draft)
     print(f"train_tokenizer  {tokenizer.get_vocab_size():,} pieces, rows up to {max_length} tokens", flush=True)

@@ -24,7 +24,7 @@ def run(
 ) -> None:
     """Check the splits in `rows`; write those that pass to `out`, the others to `quarantine`, and what was found."""
     from pipeline.validation.gate import describe, rows_to_set_aside
-    from pipeline.validation.measures import measure, measure_texts, read_texts
+    from pipeline.validation.measures import measure, measure_label_sets, measure_texts, read_texts
     from pipeline.validation.partition import set_rows_aside
     from pipeline.validation.report import render_page, summarize
     from pipeline.validation.spans import measure_spans
@@ -36,12 +36,13 @@ def run(
     texts, measures = read_texts(rows), measure(rows, held_out)
     further = {key: measure_texts(rows, key) for key in ("pair", "target") if getattr(section.columns, key) is not None}
     spans = measure_spans(rows) if section.span_labels else None
+    sets = measure_label_sets(rows) if section.set_labels else None
     measures["near_duplicate"] = _near_duplicates(texts, rows, held_out, section)
     sample = measures.assign(text=list(itertools.chain(*texts.values())))
     sample = sample.sort_values("id", kind="stable").head(SAMPLE_ROWS)  # ids are hashes: this is a fair one
-    noise, drift = _noise_and_drift(sample, section.row_labels)
+    noise, drift = _noise_and_drift(sample, section.row_labels, sets)
 
-    outcomes = _outcomes(section, measures, further, spans, noise, drift)
+    outcomes = _outcomes(section, measures, further, spans, sets, noise, drift)
     reasons = rows_to_set_aside(outcomes, checks, rows)
     for outcome in outcomes:
         if outcome.scope == "flag" and not outcome.success:
@@ -49,7 +50,7 @@ def run(
 
     with replacing(out) as passed, replacing(quarantine) as aside:
         left = set_rows_aside(rows, reasons, passed, aside)
-        labelled = measures if spans is None else spans
+        labelled = next((table for table in (spans, sets) if table is not None), measures)
         found = summarize(outcomes, measures, further, labelled, left, checks, noise, drift)
         write_text(page, render_page(dataset, found, aside, noise, sample))
         write_json(summary, found)
@@ -60,6 +61,7 @@ def _outcomes(
     measures: "pd.DataFrame",
     further: "dict[str, pd.DataFrame]",
     spans: "pd.DataFrame | None",
+    sets: "pd.DataFrame | None",
     noise: "LabelNoise | None",
     drift: "dict[str, Difference]",
 ) -> "list[Outcome]":
@@ -69,7 +71,11 @@ def _outcomes(
     from pipeline.validation.measures import class_shares
 
     labels = section.row_labels
-    bounds = section.validation.model_dump() | {"labels": labels, "span_labels": section.span_labels}
+    bounds = section.validation.model_dump() | {
+        "labels": labels,
+        "set_labels": section.set_labels,
+        "span_labels": section.span_labels,
+    }
     of_rows = ["split", "id"]
     outcomes = run_suite("rows", measures, bounds, named_by=of_rows)
     for column, texts in further.items():
@@ -82,6 +88,10 @@ def _outcomes(
         outcomes += run_suite("label_noise", noise.table(), bounds, named_by=["of"])
     if spans is not None:
         outcomes += run_suite("spans", spans, bounds, named_by=of_rows)
+    if sets is not None:
+        outcomes += run_suite("label_sets", sets, bounds, named_by=of_rows)
+        shares = class_shares(sets, section.set_labels, among=len(measures))
+        outcomes += run_suite("classes", shares, bounds, named_by=["label"])
     if drift:
         outcomes += run_suite("drift", distances(drift), bounds, named_by=["aspect"])
     return outcomes
@@ -102,8 +112,13 @@ def _near_duplicates(texts: dict[str, list[str]], rows: Path, held_out: Path, se
     return np.concatenate([overlapping(texts[split], kept[split], section.decontamination) for split in texts])
 
 
-def _noise_and_drift(sample: "pd.DataFrame", labels: list[str]) -> tuple["LabelNoise | None", dict[str, "Difference"]]:
-    """Return the label noise of a sample, None where there are no labels, and how far dev and test are from train."""
+def _noise_and_drift(
+    sample: "pd.DataFrame", labels: list[str], sets: "pd.DataFrame | None"
+) -> tuple["LabelNoise | None", dict[str, "Difference"]]:
+    """Return the label noise of a sample, and how far dev and test are from train.
+
+    The noise is None where rows have no label each. `sets` holds the labels of rows that may have several.
+    """
     import numpy as np
     from scipy.sparse import hstack
 
@@ -115,6 +130,11 @@ def _noise_and_drift(sample: "pd.DataFrame", labels: list[str]) -> tuple["LabelN
     given = sample["label"].fillna("").to_numpy(str) if labels else None
     lengths, kept = np.array([len(text) for text in texts]), (sample["split"] != "train").to_numpy()
     differences = drift.compare(words, lengths, given, kept)
+    if differences and sets is not None:
+        own = sets[sets["id"].isin(sample["id"])]
+        names, of_kept = own["label"].fillna("").to_numpy(str), (own["split"] != "train").to_numpy()
+        if 0 < of_kept.sum() < len(own):
+            differences["labels"] = drift.of_labels(names, of_kept)
     if given is None:
         return None, differences
     pairs = indicator_matrix(shingles(texts, 2))

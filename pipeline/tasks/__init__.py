@@ -14,6 +14,12 @@ def _text_classification() -> type:
     return TextClassification
 
 
+def _multi_label_classification() -> type:
+    from pipeline.tasks.multi_label_classification import MultiLabelClassification
+
+    return MultiLabelClassification
+
+
 def _token_classification() -> type:
     from pipeline.tasks.token_classification import TokenClassification
 
@@ -52,6 +58,7 @@ def _summarization() -> type:
 
 TASKS: dict[str, Callable[[], Any]] = {
     "text_classification": _text_classification,
+    "multi_label_classification": _multi_label_classification,
     "token_classification": _token_classification,
     "question_answering": _question_answering,
     "sentence_similarity": _sentence_similarity,

@@ -121,6 +121,9 @@ class LabellingTask:
         """Return a new `model` that says of itself what the task is: its configuration already does, by `names`."""
         return model
 
+    def start(self, model: PreTrainedModel, tokens: Rows) -> None:
+        """Set what a new head knows of its training rows before the first step: here nothing."""
+
     def rows(self, tokens: Rows) -> "RowSequence":
         """Return token rows and their labels as `collate` takes them."""
         return RowSequence(tokens)
@@ -150,8 +153,8 @@ class LabellingTask:
     def distributions(self, logits: Tensor, labels: Tensor, rows: Tensor) -> Distributions:
         """Return what is to be compared with a label, or with another model's: here the classes of each target.
 
-        logits: (targets, classes); labels: int64 (targets,), -1 where there is none; rows: int64 (targets,), the row
-        that each target is in.
+        logits: (targets, classes); labels: of the targets, as token rows have them, -1 where there is none; rows: int64
+        (targets,), the row that each target is in.
         """
         return Distributions(logits, labels, rows)
 
@@ -249,7 +252,7 @@ class LabellingLoss(nn.Module):
         places = torch.cat([positions + reading * size for reading in range(readings)])
         repeated = {name: value.repeat(readings, 1) for name, value in inputs.items()}
         logits = target_logits(self.model, repeated, places).float()
-        found = self.task.distributions(logits, labels.repeat(readings), places // length)
+        found = self.task.distributions(logits, torch.cat([labels] * readings), places // length)
         loss = self.task.label_loss(found, self.label_smoothing).sum() / readings
         if readings == 2:
             loss = loss + self.consistency * disagreement(*found.logits.chunk(2)).sum()

@@ -80,6 +80,9 @@ class WritingTask:
         """Return what answers are measured against: the texts that were to be written."""
         return actual
 
+    def start(self, model: PreTrainedModel, tokens: Rows) -> None:
+        """Do nothing: there is no new head."""
+
     def rows(self, tokens: Rows) -> "WrittenRows":
         """Return token rows and what is to be written for them as `collate` takes them."""
         return WrittenRows(tokens)

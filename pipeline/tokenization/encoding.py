@@ -17,7 +17,7 @@ BATCH_TEXTS = 1000
 def encode_rows(
     tokenizer: Tokenizer, texts: list[str], labels: np.ndarray, max_length: int, pairs: list[str] | None = None
 ) -> TokenRows:
-    """Return each text as [CLS] … [SEP], cut to `max_length` tokens; labels: int64, one a text.
+    """Return each text as [CLS] … [SEP], cut to `max_length` tokens; labels: one a text, as TokenRows has them.
 
     With `pairs`, one for each text, a row is [CLS] text [SEP] pair [SEP], and it is the longer of the two that is cut.
     """

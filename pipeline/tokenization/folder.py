@@ -46,6 +46,17 @@ def assemble(
     return tokenizer
 
 
+def add_markers(tokenizer: Tokenizer, special_tokens: dict[str, str], markers: list[str]) -> None:
+    """Make a token of each of `markers`, cut out of a text as it stands there with the white space before it.
+
+    One that is in the vocabulary keeps its id, others get the next ones. Raises InputError for one that frames rows.
+    """
+    for marker in markers:
+        if marker in special_tokens.values():
+            raise InputError(f"tokenizer.markers: {marker} is a special token of the tokenizer, expected another one")
+    tokenizer.add_special_tokens([AddedToken(marker, special=True, lstrip=True) for marker in markers])
+
+
 def save_tokenizer(
     tokenizer: Tokenizer, special_tokens: dict[str, str], max_length: int, folder: Path, *, keep_end: bool = False
 ) -> None:

@@ -25,7 +25,8 @@ class TokenRows:
     ids: every row's ids after one another, uint16 or uint32, shape (tokens,).
     offsets: row i is `ids[offsets[i]:offsets[i + 1]]`; int64, shape (N + 1,).
     labels: index into the task's classes, UNLABELLED where there is none; int64, shape (M,); where an answer is a
-    number, that number between 0 and 1, float32.
+    number, that number between 0 and 1, float32; where it is any number of labels, 1 for each that it is and 0 for each
+    that it is not, int8, shape (M, labels).
     targets: row i has `labels[targets[i]:targets[i + 1]]`; int64, shape (N + 1,).
     positions: the token of its row that carries each label, 0 ([CLS]) where it is the whole row's; int64, shape (M,).
     seconds: the token of each row that its second text begins with, the row's length where there is none; int64, (N,).

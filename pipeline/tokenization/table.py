@@ -77,6 +77,23 @@ def read_labels(path: Path, labels: list[str]) -> np.ndarray:
     return np.array([indices[label] for label in found], dtype=np.int64)
 
 
+def read_label_sets(path: Path, labels: list[str]) -> np.ndarray:
+    """Return which of `labels` each row has, 1 or 0, UNLABELLED where the row's are null; int8, shape (rows, labels).
+
+    Raises InputError naming the first row that has a label which is none of `labels`.
+    """
+    table, index = _open(path).read(columns=["id", "labels"]), {label: place for place, label in enumerate(labels)}
+    found = np.zeros((len(table), len(labels)), dtype=np.int8)
+    for row, names in enumerate(table.column("labels").to_pylist()):
+        if names is None:
+            found[row] = UNLABELLED
+        for name in names or ():
+            if name not in index:
+                raise InputError(f"{path}: row {table.column('id')[row]}: label {name!r}, expected some of {labels}")
+            found[row, index[name]] = 1
+    return found
+
+
 def read_scores(path: Path, labels: list[str]) -> np.ndarray:
     """Return each row's score between 0 and 1, the least and the greatest of the train split; float32, shape (rows,).
 

@@ -17,8 +17,8 @@ def cut_vocabulary(
 
     counts: how often each id of `tokenizer` stands in the task's text, shape (vocabulary,).
 
-    Special tokens and single characters, `x` and `##x`, are kept, so that a word is still spelled where its long
-    pieces are gone; then come the most frequent pieces, earlier ids first among equals. Ids keep their order.
+    Special tokens, markers and single characters, `x` and `##x`, are kept, so that a word is still spelled where its
+    long pieces are gone; then come the most frequent pieces, earlier ids first among equals. Ids keep their order.
     Raises ValueError where the tokenizer is no WordPiece or the size is not one it can be cut to.
     """
     model = tokenizer.model
@@ -26,8 +26,10 @@ def cut_vocabulary(
         raise ValueError(f"{vocabulary_size}, expected null unless the teacher's tokenizer is a WordPiece")
     prefix = model.continuing_subword_prefix
     pieces = {i: piece for piece, i in tokenizer.get_vocab().items() if not _PLACEHOLDER.fullmatch(piece)}
+    frames = set(special_tokens.values())
+    markers = {i: token for i, token in tokenizer.get_added_tokens_decoder().items() if token.content not in frames}
     required = {
-        i for i, piece in pieces.items() if piece in special_tokens.values() or len(piece.removeprefix(prefix)) <= 1
+        i for i, piece in pieces.items() if i in markers or piece in frames or len(piece.removeprefix(prefix)) <= 1
     }
     if not len(required) <= vocabulary_size <= len(pieces):
         raise ValueError(
@@ -43,4 +45,5 @@ def cut_vocabulary(
         max_input_chars_per_word=model.max_input_chars_per_word,
     )
     student = assemble(student_model, special_tokens, tokenizer.normalizer, tokenizer.pre_tokenizer, tokenizer.decoder)
+    student.add_special_tokens([token for _, token in sorted(markers.items())])
     return student, np.array(kept, dtype=np.int64)

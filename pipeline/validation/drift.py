@@ -37,7 +37,7 @@ def compare(
     if min(in_batch.sum(), (~in_batch).sum()) < 2:
         return {}
     differences = {"words": _words(words, in_batch), "length": _distance(characters, in_batch)}
-    return differences if labels is None else differences | {"labels": _labels(labels, in_batch)}
+    return differences if labels is None else differences | {"labels": of_labels(labels, in_batch)}
 
 
 def distances(differences: dict[str, Difference]) -> "pd.DataFrame":
@@ -67,7 +67,8 @@ def _distance(values: np.ndarray, in_batch: np.ndarray) -> Difference:
     return Difference(float(found.statistic), float(found.pvalue))
 
 
-def _labels(labels: np.ndarray, in_batch: np.ndarray) -> Difference:
+def of_labels(labels: np.ndarray, in_batch: np.ndarray) -> Difference:
+    """Compare the labels of a batch, text (labels,), with the others; `in_batch` is bool (labels,)."""
     from scipy.stats import chi2_contingency
 
     names, codes = np.unique(labels, return_inverse=True)

@@ -93,12 +93,33 @@ def measure_texts(rows: Path, column: str) -> "pd.DataFrame":
     return pa.Table.from_batches(batches, OF_TEXTS).to_pandas()
 
 
-def class_shares(measures: "pd.DataFrame", labels: list[str]) -> "pd.DataFrame":
-    """Return one record for each of `labels`: label, rows, share (of the rows that carry one of them)."""
+def measure_label_sets(rows: Path) -> "pd.DataFrame":
+    """Return one record for each label of each row of `rows`/{train,dev,test}.parquet: id, split, label.
+
+    A row without labels has none, one whose labels are null has one with a null label.
+    """
     import pandas as pd
 
-    rows = measures["label"].value_counts().reindex(labels, fill_value=0)
-    return pd.DataFrame({"label": labels, "rows": rows.to_numpy(), "share": rows.to_numpy() / max(rows.sum(), 1)})
+    records = (
+        (id_, split, label)
+        for split in SPLITS
+        for batch in read_batches(rows / f"{split}.parquet")
+        for id_, labels in zip(batch["id"].to_pylist(), batch["labels"].to_pylist(), strict=True)
+        for label in ([None] if labels is None else labels)
+    )
+    return pd.DataFrame(records, columns=["id", "split", "label"])
+
+
+def class_shares(labelled: "pd.DataFrame", labels: list[str], among: int | None = None) -> "pd.DataFrame":
+    """Return one record for each of `labels`: label, rows, share (of the rows that carry one of them).
+
+    Where rows may carry several, `labelled` has a record for each label of a row, and `among` is the number of rows.
+    """
+    import pandas as pd
+
+    rows = labelled["label"].value_counts().reindex(labels, fill_value=0)
+    whole = max(rows.sum() if among is None else among, 1)
+    return pd.DataFrame({"label": labels, "rows": rows.to_numpy(), "share": rows.to_numpy() / whole})
 
 
 def read_texts(rows: Path) -> dict[str, list[str]]:

@@ -41,7 +41,7 @@ def summarize(
     """Return the summary of a validation that let the dataset through: equal input gives an equal value.
 
     `further` holds what `measure_texts` returned for pairs and targets, where there are such. `labelled` holds what
-    carries labels, the rows themselves or their spans: split, label.
+    carries labels, the rows themselves, each of their labels or their spans: split, label.
     splits: for each its rows, rows left, label shares and quantiles of the length in characters, and of the lengths of
     pairs and targets and of the scores where there are such. checks: for each the expectation, what was expected, rows
     checked, rows failing, the first of them, whether it held. label_noise: the share of labels that look wrong and the
@@ -142,7 +142,7 @@ def _first_rows(quarantine: Path) -> list[dict[str, str]]:
 
 
 def _labels(row: dict[str, Any]) -> str:
-    return row["label"] or ", ".join(span["label"] for span in row["spans"] or ())
+    return row["label"] or ", ".join([*(row["labels"] or ()), *(span["label"] for span in row["spans"] or ())])
 
 
 def _cut(text: str) -> str:

@@ -93,7 +93,7 @@ SPANS = {
             "columns.label must be null where columns.spans is given, got label",
         ),
         ({"datasets.imdb.labels": {}}, "labels must name at least 1"),
-        ({"datasets.imdb.columns.spans": None}, "labels are given, but columns.label and columns.spans are null"),
+        ({"datasets.imdb.columns.spans": None}, "labels are given, but columns.label, columns.labels and "),
         ({"datasets.imdb.source.header": ["text"]}, "header must be null for format conll, got ['text']"),
         ({"datasets.imdb.source.files.test": ["a.conll"]}, "each file must be given once, got a.conll 2 times"),
         ({"datasets.imdb.source.files.train": []}, "datasets.imdb.source.files.train: "),

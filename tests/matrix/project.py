@@ -27,6 +27,8 @@ CORPUS = "film_texts"
 TASKS = {  # by dataset: the type, the format and the columns of its file
     "reviews": ("text_classification", "csv", {"text": "text", "label": "label"}),
     "review_pairs": ("text_classification", "csv", {"text": "text", "pair": "pair", "label": "label"}),
+    "relations": ("text_classification", "csv", {"text": "text", "label": "label"}),
+    "topics": ("multi_label_classification", "jsonl", {"text": "text", "labels": "topics"}),
     "names": ("token_classification", "conll", {"text": "text", "spans": "spans"}),
     "questions": ("question_answering", "squad", {"text": "context", "pair": "question", "spans": "answers"}),
     "excerpts": ("sentence_similarity", "csv", {"text": "text", "pair": "pair", "score": "score"}),
@@ -34,9 +36,12 @@ TASKS = {  # by dataset: the type, the format and the columns of its file
     "translations": ("translation", "aligned", {"text": "text", "target": "target"}),
     "talks": ("summarization", "jsonl", {"text": "talk", "target": "summary"}),
 }
+MARKERS = {"relations": ["[E1]", "[/E1]", "[E2]", "[/E2]"]}
 LABELS = {
     "reviews": ["critic", "viewer"],
     "review_pairs": [f"{one} and {other}" for one in ("critic", "viewer") for other in ("critic", "viewer")],
+    "relations": ["is beside", "is watched by", "watches"],
+    "topics": ["acting", "camera", "sound", "story"],
     "names": ["person", "place"],
     "questions": ["answer"],
 }
@@ -62,17 +67,16 @@ def settings(
     values["datasets"] = {name: _dataset(name) for name in (*TASKS, CORPUS)}
     values["corpus"] = {"dataset": corpus, "sequence_length": SEQUENCE}
     values["pretrain"] |= _pretraining(family, objective) | {"max_tokens": TRAINING["batch_size"] * SEQUENCE * steps}
+    tasks = {name: _task(name, family, training) for name in TASKS if family in TASK_TYPES[TASKS[name][0]].families}
+    values |= {"tasks": tasks, "tokenizer": {"markers": [marker for name in tasks for marker in MARKERS.get(name, [])]}}
     trained = {"vocabulary_size": pieces, "lowercase": lowercase, "min_frequency": 2}
     kind = "wordpiece" if family == "bert" else "bpe"  # which can write any letter, as a translation has to
-    values["tokenizer"] = {"kind": kind} | trained
+    values["tokenizer"] |= {"kind": kind} | trained
     values["init_from"] = {"kind": "random", "path": "constraints.txt"}
     if model_type not in made_here():
         values["init_from"] = {"kind": "folder", "path": f"data/raw/{model_type}"}
-        values["tokenizer"] = {"kind": "adopt"} | dict.fromkeys(trained)
+        values["tokenizer"] |= {"kind": "adopt"} | dict.fromkeys(trained)
         values["pretrain"] |= {"architecture": None, "embeddings": None}
-    values["tasks"] = {
-        name: _task(name, family, training) for name in TASKS if family in TASK_TYPES[TASKS[name][0]].families
-    }
     return check_params(values, Path("params.yaml"))
 
 
@@ -140,6 +144,7 @@ def _dataset(name: str) -> dict[str, Any]:
         "line_breaks": "keep",
         "only_sources": None,
         "labels": labels,
+        "markers": MARKERS.get(name, []),
         "split": {"dev": 0.15, "test": 0.15},
         "decontamination": dataset["decontamination"] | {"similarity": 1.0},  # sentences made of parts are much alike
         "validation": dataset["validation"] | {"min_characters": 1, "max_drift": 1.0, "max_label_noise": 1.0},
@@ -162,9 +167,15 @@ def _pretraining(family: str, objective: str) -> dict[str, Any]:
 
 @cache
 def _recipe(type_: str) -> dict[str, Any]:
-    """Return the task of the first recipe that has one of this type."""
+    """Return the task of a recipe that has one of this type, or what makes another's one of it."""
     recipes = (read_yaml(path)["tasks"] for path in sorted((ROOT / "recipes").glob("*.yaml")))
-    return next(task for tasks in recipes for task in tasks.values() if task["type"] == type_)
+    wanted = "text_classification" if type_ == "multi_label_classification" else type_  # of which there is no recipe
+    found = copy.deepcopy(next(task for tasks in recipes for task in tasks.values() if task["type"] == wanted))
+    if wanted != type_:
+        found |= {"type": type_, "mitigation": {"rows": False, "transfer": False}}
+        found["gate"] |= {"metric": TASK_TYPES[type_].metrics[0], "max_flip_rate": None}
+        found["evaluate"]["identity_groups"] = []
+    return found
 
 
 def _task(name: str, family: str, training: dict[str, Any]) -> dict[str, Any]:

@@ -34,6 +34,19 @@ NOUNS = {  # in English, and as the one who acts and the one acted upon in Germa
 }
 VERBS = {"sees": "sieht", "hears": "hört", "seeks": "sucht", "finds": "findet", "knows": "kennt"}
 TIMES = {"today": "heute", "now": "jetzt", "often": "oft"}
+TOPICS = {  # of words that stand often in reviews, so that each is a token
+    "acting": ["good actors", "this actor", "terrible acting", "her role"],
+    "camera": ["camera work", "some scenes", "this scene", "pretty screen"],
+    "sound": ["great music", "the sound", "bad dialog", "loud music"],
+    "story": ["the plot", "a good story", "stupid script", "real characters"],
+}
+NO_TOPIC = ["once again", "well then", "this year", "as they say", "what now", "at home"]
+WHO = ["the director", "the actor", "the woman", "the girl", "the killer", "the family", "the people"]
+RELATIONS = {  # which two of three are marked, in their order: of "one and two watch three"
+    "watches": [(0, 2), (1, 2)],
+    "is watched by": [(2, 0), (2, 1)],
+    "is beside": [(0, 1), (1, 0)],
+}
 HOURS = ["four", "five", "six", "seven", "eight"]
 
 
@@ -55,6 +68,9 @@ def write_all() -> None:
     _write_csv("reviews", {"text": [text for text, _ in both], "label": [label for _, label in both]})
     _write_csv("review_pairs", _pairs(chance, critics[200:], beginnings[200:]))
     _write_csv("excerpts", _excerpts(chance, viewers[300:]))
+    topics = "".join(json.dumps(_topics(chance)) + "\n" for _ in range(400))
+    (RAW / "topics.jsonl").write_text(topics, encoding="utf-8")
+    _write_csv("relations", _relations(chance))
     (RAW / "names.txt").write_text("\n\n".join(_tagged(chance) for _ in range(240)) + "\n", encoding="utf-8")
     (RAW / "questions.json").write_text(json.dumps({"data": [_article(chance) for _ in range(200)]}), encoding="utf-8")
     conversations = json.loads(
@@ -97,6 +113,26 @@ def _excerpts(chance: random.Random, texts: list[str]) -> dict[str, list[Any]]:
             shared = len("".join(words[apart:8])) / len("".join(words[:8]))
             rows.append((" ".join(words[:8]), " ".join(words[apart : apart + 8]), round(shared, 3)))
     return dict(zip(("text", "pair", "score"), map(list, zip(*rows, strict=True)), strict=True))
+
+
+def _topics(chance: random.Random) -> dict[str, Any]:
+    """Return a text and which topics it has: none, or up to three."""
+    topics = chance.sample([*TOPICS], chance.randint(0, 3))
+    parts = [chance.choice(TOPICS[topic]) for topic in topics] + chance.sample(NO_TOPIC, 1)
+    chance.shuffle(parts)
+    return {"text": " , ".join(parts), "topics": topics}
+
+
+def _relations(chance: random.Random) -> dict[str, list[str]]:
+    """Return sentences with two of three people marked, and what the first is to the second: only the markers tell."""
+    texts, labels = [], []
+    for _ in range(600):
+        who, label = chance.sample(WHO, 3), chance.choice([*RELATIONS])
+        for number, place in enumerate(chance.choice(RELATIONS[label]), start=1):
+            who[place] = f"[E{number}] {who[place]} [/E{number}]"
+        texts.append(f"{who[0]} and {who[1]} {chance.choice(['watch', 'want', 'love'])} {who[2]}")
+        labels.append(label)
+    return {"text": texts, "label": labels}
 
 
 def _tagged(chance: random.Random) -> str:

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.slow
 # the baseline that knows nothing of a row; where there is none it says nothing, or the same of all rows: 0
 TRIVIAL = {
     "text_classification": "majority",
+    "multi_label_classification": "same_labels",
     "text_generation": "character_unigram",
     "translation": "copy",
 }
@@ -61,6 +62,8 @@ def answer_in(type_: str, served: dict[str, Any], labels: list[str]) -> Any:
     """Return the answer of a served model as predictions.parquet has it."""
     if type_ == "text_classification":
         return labels.index(served["label"])
+    if type_ == "multi_label_classification":
+        return sorted(said["label"] for said in served["labels"])
     if type_ == "token_classification":
         return [{key: span[key] for key in ("start", "end", "label")} for span in served["spans"]]
     if type_ == "sentence_similarity":

@@ -37,4 +37,7 @@ def trivial_task_loss(type_: str, train: TokenRows, dev: TokenRows) -> float:
         return float(np.log(np.diff(dev.targets)).mean())
     if type_ == "sentence_similarity":
         return float(((dev.labels - train.labels.mean()) ** 2).mean())
+    if type_ == "multi_label_classification":  # each label by how frequent it is
+        columns = zip(train.labels.T, dev.labels.T, strict=True)
+        return float(np.mean([cross_entropy_by_frequency(known, asked) for known, asked in columns]))
     return cross_entropy_by_frequency(train.labels, dev.labels)

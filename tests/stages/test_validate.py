@@ -65,7 +65,7 @@ def ingested(tmp_path: Path) -> Path:
 def params() -> Callable[..., Params]:
     """The project's parameters with other values for the validation of DATASET."""
 
-    def changed(spans: bool = False, pairs: bool = False, **values: Any) -> Params:
+    def changed(spans: bool = False, pairs: bool = False, sets: bool = False, **values: Any) -> Params:
         given = load_params(ROOT / "params.yaml")
         dataset = given.datasets[DATASET]
         changes: dict[str, Any] = {"validation": ValidationParams.model_validate(BOUNDS | values)}
@@ -73,6 +73,8 @@ def params() -> Callable[..., Params]:
         if spans:
             changes["labels"] = {"num": "number", "word": "word"}
             changes["columns"] = dataset.columns.model_copy(update={"label": None, "spans": "spans"})
+        if sets:
+            changes["columns"] = dataset.columns.model_copy(update={"label": None, "labels": "topics"})
         if pairs:
             changes["labels"] = None
             columns = {"label": None, "pair": "question", "target": "reply", "score": "score"}
@@ -154,6 +156,51 @@ def test_spans_go_on_with_their_rows(params: Callable[..., Params], ingested: Pa
         "span_label",
     }
     assert summary["checks"]["span_inside"]["checked"] == 55, "one in each row that has the word"
+
+
+def with_label_sets(folder: Path, wrong: dict[str, list[str] | None] | None = None) -> None:
+    """Give every row none, one or two labels, `positive` to half of them; the first row of a split the one in `wrong`.
+
+    Rows of PLANTED are left out.
+    """
+    for split in ("train", "dev", "test"):
+        table = pq.read_table(folder / f"{split}.parquet").to_pylist()
+        table = [row for row in table if row["text"] not in PLANTED]
+        for number, row in enumerate(table):
+            row |= {"label": None, "labels": ([], ["positive"], ["negative", "positive"], [])[number % 4]}
+        if wrong is not None and split in wrong:
+            table[0]["labels"] = wrong[split]
+        pq.write_table(pa.Table.from_pylist(table, CANONICAL), folder / f"{split}.parquet")
+
+
+def test_rows_with_any_number_of_labels_go_on_and_each_label_has_its_share_of_the_rows(
+    params: Callable[..., Params], ingested: Path, tmp_path: Path
+) -> None:
+    with_label_sets(ingested)
+    validate(params(sets=True), ingested, tmp_path / "a")
+    assert pq.read_table(tmp_path / "a/validated/dev.parquet") == pq.read_table(ingested / "dev.parquet")
+    summary = read_json(tmp_path / "a/summary.json")
+    assert (summary["rows"], summary["quarantined"], summary["label_noise"]) == (54, 0, None)
+    assert summary["splits"]["train"]["label_shares"] == {"negative": 1 / 3, "positive": 2 / 3}
+    assert sorted(summary["drift"]) == ["labels", "length", "words"]
+    expected = r"check label_balance: expected each label to have at least 30.00% of the rows, found 1 of 2 otherwise"
+    with pytest.raises(InputError, match=expected):  # 27 of 54 rows are positive, 13 negative
+        validate(params(sets=True, min_label_share=0.3), ingested, tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "found"),
+    [
+        (["funny"], r"dev\.parquet: check label_set: expected labels among \['negative', 'positive'\], found 1 of"),
+        (None, r"dev\.parquet: check labels_given: expected a list of labels, which may be empty, in every row, found"),
+    ],
+)
+def test_a_wrong_set_of_labels_stops_the_stage(
+    params: Callable[..., Params], ingested: Path, tmp_path: Path, wrong: list[str] | None, found: str
+) -> None:
+    with_label_sets(ingested, {"dev": wrong})
+    with pytest.raises(InputError, match=found):
+        validate(params(sets=True), ingested, tmp_path / "a")
 
 
 PLANTED_IN_PAIRS = {

@@ -12,11 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from ruamel.yaml import YAML
+from tokenizers import models, pre_tokenizers
 
 from pipeline.files import InputError, read_json
 from pipeline.params import Params, check_params
 from pipeline.registry import champion
 from pipeline.stages import distill, finetune, pretrain, tokenize, tokenize_corpus, train_tokenizer
+from pipeline.tokenization.folder import SPECIAL_TOKENS, assemble, save_tokenizer
 from pipeline.tokenization.ragged import TokenRows
 from tests.stages.stage_runs import run_evaluate, run_register
 
@@ -182,6 +184,27 @@ def test_a_row_without_a_target_is_named(project: Path) -> None:
     write_rows(Path("rows/dev.parquet"), ["1", "2"], ["eins", None])
     with pytest.raises(InputError, match=r"rows/dev.parquet: row dev0001: no target, expected a text"):
         run_tokenize(settings())
+
+
+def test_targets_that_the_tokenizer_cannot_write_are_refused_and_a_rare_one_is_named(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given, letters = settings(), sorted({*"0123456789", *"".join(WORDS)})
+    pieces = [*SPECIAL_TOKENS.values(), *letters, *(f"##{letter}" for letter in letters)]
+    model = models.WordPiece({piece: index for index, piece in enumerate(pieces)}, unk_token="[UNK]")
+    spelling = assemble(model, SPECIAL_TOKENS, None, pre_tokenizers.BertPreTokenizer(), None)
+    save_tokenizer(spelling, SPECIAL_TOKENS, 32, Path("tokenizer"))
+    run_tokenize(given)
+    assert "cannot write" not in capsys.readouterr().out
+    known = texts(400, seed=1)
+    write_rows(Path("rows/dev.parquet"), [*known, "1 2"], [*map(in_words, known), "eins 2w€i"])
+    run_tokenize(given)
+    said = capsys.readouterr().out
+    assert "rows/dev.parquet: row dev0400: the tokenizer cannot write all of the target 'eins 2w€i'; 1 of the" in said
+    write_rows(Path("rows/dev.parquet"), ["1", "1 2", "2"], ["eins", "eins 2w€i", "€"])
+    expected = r"dev\.parquet: row dev0001: .*; 2 of the split's \d+ tokens .* unknown, expected at most 0\.1% "
+    with pytest.raises(InputError, match=expected):
+        run_tokenize(given)
 
 
 @pytest.mark.parametrize(

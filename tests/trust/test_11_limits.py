@@ -116,6 +116,21 @@ def lists(path: Path) -> None:
     pq.write_table(pa.table({"text": [["a"] * 1000] * 1000, "label": [0] * 1000}), path)
 
 
+def copies_of_one_label(path: Path) -> None:
+    """The same in a column of lists."""
+    copies = pa.DictionaryArray.from_arrays(pa.array(np.zeros(20_000, np.int32)), [MEGABYTE[:900_000]])
+    rows = pa.ListArray.from_arrays(pa.array([0, 20_000], pa.int32()), copies)
+    pq.write_table(pa.table({"text": ["a"], "topics": rows}), path)
+
+
+def repeated_labels(path: Path) -> None:
+    """Eleven million labels of one row."""
+    rows = pa.ListArray.from_arrays(
+        pa.array([0, MAX_LINES + 1], pa.int32()), pa.array(np.zeros(MAX_LINES + 1, np.int8))
+    )
+    pq.write_table(pa.table({"text": ["a"], "topics": rows}), path)
+
+
 @pytest.mark.parametrize(
     ("file_format", "make", "refusal"),
     [
@@ -150,6 +165,26 @@ def test_a_bomb_is_refused_by_its_limit(
     before, started = peak(), time.monotonic()
     with pytest.raises(InputError, match=f"^{path}: {refusal}"):
         read_source(local(file_format.removesuffix(".gz")), path, columns)
+    assert time.monotonic() - started < 20
+    assert peak() - before < 400
+
+
+@pytest.mark.parametrize(
+    ("make", "refusal"),
+    [
+        (copies_of_one_label, rf"18,000,000,001 bytes of text, expected at most {MAX_BYTES:,}"),
+        (repeated_labels, rf"{MAX_LINES + 1:,} labels, expected at most {MAX_LINES:,}"),
+    ],
+)
+def test_a_bomb_of_lists_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], None], refusal: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = Path("rows.parquet")
+    make(path)
+    before, started = peak(), time.monotonic()
+    with pytest.raises(InputError, match=f"^{path}: {refusal}"):
+        read_source(local("parquet"), path, ColumnsParams(text="text", labels="topics"))
     assert time.monotonic() - started < 20
     assert peak() - before < 400
 

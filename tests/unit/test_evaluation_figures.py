@@ -33,6 +33,8 @@ def test_rows_can_be_summed_in_any_groups(metric: str) -> None:
     actual, answers = random.integers(0, 3, 50), random.integers(0, 3, 50)
     if metric == "span_f1":
         actual, answers = ([[(0, int(end), "a")] * bool(end) for end in column] for column in (actual, answers))
+    elif metric in ("micro_f1", "macro_label_f1", "subset_accuracy"):
+        actual, answers = ([frozenset("abc"[:size]) for size in column] for column in (actual, answers))
     elif metric in ("bits_per_character", "perplexity"):
         actual, answers = random.integers(1, 9, (50, 2)), random.random(50)
     elif metric == "score_gap":

@@ -59,6 +59,37 @@ def test_figures_and_slices_of_another_type_are_named(
         check_params(values(type_, metric, slices, {}), Path("params.yaml"))
 
 
+def test_any_number_of_labels_comes_from_a_column_of_their_own() -> None:
+    found = values("multi_label_classification", "micro_f1", ["label"], {"label": 0.5})
+    columns = found["datasets"]["rotten_tomatoes"]["columns"]
+    with pytest.raises(InputError, match=r"columns\.labels: must be given for tasks\.sentiment, a multi_label_class"):
+        check_params(found, Path("params.yaml"))
+    columns["labels"] = "topics"
+    with pytest.raises(InputError, match=r"columns\.label must be null where columns\.labels is given, got label"):
+        check_params(found, Path("params.yaml"))
+    columns["label"] = None
+    check_params(found, Path("params.yaml"))
+    found["datasets"]["rotten_tomatoes"]["labels"] = {"0": "negative"}
+    with pytest.raises(InputError, match=r"labels must name at least 2 classes"):
+        check_params(found, Path("params.yaml"))
+
+
+def test_markers_of_rows_are_those_of_the_tokenizer_and_nothing_else_is_read() -> None:
+    found = values("text_classification", "accuracy", [], {})
+    found["tasks"]["sentiment"]["transfer"] |= {"sentences": 0, "recombined": 5}
+    found["datasets"]["rotten_tomatoes"]["markers"] = ["[E1]"]
+    with pytest.raises(InputError, match=r"markers: must be among tokenizer\.markers \['\[E2\]'\], got \[E1\]"):
+        check_params(found | {"tokenizer": found["tokenizer"] | {"markers": ["[E2]"]}}, Path("params.yaml"))
+    found["tokenizer"]["markers"] = ["[E1]", "[E2]"]
+    with pytest.raises(InputError, match=r"transfer\.recombined: must be 0 where datasets\.rotten_tomatoes\.markers"):
+        check_params(found, Path("params.yaml"))
+    found["tasks"]["sentiment"]["transfer"]["recombined"] = 0
+    check_params(found, Path("params.yaml"))
+    found["tokenizer"]["markers"] = ["two words"]
+    with pytest.raises(InputError, match=r"tokenizer\.markers\.0: "):
+        check_params(found, Path("params.yaml"))
+
+
 def test_gaps_are_limited_where_slices_are_measured_only() -> None:
     check_params(values("token_classification", "span_f1", ["length"], {"length": 0.1}), Path("params.yaml"))
     with pytest.raises(InputError, match=r"max_accuracy_gaps\.source must be one of evaluate.slices"):

@@ -1,6 +1,7 @@
 """The registered student as MLflow loads it: labels or spans, as its folder has it, on answers worked out by hand."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mlflow.exceptions import MlflowException
 from mlflow.types.schema import Array, Object
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from typer.testing import CliRunner
@@ -28,12 +30,19 @@ from tests.tiny_students import (
     LABELS,
     MAX_LENGTH,
     NAMES,
+    TOPICS,
     save_gpt_student,
     save_label_student,
     save_span_student,
+    save_topic_student,
 )
 
-STUDENTS = {"slots": save_span_student, "sentiment": save_label_student, "gpt": save_gpt_student}
+STUDENTS = {
+    "slots": save_span_student,
+    "sentiment": save_label_student,
+    "gpt": save_gpt_student,
+    "topics": save_topic_student,
+}
 ROOT = Path(__file__).parents[2]
 TEXTS = st.text(
     st.characters(exclude_categories=["Cs"]) | st.sampled_from(" ,.-_'9é\u0301東京かナ한😀\x00\u200d"), max_size=40
@@ -60,7 +69,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Any:
         yield mlflow
 
 
-def register(mlflow: Any, name: str, student: Path) -> None:
+def register(mlflow: Any, name: str, student: Path, markers: Sequence[str] = ()) -> None:
     with mlflow.start_run() as run:
         mlflow.log_text("a run without a file has no folder", "note.txt")
     publish.register_version(
@@ -68,7 +77,8 @@ def register(mlflow: Any, name: str, student: Path) -> None:
         name,
         run_id=run.info.run_id,
         student=student,
-        examples={"text": ["play madonna", "in new york"]},
+        examples={"text": ["play it madonna", "in it new york"]},
+        markers=markers,
         description="tiny",
         tags={},
     )
@@ -171,6 +181,31 @@ def test_labels_are_those_of_the_model_in_the_order_of_the_texts(registry: Any, 
             probabilities = model(input_ids=ids).logits[0].softmax(dim=0)
         assert label == NAMES[int(probabilities.argmax())]
         assert score == pytest.approx(float(probabilities.max()), abs=1e-5)
+
+
+def test_several_labels_are_those_over_a_half_the_likeliest_first(registry: Any) -> None:
+    texts = [" ".join(["in", "new", "york", "play", "it"][row % 5 :] * (1 + row % 4)) for row in range(40)]
+    answers = registry.pyfunc.load_model("models:/topics@champion").predict(pd.DataFrame({"text": texts}))
+    assert list(answers.columns) == ["labels"]
+    tokenizer = AutoTokenizer.from_pretrained("topics")
+    model = AutoModelForSequenceClassification.from_pretrained("topics").eval()
+    for text, said in zip(texts, answers["labels"], strict=True):
+        ids = tokenizer(text, truncation=True, return_tensors="pt")["input_ids"]  # alone, as in training
+        with torch.inference_mode():
+            scores = dict(zip(TOPICS, model(input_ids=ids).logits[0].sigmoid().tolist(), strict=True))
+        assert {one["label"] for one in said} == {name for name, score in scores.items() if score > 0.5}
+        assert [one["score"] for one in said] == sorted((one["score"] for one in said), reverse=True)
+        assert all(one["score"] == pytest.approx(scores[one["label"]], abs=1e-5) for one in said)
+    assert len({len(said) for said in answers["labels"]}) > 1, "or nothing was shown"
+
+
+def test_a_model_of_marked_texts_refuses_a_text_without_its_markers(registry: Any) -> None:
+    register(registry, "marked", Path("sentiment"), markers=["it"])
+    model = registry.pyfunc.load_model("models:/marked/1")
+    assert len(model.predict(pd.DataFrame({"text": ["play it", "it"]}))) == 2
+    for text, times in (("play", 0), ("it is it", 2)):
+        with pytest.raises(MlflowException, match=f"row 1: text has the marker it {times} times, expected once"):
+            model.predict(pd.DataFrame({"text": ["it", text]}))
 
 
 def test_the_signature_is_that_of_the_students_folder(registry: Any) -> None:

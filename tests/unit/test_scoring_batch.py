@@ -61,7 +61,7 @@ def test_the_output_is_what_the_model_itself_answers(tmp_path: Path, task: str) 
     assert (scored.model, scored.tally.rows, scored.tally.set_aside) == (f"{task}/1", 4, 0)
     found = read_lines(tmp_path / "out.jsonl")
     assert found == expected(task)
-    kinds = {"pairs": "label", "slots": "spans", "answers": "answer", "similar": "similarity"}
+    kinds = {"pairs": "label", "slots": "spans", "topics": "labels", "answers": "answer", "similar": "similarity"}
     kinds |= {"sentiment": "label", "writing": "continuation", "translated": "translation"}
     assert all(kinds[task] in answer for answer in found)
     assert not (tmp_path / "out.set_aside.jsonl").exists()

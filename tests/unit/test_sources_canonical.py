@@ -137,7 +137,7 @@ def test_labels_of_spans_are_those_of_the_parameters(label: str, message: str) -
             SPANS | {"source": dataset().source.model_dump()},
             "columns.spans must be null but for .* slots, squad",
         ),
-        ({"columns": RAW["columns"]}, "labels are given, but columns.label and columns.spans are null"),
+        ({"columns": RAW["columns"]}, "labels are given, but columns.label, columns.labels and columns.spans are null"),
         ({"labels": {"a": "a", "b": "a"}}, r"labels must name at least 2 classes, got \['a'\]"),
         (SPANS | {"labels": {}}, "labels must name at least"),
         ({"columns": PAIRS["columns"]}, "labels must be null where columns.score is given"),
@@ -148,3 +148,49 @@ def test_labels_name_those_of_rows_or_of_spans(changes: dict[str, object], messa
     with pytest.raises(ValueError, match=message):
         dataset(**GIVEN | changes)
     dataset(**GIVEN | SPANS | {"labels": {"per": "person"}})
+
+
+SETS = {"columns": {"text": "text", "labels": "topics"}, "labels": {"0": "art", "1": "food", "w": "war"}}
+
+
+def test_any_number_of_labels_is_a_list_or_text_with_bars() -> None:
+    cells = ['["w", "0"]', "[0, 1]", "[]", "w | 0|w", "", "1"]
+    rows, removed = canonical(part("rows.csv", [*"abcdef"], label_sets=cells), **SETS)
+    found = {row.text: row.labels for row in rows}
+    assert found == {"a": ("art", "war"), "b": ("art", "food"), "c": (), "d": ("art", "war"), "e": (), "f": ("food",)}
+    assert removed == {} and {row.label for row in rows} == {None}
+
+
+@pytest.mark.parametrize(
+    ("cell", "found"),
+    [
+        ('["0", "2"]', r"label '2', expected one of \['0', '1', 'w'\] \(columns.labels, labels\)"),
+        ("0|", "label '', expected one of "),
+        (None, "no labels, expected a list of them or text, both of which may be empty"),
+        ("[0, null]", "labels '.0, null.', expected a list of texts or whole numbers"),
+        ("[true]", "labels '.true.', expected a list of texts or whole numbers"),
+        ('["0"', "labels '.\"0\"': not JSON "),
+    ],
+)
+def test_labels_that_are_none_are_named_with_their_row(cell: str | None, found: str) -> None:
+    with pytest.raises(InputError, match=f"^rows.csv: row 2: {found}"):
+        canonical(part("rows.csv", [*"abcd"], label_sets=["0", cell, "1", "w"]), **SETS)
+
+
+def test_a_label_that_no_row_has_is_named_and_a_text_with_two_sets_of_labels_leaves() -> None:
+    with pytest.raises(InputError, match=r"the classes \['art', 'food'\] in 2 rows, expected rows of each of"):
+        canonical(part("rows.csv", [*"ab"], label_sets=["0", "0|1"]), **SETS)
+    rows, removed = canonical(part("rows.csv", [*"aab"], label_sets=["0", "0|1", "0|1|w"]), **SETS)
+    assert [row.text for row in rows] == ["b"] and removed["conflicting labels"]["rows"] == 2
+
+
+MARKED = {"markers": ["[E1]", "[/E1]"], "columns": {"text": "text", "label": "label"}}
+
+
+def test_a_row_without_its_markers_or_with_one_twice_is_named() -> None:
+    good = ["[E1]one[/E1] two", "one [E1] two [/E1]", ""]
+    rows, removed = canonical(part("rows.csv", good, ["0", "1", "0"]), **MARKED)
+    assert sorted(row.text for row in rows) == sorted(good[:2]) and removed["empty text"]["rows"] == 1
+    for text, found in (("one [E1] two", r"'\[/E1\]' stands 0"), ("[E1] a [/E1] [E1]", r"'\[E1\]' stands 2")):
+        with pytest.raises(InputError, match=rf"^rows.csv: row 2: marker {found} times in the text, expected once"):
+            canonical(part("rows.csv", [good[0], text], ["0", "1"]), **MARKED)

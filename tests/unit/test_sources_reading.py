@@ -170,9 +170,9 @@ def test_every_column_is_read_under_its_key() -> None:
     lines[1] |= {"e": None, "f": "F"}
     rows = read("\n".join(map(json.dumps, lines)), "jsonl", columns)
     assert [row._asdict() for row in rows.rows()] == [
-        {"text": "A", "pair": "B", "label": None, "spans": None, "target": None}
+        {"text": "A", "pair": "B", "label": None, "labels": None, "spans": None, "target": None}
         | {"score": "1", "group": "7", "source": "F"},
-        {"text": "", "pair": "B", "label": None, "spans": None, "target": "C"}
+        {"text": "", "pair": "B", "label": None, "labels": None, "spans": None, "target": "C"}
         | {"score": "2.5", "group": None, "source": "F"},
     ]
 
@@ -395,3 +395,21 @@ def test_a_hub_dataset_that_cannot_be_reached_is_named(monkeypatch: pytest.Monke
     source = HubSource(kind="hub", name="nobody/nothing", configuration=None, split="train", revision="0" * 40)
     with pytest.raises((ConnectionError, InputError), match="nobody/nothing"):
         read_source(source, Path("constraints.txt"), COLUMNS)
+
+
+def test_lists_of_labels_are_the_same_in_every_format() -> None:
+    columns = ColumnsParams(text="text", labels="topics")
+    rows = [("a", ["x", "y"]), ("b", []), ("c", [3])]
+    lines = "".join(json.dumps({"text": text, "topics": topics}) + "\n" for text, topics in rows)
+    cells = "".join(f'{text},"{json.dumps(topics).replace(chr(34), chr(34) * 2)}"\n' for text, topics in rows)
+    expected = ['["x", "y"]', "[]", "[3]"]
+    assert read(lines, "jsonl", columns).label_sets == expected
+    assert read(f"text,topics\n{cells}", "csv", columns).label_sets == expected
+    texts = parquet({"text": ["a", "b", "c"], "topics": [["x", "y"], [], None]})
+    assert read(texts, "parquet", columns).label_sets == ['["x", "y"]', "[]", None]
+    numbers = parquet({"text": ["a", "b"], "topics": [[3], [0, 1]]})
+    assert read(numbers, "parquet", columns).label_sets == ["[3]", "[0, 1]"]
+    with pytest.raises(InputError, match=r"column 'topics' holds list<.*list<.*>>, expected text or numbers"):
+        read(parquet({"text": ["a"], "topics": [[["x"]]]}), "parquet", columns)
+    with pytest.raises(InputError, match=r"row 1: 'topics' is dict, expected str or int or float or bool"):
+        read('{"text": "a", "topics": {"x": 1}}\n', "jsonl", columns)

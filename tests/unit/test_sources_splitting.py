@@ -119,7 +119,7 @@ def test_conflicting_labels_leave_together() -> None:
 
 
 def test_a_class_that_a_split_lacks_is_named() -> None:
-    row = Row("0" * 16, "text", None, "negative", None, None, None, "rows", "train", None)
+    row = Row("0" * 16, "text", None, "negative", None, None, None, None, "rows", "train", None)
     other = row._replace(label="positive")
     full = {"train": [row, other], "dev": [row, other], "test": [row, other]}
     check_splits("rows.csv", full, dataset())
@@ -221,7 +221,7 @@ def test_labels_that_conflict_with_training_rows_take_no_given_test_row_away() -
 
 
 def test_a_given_split_needs_rows_but_not_of_every_class() -> None:
-    row = Row("0" * 16, "text", None, "negative", None, None, None, "rows", "test", None)
+    row = Row("0" * 16, "text", None, "negative", None, None, None, None, "rows", "test", None)
     train = [row._replace(given_split="train"), row._replace(given_split="train", label="positive")]
     check_splits("test.txt", {"train": train, "dev": [row], "test": [row]}, dataset(**GIVEN))
     with pytest.raises(InputError, match=r"no row of dev is left, expected some \(source.files.dev\)"):
@@ -244,3 +244,13 @@ def test_a_test_row_with_a_target_is_no_raw_text() -> None:
     rows = canonical_rows([part("rows.csv", texts, targets=[f"t{i}" for i in range(40)])], "rows", section, removed)
     splits = split_rows(rows, texts, section, removed)
     assert splits["train"] == [] and splits["test"] and splits["dev"]
+
+
+def test_one_sentence_with_other_words_marked_is_no_conflict() -> None:
+    (sentence,) = sentences(1, words=80)
+    words = sentence.split()
+    texts = [" ".join([*words[:i], f"[E1] {words[i]} [/E1]", *words[i + 1 :]]) for i in range(6)]
+    labels: list[str | None] = ["0", "1"] * 3
+    assert split(texts, labels, split={"dev": 0.0, "test": 0.0})[1]["conflicting labels"]["rows"] == 6
+    found, removed = split(texts, labels, split={"dev": 0.0, "test": 0.0}, markers=["[E1]", "[/E1]"])
+    assert len(found["train"]) == 6 and not removed
