@@ -11,6 +11,7 @@ from transformers import AutoConfig
 from pipeline.architectures.sentence_similarity import texts_apart
 
 GRAPH = "model.onnx"
+RECORD = "export.json"  # beside it, or alone where there is no graph: the format, and why it is that one
 
 
 def is_exported(folder: Path) -> bool:
@@ -53,7 +54,9 @@ class ExportedModel(nn.Module):
         """
         if self._session is None:
             self._session = open_session(str(self.folder / GRAPH), torch.get_num_threads())
-        if self._session.get_outputs()[0].name == "vectors":
+            self._reads = {value.name for value in self._session.get_inputs()}
+            self._compares = self._session.get_outputs()[0].name == "vectors"
+        if self._compares:
             return self._cosines(**inputs)
         return SimpleNamespace(logits=self._run(inputs))
 
@@ -63,8 +66,8 @@ class ExportedModel(nn.Module):
         return SimpleNamespace(logits=nn.functional.cosine_similarity(first, second)[:, None])
 
     def _run(self, inputs: dict[str, Tensor]) -> Tensor:
-        known = [value.name for value in self._session.get_inputs()]
-        # a graph of single texts has no types, one of pairs is asked about single texts as well
-        given = {name: inputs.get(name, torch.zeros_like(inputs["input_ids"])).numpy() for name in known}
+        given = {name: value.numpy() for name, value in inputs.items() if name in self._reads}
+        for name in self._reads - given.keys():  # types, where a graph of pairs reads single texts
+            given[name] = torch.zeros_like(inputs["input_ids"]).numpy()
         (found,) = self._session.run(None, given)
         return torch.from_numpy(found)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.evaluation.figures import FIGURES
+from pipeline.evaluation.figures import FIGURES, Figure
 from pipeline.files import read_json
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def _task_summary(folder: Path) -> dict[str, Any]:
         "confidence": evaluation["confidence"],
         "baselines": {name: figures[metric] for name, figures in evaluation["baselines"].items()},
         "counterfactuals": evaluation.get("counterfactuals", {}),
+        "exported": evaluation.get("exported"),
         "comparison": {key: evaluation["comparison"][key] for key in COMPARED}
         | {
             "speed_up": round(student["rows_per_second"] / teacher["rows_per_second"], 2),
@@ -111,7 +112,22 @@ def conclusions(task: dict[str, Any]) -> list[str]:
             f"It recovers {compared['recovered_share']:.0%} ({low:.0%} to {high:.0%}) of what the teacher is better by "
             f"than the same student without one{agrees}."
         )
+    sentences += _exported(task, figure)
     return sentences + _made_worse(task.get("counterfactuals", {}))
+
+
+def _exported(task: dict[str, Any], figure: Figure) -> list[str]:
+    """Say in which form the student is served, and what that changed."""
+    found, student, metric = task.get("exported"), task["student"], task["metric"]
+    if not found:
+        return []
+    plain = found["student_in_pytorch"]
+    alike = "" if found["agreement"] is None else f" It answers alike on {found['agreement']:.2%} of rows."
+    return [
+        f"It is served as a graph in {found['format']}: {student['bytes'] / 1e6:.1f} megabytes where PyTorch has "
+        f"{plain['bytes'] / 1e6:.1f}, {display_name(metric)} {figure.shown(student[metric])} where PyTorch has "
+        f"{figure.shown(plain[metric])}.{alike}"
+    ]
 
 
 def _made_worse(counterfactuals: dict[str, Any]) -> list[str]:

@@ -121,11 +121,11 @@ class Int8:
 
     def _weight(self, graph: Graph, name: str, weight: np.ndarray) -> tuple[str, str]:
         rounded, steps = in_whole_numbers(weight, LARGEST_WEIGHT)
-        return graph.constant(f"{name}.weight", rounded.T), graph.constant(f"{name}.steps", steps[:, 0])
+        return graph.constant(f"{name}.weight", rounded.T), _short(graph, name, steps[:, 0])
 
 
 def _short(graph: Graph, name: str, steps: np.ndarray) -> str:
-    """Add the steps of a table's lines, which 16 bits hold to a thousandth; made float32 when the graph is loaded."""
+    """Add the steps of a matrix's lines, which 16 bits hold to a thousandth; made float32 when the graph is loaded."""
     return graph.add("Cast", graph.constant(f"{name}.steps", steps.astype(np.float16)), to=TensorProto.FLOAT)
 
 

@@ -1,5 +1,6 @@
 """BERT and RoBERTa with any of their heads as a graph, without the work that no answer depends on."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,9 @@ class Encoder:
         return bool(self.kind.endswith("SequenceClassification"))
 
 
-def write_graph(encoder: Encoder, arithmetic: Arithmetic, *, pairs: bool, observed: list[str] | None = None) -> ModelProto:
+def write_graph(
+    encoder: Encoder, arithmetic: Arithmetic, *, pairs: bool, observed: list[str] | None = None
+) -> ModelProto:
     """Return the graph of a trained encoder with its head.
 
     Inputs: input_ids and attention_mask, with `pairs` also token_type_ids, int64 (rows, tokens). Output, float32:
@@ -52,6 +55,10 @@ def write_graph(encoder: Encoder, arithmetic: Arithmetic, *, pairs: bool, observ
     mask = graph.add("Cast", "attention_mask", to=TensorProto.INT32)
     states = _embedded(graph, encoder, arithmetic, typed)
     last = encoder.config["num_hidden_layers"] - 1
+
+    def dense(read: str, layer: str) -> str:
+        return arithmetic.dense(graph, read, layer, *encoder.layer(layer))
+
     for number in range(last + 1):
         name = f"{encoder.base}encoder.layer.{number}"
         if number == last and encoder.answers_once:
@@ -59,10 +66,8 @@ def write_graph(encoder: Encoder, arithmetic: Arithmetic, *, pairs: bool, observ
         else:
             projections = [encoder.layer(f"{name}.attention.self.{part}") for part in ("query", "key", "value")]
             weight, bias = (np.concatenate(parts) for parts in zip(*projections, strict=True))
-            attended = arithmetic.attention(
-                graph, states, mask, f"{name}.attention", weight, bias, encoder.heads
-            )
-            states = _after_attention(graph, encoder, arithmetic, name, attended, states)
+            attended = arithmetic.attention(graph, states, mask, f"{name}.attention", weight, bias, encoder.heads)
+            states = _after_attention(graph, encoder, name, attended, states, dense)
     output = _head(graph, encoder, arithmetic, states)
     return graph.model([output, *(observed or [])])
 
@@ -70,9 +75,7 @@ def write_graph(encoder: Encoder, arithmetic: Arithmetic, *, pairs: bool, observ
 def _embedded(graph: Graph, encoder: Encoder, arithmetic: Arithmetic, typed: bool) -> str:
     """Add word, position and type embeddings and their norm."""
     place = f"{encoder.base}embeddings"
-    tables = {
-        kind: encoder.weights[f"{place}.{kind}_embeddings.weight"] for kind in ("word", "position", "token_type")
-    }
+    tables = {kind: encoder.weights[f"{place}.{kind}_embeddings.weight"] for kind in ("word", "position", "token_type")}
     # RoBERTa counts from behind the padding token's id
     first = encoder.config["pad_token_id"] + 1 if encoder.config["model_type"] == "roberta" else 0
     positions = tables["position"][first:] + (0 if typed else tables["token_type"][0])
@@ -93,26 +96,27 @@ def _norm(graph: Graph, encoder: Encoder, name: str, states: str) -> str:
 
 
 def _after_attention(
-    graph: Graph, encoder: Encoder, arithmetic: Arithmetic, name: str, attended: str, states: str
+    graph: Graph, encoder: Encoder, name: str, attended: str, states: str, dense: Callable[[str, str], str]
 ) -> str:
-    """Add what follows attention in a layer: its output, the feed-forward network, both with residuals and norms."""
+    """Add what follows attention in a layer: its output, the feed-forward network, both with residuals and norms.
 
-    def dense(read: str, part: str) -> str:
-        return arithmetic.dense(graph, read, f"{name}.{part}", *encoder.layer(f"{name}.{part}"))
+    dense: adds the linear layer of a name to what it reads.
+    """
 
     def normed(added: str, residual: str, part: str) -> str:
         return _norm(graph, encoder, f"{name}.{part}.LayerNorm", graph.add("Add", added, residual))
 
-    states = normed(dense(attended, "attention.output.dense"), states, "attention.output")
-    inner = graph.add("Gelu", dense(states, "intermediate.dense"), fused=True)
-    return normed(dense(inner, "output.dense"), states, "output")
+    states = normed(dense(attended, f"{name}.attention.output.dense"), states, "attention.output")
+    inner = graph.add("Gelu", dense(states, f"{name}.intermediate.dense"), fused=True)
+    return normed(dense(inner, f"{name}.output.dense"), states, "output")
 
 
 def _first_token_layer(graph: Graph, encoder: Encoder, arithmetic: Arithmetic, name: str, states: str) -> str:
-    """Add a layer for the first token alone: (rows, tokens, width) to (rows, 1, width).
+    """Add a layer for the first token alone: (rows, tokens, width) to (rows, width).
 
     With one query a head needs no keys and no values of all tokens: qᵀ (K x) is (Kᵀ q)ᵀ x, and a weighted sum of V x is
-    V applied to that of x. A key's bias adds as much to all scores of a head, so softmax does not see it.
+    V applied to that of x. A key's bias adds as much to all scores of a head, so softmax does not see it; a value's
+    adds to the bias of the layer behind it.
     """
     heads, width = encoder.heads, encoder.width
     size = width // heads
@@ -120,23 +124,33 @@ def _first_token_layer(graph: Graph, encoder: Encoder, arithmetic: Arithmetic, n
         encoder.layer(f"{name}.attention.self.{part}") for part in ("query", "key", "value")
     )
     scale = np.float32(1 / np.sqrt(size))
-    first = graph.add("Slice", states, graph.numbers(0), graph.numbers(1), graph.numbers(1))
-    asked = arithmetic.dense(graph, first, f"{name}.attention.query", query * scale, query_bias * scale)
+    first = graph.add("Gather", states, graph.constant("first", np.int64(0)), axis=1)
+    asked = _for_one(graph, arithmetic, first, f"{name}.attention.query", query * scale, query_bias * scale)
     asked = graph.add("Reshape", asked, graph.numbers(0, heads, 1, size))
     keys = arithmetic.matrix(graph, f"{name}.attention.key", key.reshape(1, heads, size, width))
     asked = graph.add("Reshape", graph.add("MatMul", asked, keys), graph.numbers(0, heads, width))
-    scores = graph.add("MatMul", asked, graph.add("Transpose", states, perm=[0, 2, 1]))
-    real = graph.add("Cast", "attention_mask", to=TensorProto.FLOAT)
-    missing = graph.add("Sub", real, graph.constant("one", np.float32(1)))
-    lowered = graph.add("Mul", missing, graph.constant("masked", np.float32(MASKED)))
-    scores = graph.add("Add", scores, graph.add("Unsqueeze", lowered, graph.numbers(1)))
-    read = graph.add("MatMul", graph.add("Softmax", scores, axis=-1), states)
+    scores = graph.add("FusedMatMul", asked, states, fused=True, transB=1)
+    padding = graph.constant("padding", np.array([-MASKED, 0], np.float32))
+    lowered = graph.add("Unsqueeze", graph.add("Gather", padding, "attention_mask"), graph.numbers(1))
+    read = graph.add("MatMul", graph.add("Softmax", graph.add("Add", scores, lowered), axis=-1), states)
     read = graph.add("Reshape", read, graph.numbers(0, heads, 1, width))
     by_head = value.reshape(1, heads, size, width).transpose(0, 1, 3, 2)
     values = arithmetic.matrix(graph, f"{name}.attention.value", by_head)
-    read = graph.add("Reshape", graph.add("MatMul", read, values), graph.numbers(0, 1, width))
-    attended = graph.add("Add", read, graph.constant(f"{name}.attention.value.bias", value_bias))
-    return _after_attention(graph, encoder, arithmetic, name, attended, first)
+    read = graph.add("Reshape", graph.add("MatMul", read, values), graph.numbers(0, width))
+
+    def dense(states: str, layer: str) -> str:
+        weight, bias = encoder.layer(layer)
+        if layer == f"{name}.attention.output.dense":
+            bias = bias + weight @ value_bias
+        return _for_one(graph, arithmetic, states, layer, weight, bias)
+
+    return _after_attention(graph, encoder, name, read, first, dense)
+
+
+def _for_one(graph: Graph, arithmetic: Arithmetic, states: str, name: str, weight: np.ndarray, bias: np.ndarray) -> str:
+    """Add a linear layer for one token of each row: too little to gain anything by products in 8 bits."""
+    matrix = arithmetic.matrix(graph, f"{name}.weight", weight)
+    return graph.add("Gemm", states, matrix, graph.constant(f"{name}.bias", bias), transB=1)
 
 
 def _head(graph: Graph, encoder: Encoder, arithmetic: Arithmetic, states: str) -> str:
@@ -147,8 +161,7 @@ def _head(graph: Graph, encoder: Encoder, arithmetic: Arithmetic, states: str) -
     if encoder.answers_once:
         pooler = "bert.pooler.dense" if encoder.config["model_type"] == "bert" else "classifier.dense"
         layer = layer if encoder.config["model_type"] == "bert" else "classifier.out_proj"
-        states = graph.add("Squeeze", states, graph.numbers(1))
-        states = graph.add("Tanh", arithmetic.dense(graph, states, pooler, *encoder.layer(pooler)))
+        states = graph.add("Tanh", _for_one(graph, arithmetic, states, pooler, *encoder.layer(pooler)))
     weight, bias = encoder.layer(layer)
     product = graph.add("MatMul", states, graph.constant(f"{layer}.weight", weight.T))
     return graph.add("Add", product, graph.constant(f"{layer}.bias", bias), name="logits")

@@ -24,7 +24,7 @@ class Graph:
     def constant(self, name: str, value: Any) -> str:
         """Add an array that `name` stands for from here on; a second one of the same name is the first."""
         if name not in self._constants:
-            self._constants[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
+            self._constants[name] = numpy_helper.from_array(np.asarray(value, order="C"), name)
         return name
 
     def numbers(self, *values: int) -> str:
