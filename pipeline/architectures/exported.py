@@ -26,7 +26,7 @@ def open_session(graph: str | bytes, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # what it would fuse further is slower: residual and norm in one take three times as long as one after the other
+    # what it would fuse further is slower: residual and norm in one take several times as long as one after the other
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     # threads that wait by turning in circles take the processor from everything else on the machine
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
