@@ -15,6 +15,7 @@ from pipeline.evaluation import metrics, text_figures
 from pipeline.evaluation.comparison import agreement, compare, figure_intervals
 from pipeline.evaluation.efficiency import size
 from pipeline.evaluation.figures import FIGURES, Answers, score, slice_metric
+from pipeline.evaluation.report import PLAIN
 from pipeline.evaluation.significance import Bootstrap
 from pipeline.evaluation.table import LabelledTexts, as_column
 from pipeline.files import read_json, replacing
@@ -22,7 +23,6 @@ from pipeline.params import EvaluateParams
 
 DECIMALS = 6  # fewer than sums in another order could change
 SCORED = ("teacher", "student")
-PLAIN = "student_in_pytorch"  # the weights that the student, as it is served, was exported from
 SAMPLES_SHOWN = 5
 
 

@@ -19,6 +19,7 @@ COMPARED = (
     "recovered_share_interval",
     "agreement",
 )
+PLAIN = "student_in_pytorch"  # the weights that the student, as it is served, was exported from
 KINDS = {"rows": "test rows", "templates": "templates"}  # of texts in which people are exchanged
 REGISTERED = ("name", "version", "aliases", "decision")
 NAMES = {
@@ -34,6 +35,7 @@ NAMES = {
     "most_similar_sentence": "most similar sentence",
     "frozen_encoder_reader": "frozen encoder + regression",
     "undistilled_student": "student without a teacher",
+    PLAIN: "student in PyTorch",
     "character_unigram": "counted characters",
     "character_ngram": "counted runs of characters",
     "macro_f1": "macro F1",
@@ -121,7 +123,7 @@ def _exported(task: dict[str, Any], figure: Figure) -> list[str]:
     found, student, metric = task.get("exported"), task["student"], task["metric"]
     if not found:
         return []
-    plain = found["student_in_pytorch"]
+    plain = found[PLAIN]
     alike = "" if found["agreement"] is None else f" It answers alike on {found['agreement']:.2%} of rows."
     return [
         f"It is served as a graph in {found['format']}: {student['bytes'] / 1e6:.1f} megabytes where PyTorch has "
