@@ -1,11 +1,11 @@
 """Rows per second of teacher and student: in PyTorch, and both exported in the same way, side by side in one run.
 
-    python benchmarks/inference.py [--task TASK] [--format int8] [--pairs 7] [--threads 1]
+    python benchmarks/inference.py [--task TASK] [--pairs 7] [--threads 1]
 
-Run in a project after `make run`: reads models/TASK and data/tokens/TASK, writes nothing there. All four models take
+Run in a project after `make run`: reads models/TASK and data/tokens/TASK, writes nothing there. All six models take
 turns over the same test rows, each in its own tokens, at batch 1 (64 rows) and at batch 32 (512 rows sorted by
-length); the exported student of the run is used where it has the format, else it is exported like the teacher, beside
-the project. A pair is one turn of the student and of what it is held against; the median over the pairs counts, by the
+length); the exported student of the run is used in its format, the others are exported in the same way beside the
+project. A pair is one turn of the student and of what it is held against; the median over the pairs counts, by the
 clock and by processor time, which other programs on the machine disturb less. Tokenizing a text is timed by itself, as
 it costs the same whatever computes. The last line is one JSON object.
 """
@@ -35,10 +35,16 @@ from pipeline.tokenization.ragged import TokenRows
 from pipeline.training.prediction import model_inputs
 
 ROWS = {1: 64, 32: 512}  # by the size of a batch
-# held against the exported student: how many times its throughput it has to reach, and at which sizes of a batch
-GOALS = {"teacher in PyTorch": (50, (1, 32)), "teacher exported": (15, (1, 32)), "student in PyTorch": (2, (1,))}
+FORMATS = ("int8", "float32")
+OURS = "student in int8"
+# which two are held against each other, how many times as fast the second has to be, and at which sizes of a batch
+GOALS = [
+    ("teacher in PyTorch", OURS, 50, (1, 32)),
+    ("teacher in int8", OURS, 15, (1, 32)),
+    ("teacher in float32", "student in float32", 15, (1, 32)),
+    ("student in PyTorch", OURS, 2, (1,)),
+]
 TIMES_SMALLER = 20
-OURS = "student exported"
 
 
 class Seconds(NamedTuple):
@@ -93,10 +99,10 @@ def tokenizing(folder: Path, texts: list[str]) -> dict[str, float]:
 
 
 def compared(taken: Mapping[str, list[Seconds]], size: int) -> dict[str, Any]:
-    """Return how many times a reference's throughput the exported student has: every pair, and the medians."""
+    """Return how many times a reference's throughput an exported student has: every pair, and the medians."""
     found = {}
-    for reference, (goal, sizes) in GOALS.items():
-        pairs = list(zip(taken[reference], taken[OURS], strict=True))
+    for reference, student, goal, sizes in GOALS:
+        pairs = list(zip(taken[reference], taken[student], strict=True))
         wall = [round(theirs.wall / ours.wall, 2) for theirs, ours in pairs]
         processor = [theirs.processor / ours.processor for theirs, ours in pairs]
         median = statistics.median(wall)
@@ -127,7 +133,6 @@ def main() -> None:
     """Time the models and print a line for each and the closing JSON line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task")
-    parser.add_argument("--format", choices=("int8", "float32"), default="int8")
     parser.add_argument("--pairs", type=int, default=7)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
@@ -142,8 +147,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folders = {f"{side} in PyTorch": models / side for side in ("teacher", "student")}
         for side, given in (("teacher", None), ("student", models / "exported")):
-            made = Path(scratch) / side
-            folders[f"{side} exported"] = exported(models / side, tokens / side, given, options.format, made)
+            for format_ in FORMATS:
+                made = Path(scratch) / f"{side}-{format_}"
+                folders[f"{side} in {format_}"] = exported(models / side, tokens / side, given, format_, made)
         rows = {side: TokenRows.load(tokens / side / "test") for side in ("teacher", "student")}
         loaded = {name: (head.load(folder).eval(), rows[name.split()[0]]) for name, folder in folders.items()}
         figures = measure(loaded, options.pairs)
@@ -160,7 +166,6 @@ def main() -> None:
                 "machine": machine(),
                 "load_before": busy,
                 "threads": options.threads,
-                "format": options.format,
                 "batches": figures,
                 "bytes": {"teacher": sizes[0], OURS: sizes[1]},
                 "times_smaller": smaller | {"goal": TIMES_SMALLER, "met": smaller["weights"] >= TIMES_SMALLER},
