@@ -66,8 +66,8 @@ class ExportedModel(nn.Module):
         return SimpleNamespace(logits=nn.functional.cosine_similarity(first, second)[:, None])
 
     def _run(self, inputs: dict[str, Tensor]) -> Tensor:
-        given = {name: value.numpy() for name, value in inputs.items() if name in self._reads}
+        given = {name: value.numpy(force=True) for name, value in inputs.items() if name in self._reads}
         for name in self._reads - given.keys():  # types, where a graph of pairs reads single texts
-            given[name] = torch.zeros_like(inputs["input_ids"]).numpy()
+            given[name] = torch.zeros_like(inputs["input_ids"]).numpy(force=True)
         (found,) = self._session.run(None, given)
-        return torch.from_numpy(found)
+        return torch.from_numpy(found).to(inputs["input_ids"].device)  # it computes on the processor all the same

@@ -11,20 +11,20 @@ from safetensors.numpy import load_file
 from pipeline.exporting.arithmetic import Arithmetic
 from pipeline.exporting.graph import Graph
 from pipeline.files import InputError, read_json
+from pipeline.params.families import EXPORTED
 
 WEIGHTS = "model.safetensors"
-FAMILIES = ("bert", "roberta")
 MASKED = 1e4  # taken from the score of a token that is padding
 
 
 class Encoder:
-    """A trained model, in a `save_pretrained` folder, of one of FAMILIES. Raises InputError where it is another."""
+    """A trained model, in a `save_pretrained` folder, of one of EXPORTED. Raises InputError where it is another."""
 
     def __init__(self, folder: Path) -> None:
         self.config: dict[str, Any] = read_json(folder / "config.json")
         family, activation = self.config["model_type"], self.config["hidden_act"]
-        if family not in FAMILIES or activation != "gelu":
-            raise InputError(f"{folder}: a {family} with {activation}, expected one of {', '.join(FAMILIES)} with gelu")
+        if family not in EXPORTED or activation != "gelu":
+            raise InputError(f"{folder}: a {family} with {activation}, expected one of {', '.join(EXPORTED)} with gelu")
         self.weights = load_file(folder / WEIGHTS)
         (self.kind,) = self.config["architectures"]
         self.base = "" if self.kind.endswith("SentenceSimilarity") else f"{family}."
