@@ -15,6 +15,7 @@ from transformers import (
     RobertaForTokenClassification,
 )
 
+from pipeline.architectures.exported import ExportedModel
 from pipeline.architectures.sentence_similarity import EncodesApart
 
 
@@ -44,9 +45,12 @@ def target_logits(model: nn.Module, inputs: Mapping[str, Tensor], positions: Ten
 def accepted(model: nn.Module, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the inputs that the model's family knows: RoBERTa and GPT have no token types to tell two texts apart.
 
-    A model that encodes them apart needs the types to know where the second begins.
+    A model that encodes them apart needs the types to know where the second begins, one that was exported takes them.
     """
-    known = isinstance(model, EncodesApart) or getattr(getattr(model, "config", None), "type_vocab_size", 1) > 1
+    known = (
+        isinstance(model, EncodesApart | ExportedModel)
+        or getattr(getattr(model, "config", None), "type_vocab_size", 1) > 1
+    )
     return {name: value for name, value in inputs.items() if known or name != "token_type_ids"}
 
 

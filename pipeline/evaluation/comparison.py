@@ -49,11 +49,12 @@ def compare(
         "recovered_share_interval": _recovered_interval(sign * figures, bootstrap.confidence)
         if recovered is not None
         else None,
-        "agreement": _agreement(answers["student"], answers["teacher"]),
+        "agreement": agreement(answers["student"], answers["teacher"]),
     }
 
 
-def _agreement(first: Answers, second: Answers) -> float | None:
+def agreement(first: Answers, second: Answers) -> float | None:
+    """Return the share of rows on which two models answer alike, None where answers are numbers."""
     if np.asarray(first[0]).dtype.kind == "f":  # numbers are no choices, and never quite the same
         return None
     return float(np.mean([one == other for one, other in zip(first, second, strict=True)]))

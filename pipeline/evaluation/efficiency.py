@@ -1,4 +1,4 @@
-"""What a model costs: parameters, bytes on disk, time for a row. Times are of plain PyTorch in float32."""
+"""What a model costs: parameters, bytes on disk, time for a row, of PyTorch in float32 or of what was exported."""
 
 import os
 import platform
@@ -22,13 +22,16 @@ WRITING_SHARE = 1 / 8  # of these rows where texts are written, a hundred times 
 REPETITIONS = 5
 
 
-def size(folder: Path) -> dict[str, int]:
-    """Return `parameters` and `bytes` of a `save_pretrained` folder; all its files count, the tokenizer's too."""
+def size(folder: Path, served: Path | None = None) -> dict[str, int]:
+    """Return `parameters` and `bytes` of a `save_pretrained` folder; all its files count, the tokenizer's too.
+
+    Where the model is served in another form, the bytes are those of the folder `served`.
+    """
     from safetensors import safe_open
 
     with safe_open(folder / "model.safetensors", framework="numpy") as weights:
         shapes = [weights.get_slice(name).get_shape() for name in weights.keys()]  # noqa: SIM118 - no mapping
-    files = [path for path in folder.rglob("*") if path.is_file()]
+    files = [path for path in (served or folder).rglob("*") if path.is_file()]
     return {
         "parameters": int(sum(np.prod(shape) for shape in shapes)),
         "bytes": sum(path.stat().st_size for path in files),
@@ -47,7 +50,7 @@ def machine() -> str:
 
 
 def compare(models: Mapping[str, tuple["PreTrainedModel", Rows]], *, threads: int) -> dict[str, Any]:
-    """Time models in float32 against each other on this machine's processor, each with the test rows in its tokens.
+    """Time models against each other on this machine's processor, each with the test rows in its tokens.
 
     Returns for each model `rows_per_second` at batch 32 over rows sorted by length, `latency_milliseconds` at batch 1
     and `latency_milliseconds_batch_32`. The models take turns, so that whatever else the machine does hits all of them,

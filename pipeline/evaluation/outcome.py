@@ -12,9 +12,10 @@ import pyarrow.parquet as pq
 from scipy.special import softmax
 
 from pipeline.evaluation import metrics, text_figures
-from pipeline.evaluation.comparison import compare, figure_intervals
+from pipeline.evaluation.comparison import agreement, compare, figure_intervals
 from pipeline.evaluation.efficiency import size
 from pipeline.evaluation.figures import FIGURES, Answers, score, slice_metric
+from pipeline.evaluation.report import PLAIN
 from pipeline.evaluation.significance import Bootstrap
 from pipeline.evaluation.table import LabelledTexts, as_column
 from pipeline.files import read_json, replacing
@@ -60,13 +61,16 @@ def evaluation_outcome(
     figures: Sequence[str],
     *,
     folders: dict[str, Path],
+    served: Path | None = None,
     settings: EvaluateParams,
     seed: int,
 ) -> dict[str, Any]:
     """Return what evaluation.json holds.
 
     `figures` are the names of those that the task has, first the one that models are compared by; `folders` those of
-    teacher and student. Slices have the first figure of the task's type, which a few rows of one label have as well.
+    teacher and student, `served` that of the form in which the student answered where it was not its weights; then
+    `student_in_pytorch` is what was said with these. Slices have the first figure of the task's type, which a few rows
+    of one label have as well.
     """
     metric, test = figures[0], answered.test
     counts = {model: FIGURES[metric].counts(test.actual, said) for model, said in answered.answers.items()}
@@ -77,7 +81,7 @@ def evaluation_outcome(
         for model, said in answered.answers.items()
     }
     for model in SCORED:
-        models[model] |= size(folders[model])
+        models[model] |= size(folders[model], served if model == "student" else None)
     sliced = slice_metric(metric)
     slice_counts = {model: FIGURES[sliced].counts(test.actual, answered.answers[model]) for model in SCORED}
     tables = {model: _reliability(said, settings.calibration_bins) for model, said in answered.choices.items()}
@@ -93,7 +97,8 @@ def evaluation_outcome(
         "confidence": settings.confidence,
         "teacher": models["teacher"],
         "student": models["student"],
-        "baselines": {model: found for model, found in models.items() if model not in SCORED},
+        "exported": _exported(models, answered, folders["student"]),
+        "baselines": {model: found for model, found in models.items() if model not in (*SCORED, PLAIN)},
         "comparison": compare(metric, counts, answered.answers, bootstrap),
         "slices": metrics.slice_metrics(sliced, _groups(answered, settings), slice_counts)
         + _of_each_label(sliced, answered, settings),
@@ -101,6 +106,17 @@ def evaluation_outcome(
         "reliability": tables.get("student", []),
     }
     return outcome | _writing(answered, folders["teacher"])
+
+
+def _exported(models: dict[str, dict[str, Any]], answered: Answered, folder: Path) -> dict[str, Any] | None:
+    """Return what the student was before it was exported and on which share of the rows it still answers alike.
+
+    None where it was not.
+    """
+    if PLAIN not in models:
+        return None
+    alike = agreement(answered.answers["student"], answered.answers[PLAIN])
+    return {PLAIN: models[PLAIN] | size(folder), "agreement": alike}
 
 
 def _writing(answered: Answered, teacher: Path) -> dict[str, Any]:

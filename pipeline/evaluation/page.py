@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from pipeline.evaluation import charts, mistakes
 from pipeline.evaluation.figures import FIGURES, slice_metric
-from pipeline.evaluation.report import KINDS, best_first, conclusions, display_name
+from pipeline.evaluation.report import KINDS, PLAIN, best_first, conclusions, display_name
 from pipeline.files import read_json
 from pipeline.params import Params
 from pipeline.templates import templates
@@ -43,7 +43,8 @@ def _task(folder: Path, name: str, params: Params, summary: dict[str, Any]) -> d
     metric, models = evaluation["metric"], _models(evaluation)
     said, axis = display_name(metric), _axis(metric)
     measured = [_measured(*model, metric) for model in models if model[0] not in KNOW_LITTLE]
-    costs = [_cost(model, summary[model], metric) for model in ("teacher", "student")]
+    drawn = [_cost(model, summary[model], metric) for model in ("teacher", "student")]
+    timings = read_json(folder / "registered.json")["timings"]
     finetuning, distillation = _history(folder / "finetune.json"), _history(folder / "distill.json")
     return {
         "summary": summary,
@@ -51,13 +52,14 @@ def _task(folder: Path, name: str, params: Params, summary: dict[str, Any]) -> d
         "kinds": KINDS,
         "dataset": params.tasks[name].dataset,
         "conclusions": conclusions(summary),
-        "timings": read_json(folder / "registered.json")["timings"],
+        "timings": timings,
+        "costs": _costs(summary, timings),
         "figures": [figure for figure in FIGURES if figure in evaluation["student"]],
         "models": models,
         "slice_metric": slice_metric(metric),
         "score_chart": Markup(charts.score_chart(measured, axis, f"{name}-score")),
         "minutes_chart": _minutes_chart(folder / "quality_against_minutes.json", name, metric, params),
-        "cost_chart": Markup(charts.cost_chart(costs, axis, f"{name}-cost")),
+        "cost_chart": Markup(charts.cost_chart(drawn, axis, f"{name}-cost")),
         "reliability_chart": _reliability_chart(evaluation["reliability"], name),
         "curves": {
             "Teacher, loss": _loss_chart(finetuning, f"{name}-finetune"),
@@ -75,6 +77,14 @@ def _models(evaluation: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     models, metric = dict(networks) | evaluation["baselines"], evaluation["metric"]
     order = best_first(metric, {name: figures[metric] for name, figures in models.items()})
     return [(name, models[name]) for name, _ in order]
+
+
+def _costs(summary: dict[str, Any], timings: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return size and speed of teacher and student, and of the student before it was exported where it was."""
+    costs = {model: summary[model] for model in ("teacher", "student")}
+    if summary["exported"]:
+        costs |= {PLAIN: summary["exported"][PLAIN] | timings[PLAIN]}
+    return costs
 
 
 def _measured(name: str, figures: dict[str, Any], metric: str) -> charts.Measured:

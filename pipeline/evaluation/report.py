@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.evaluation.figures import FIGURES
+from pipeline.evaluation.figures import FIGURES, Figure
 from pipeline.files import read_json
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ COMPARED = (
     "recovered_share_interval",
     "agreement",
 )
+PLAIN = "student_in_pytorch"  # the weights that the student, as it is served, was exported from
 KINDS = {"rows": "test rows", "templates": "templates"}  # of texts in which people are exchanged
 REGISTERED = ("name", "version", "aliases", "decision")
 NAMES = {
@@ -34,6 +35,7 @@ NAMES = {
     "most_similar_sentence": "most similar sentence",
     "frozen_encoder_reader": "frozen encoder + regression",
     "undistilled_student": "student without a teacher",
+    PLAIN: "student in PyTorch",
     "character_unigram": "counted characters",
     "character_ngram": "counted runs of characters",
     "macro_f1": "macro F1",
@@ -82,6 +84,7 @@ def _task_summary(folder: Path) -> dict[str, Any]:
         "confidence": evaluation["confidence"],
         "baselines": {name: figures[metric] for name, figures in evaluation["baselines"].items()},
         "counterfactuals": evaluation.get("counterfactuals", {}),
+        "exported": evaluation.get("exported"),
         "comparison": {key: evaluation["comparison"][key] for key in COMPARED}
         | {
             "speed_up": round(student["rows_per_second"] / teacher["rows_per_second"], 2),
@@ -116,7 +119,22 @@ def conclusions(task: dict[str, Any]) -> list[str]:
             f"It recovers {compared['recovered_share']:.0%} ({low:.0%} to {high:.0%}) of what the teacher is better by "
             f"than the same student without one{agrees}."
         )
+    sentences += _exported(task, figure)
     return sentences + _made_worse(task.get("counterfactuals", {}))
+
+
+def _exported(task: dict[str, Any], figure: Figure) -> list[str]:
+    """Say in which form the student is served, and what that changed."""
+    found, student, metric = task.get("exported"), task["student"], task["metric"]
+    if not found:
+        return []
+    plain = found[PLAIN]
+    alike = "" if found["agreement"] is None else f" It answers alike on {found['agreement']:.2%} of rows."
+    return [
+        f"It is served as a graph in {found['format']}: {student['bytes'] / 1e6:.1f} megabytes where PyTorch has "
+        f"{plain['bytes'] / 1e6:.1f}, {display_name(metric)} {figure.shown(student[metric])} where PyTorch has "
+        f"{figure.shown(plain[metric])}.{alike}"
+    ]
 
 
 def _made_worse(counterfactuals: dict[str, Any]) -> list[str]:

@@ -12,6 +12,7 @@ from pipeline.params.datasets import (
 )
 from pipeline.params.distillation import DistillParams, LossWeights, StudentParams
 from pipeline.params.evaluation import EvaluateParams, GateParams
+from pipeline.params.export import ExportParams
 from pipeline.params.generation import GenerationParams
 from pipeline.params.pretraining import (
     ContrastiveParams,
@@ -38,6 +39,7 @@ __all__ = [
     "DecontaminationParams",
     "DistillParams",
     "EvaluateParams",
+    "ExportParams",
     "FilesParams",
     "FinetuneParams",
     "GateParams",

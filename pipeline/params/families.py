@@ -16,6 +16,7 @@ TOKENIZERS = {
     "llama": ("bpe",),
     "encoder_decoder": ("wordpiece", "bpe"),
 }
+EXPORTED = ("bert", "roberta")  # of which pipeline/exporting writes graphs, by transformers' names for them too
 WITH_ATTENTIONS = ("bert", "roberta")  # whose queries, keys and values a student can learn from
 # whose layers can start from a teacher's: those of ModernBERT are not alike, an encoder-decoder has two stacks of them
 WITH_ALIKE_LAYERS = ("bert", "roberta", "gpt", "llama")

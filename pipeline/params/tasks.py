@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from pipeline.params.distillation import DistillParams, StudentParams
 from pipeline.params.evaluation import EvaluateParams, GateParams
+from pipeline.params.export import ExportParams
 from pipeline.params.generation import GenerationParams
 from pipeline.params.section import Label, Name, Section
 from pipeline.params.task_types import OF_LAYERS, TASK_TYPES
@@ -95,6 +96,9 @@ class TaskParams(Section):
     distill: DistillParams
     generation: GenerationParams | None
     """How text is written; null for tasks that write none."""
+    export: ExportParams | None
+    """The form in which the student is registered and served; null leaves it to PyTorch. So are students of other
+    families than `bert` and `roberta`, whatever stands here: no graph is written of them."""
     evaluate: EvaluateParams
     gate: GateParams
 

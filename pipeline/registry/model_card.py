@@ -70,7 +70,7 @@ On {evaluation["rows"]:,} test rows of {dataset} that no choice was made on:
 
 The student keeps {comparison["relative_score"]:.1%} of the teacher's {display_name(metric)}{agrees}.{calibration}
 
-## What it is not for
+{_served(evaluation)}## What it is not for
 
 It was trained on one kind of text and answers for any text: outside that kind its score is no probability.
 
@@ -83,6 +83,20 @@ It was trained on one kind of text and answers for any text: outside that kind i
 {lineage}
 - code: `{code}`
 """
+
+
+def _served(evaluation: dict[str, Any]) -> str:
+    """Say what the file `model.onnx` is, and what it changes."""
+    found, student, metric = evaluation.get("exported"), evaluation["student"], evaluation["metric"]
+    if not found:
+        return ""
+    shown, plain = FIGURES[metric].shown, found["student_in_pytorch"]
+    alike = "" if found["agreement"] is None else f" Both answer alike on {found['agreement']:.2%} of the rows."
+    return (
+        f"All figures are those of `model.onnx`, the same weights as a graph that computes in {found['format']}: "
+        f"{student['bytes'] / 1e6:.1f} MB with\nthe tokenizer. `model.safetensors` beside it, for PyTorch, "
+        f"has {shown(plain[metric])} and {plain['bytes'] / 1e6:.1f} MB.{alike}\n\n"
+    )
 
 
 def _about_people(counterfactuals: dict[str, Any]) -> str:

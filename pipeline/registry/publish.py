@@ -12,6 +12,9 @@ from pipeline.files import InputError, read_json, sha256_of_file
 from pipeline.tracking import OUTPUT_HASH, STAGE, figures, flatten, whose
 
 STUDENT_HASH = "stillhouse.student_sha256"
+EXPORTED_HASH = "stillhouse.exported_sha256"
+GRAPH = "model.onnx"  # as pipeline/architectures/exported.py names both
+OF_GRAPH = (GRAPH, "export.json")
 REWRITTEN = ("registered_model_meta",)  # by MLflow, whenever it loads a model
 STORED = "stillhouse.stored_files"  # of a version: the sha256 of each file of its run and its model, as JSON
 REQUIREMENTS = ("mlflow", "pandas", "safetensors", "tokenizers", "torch", "transformers")
@@ -37,10 +40,10 @@ class DatasetRecord:
     context: str
 
 
-def find_version(mlflow: ModuleType, name: str, student_hash: str) -> Any | None:
-    """Return the registered version of `name` that holds this very student, or None."""
+def find_version(mlflow: ModuleType, name: str, student_hash: str, exported_hash: str) -> Any | None:
+    """Return the registered version of `name` that holds this very student, as this graph, or None."""
     versions = mlflow.MlflowClient().search_model_versions(
-        f"name = '{name}' and tags.`{STUDENT_HASH}` = '{student_hash}'"
+        f"name = '{name}' and tags.`{STUDENT_HASH}` = '{student_hash}' and tags.`{EXPORTED_HASH}` = '{exported_hash}'"
     )
     return min(versions, key=lambda version: int(version.version)) if versions else None
 
@@ -122,12 +125,14 @@ def register_version(
 ) -> Any:
     """Log the student to its run as a pyfunc and register it as a new version of `name`; return the version.
 
-    The logged model holds the plain `from_pretrained` folder under artifacts/model, the code that serves it,
-    the pinned requirements, a signature and `examples`, by column, of what it reads; `markers` are what each text has
-    to hold once. Nothing in it is pickled. Raises InputError where the student is no model that served_model.py serves.
+    The logged model holds the plain `from_pretrained` folder under artifacts/model, with a graph in it where the
+    student was exported, the code that serves it, the pinned requirements, a signature and `examples`, by column, of
+    what it reads; `markers` are what each text has to hold once. Nothing in it is pickled. Raises InputError where the
+    student is no model that served_model.py serves.
     """
     import pandas as pd
 
+    needed = (*REQUIREMENTS, "onnxruntime") if (student / GRAPH).is_file() else REQUIREMENTS
     with mlflow.start_run(run_id=run_id):
         model = mlflow.pyfunc.log_model(
             name="student",
@@ -136,7 +141,7 @@ def register_version(
             model_config={"inputs": list(examples), "markers": list(markers)},
             signature=_signature(student, list(examples)),
             input_example=pd.DataFrame(examples),
-            pip_requirements=[f"{package}=={installed_version(package).split('+')[0]}" for package in REQUIREMENTS],
+            pip_requirements=[f"{package}=={installed_version(package).split('+')[0]}" for package in needed],
         )
     client = mlflow.MlflowClient()
     tags = tags | {STORED: json.dumps(stored_files(mlflow, run_id, model.model_uri))}

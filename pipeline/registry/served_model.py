@@ -9,7 +9,9 @@ import re
 import unicodedata
 from bisect import bisect_left, bisect_right
 from functools import partial, wraps
+from pathlib import Path
 from statistics import fmean
+from types import SimpleNamespace
 from typing import Any, NamedTuple, NoReturn
 
 import pandas as pd
@@ -30,6 +32,7 @@ from transformers import (
 )
 
 BATCH_ROWS = 32
+GRAPH = "model.onnx"  # in the folder of a student that was exported
 SEED = 0  # of what a model draws: the same text is gone on with in the same way
 MAX_CHARACTERS = 1_000_000  # as ingest has it: what is longer is no text
 MIN_ROOM = 8  # tokens of a text that a question has to leave room for, as pipeline/tokenization/questions.py has it
@@ -66,7 +69,8 @@ class Student(PythonModel):
             if "answer" in purpose:  # the name of a text that is written for another
                 self.columns, self.read_rows = [purpose["answer"]], _written
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
-        self.model = load(folder).eval()
+        graph = Path(folder, GRAPH)
+        self.model: Any = Graph(graph, config) if graph.is_file() else load(folder).eval()
         known = context.model_config or {}
         self.inputs, self.markers = known.get("inputs", ["text"]), known.get("markers", [])
 
@@ -98,6 +102,34 @@ class Student(PythonModel):
         told_apart = bool(pairs) and getattr(self.model.config, "type_vocab_size", 1) > 1
         read = ["input_ids", "attention_mask", *(["token_type_ids"] if told_apart else [])]
         return batch, self.model(**{name: batch[name] for name in read})
+
+
+class Graph:
+    """A student that was exported, asked as its model would be: with ONNX Runtime, by as many threads as torch has."""
+
+    def __init__(self, graph: Path, config: Any) -> None:
+        import onnxruntime
+
+        self.config = config
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        # as pipeline/architectures/exported.py has both, and why
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self.session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+        self.inputs = {value.name for value in self.session.get_inputs()}
+        self.output = self.session.get_outputs()[0].name
+
+    def __call__(self, **inputs: torch.Tensor) -> Any:
+        """Return `logits`, or `vectors` of texts that are compared; start and end are two classes of each token."""
+        given = {name: value.numpy() for name, value in inputs.items() if name in self.inputs}
+        for name in self.inputs - given.keys():
+            given[name] = torch.zeros_like(inputs["input_ids"]).numpy()
+        (found,) = self.session.run(None, given)
+        output = SimpleNamespace(**{self.output: torch.from_numpy(found)})
+        if self.output == "logits" and found.ndim == 3 and found.shape[2] == 2:
+            output.start_logits, output.end_logits = output.logits.unbind(dim=-1)
+        return output
 
 
 def _likeliest(logits: torch.Tensor) -> tuple[list[Any], list[Any]]:
@@ -239,8 +271,12 @@ def _similarities(student: Student, rows: list[tuple[str, ...]]) -> list[tuple[f
     """Return the cosine of each text's mean hidden state with its pair's, each read by itself."""
     texts, pairs = zip(*rows, strict=True)
     batch, output = student.batch([*texts, *pairs])
-    states, mask = output.last_hidden_state.double(), batch["attention_mask"][:, :, None].double()
-    first, second = ((states * mask).sum(dim=1) / mask.sum(dim=1)).chunk(2)
+    if isinstance(student.model, Graph):
+        vectors = output.vectors.double()
+    else:
+        states, mask = output.last_hidden_state.double(), batch["attention_mask"][:, :, None].double()
+        vectors = (states * mask).sum(dim=1) / mask.sum(dim=1)
+    first, second = vectors.chunk(2)
     return [(cosine,) for cosine in torch.cosine_similarity(first, second).tolist()]
 
 

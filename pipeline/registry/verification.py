@@ -13,12 +13,18 @@ from pipeline.params import read_yaml
 from pipeline.registry.chain import Chain, Link, walk_back
 from pipeline.registry.copies import Copy, check_out, in_cache, in_folder
 from pipeline.registry.lineage import PROJECT_FILES
-from pipeline.registry.publish import STORED, stored_folders
+from pipeline.registry.publish import GRAPH, OF_GRAPH, STORED, stored_folders
 
-NAMED = ("student", "teacher", "pretrained", "rows", "corpus", "evaluation", "predictions")
-OUTPUTS = ("student", "evaluation", "predictions")  # what the walk starts from: the model and what the gate read
+NAMED = ("student", "exported", "teacher", "pretrained", "rows", "corpus", "evaluation", "predictions")
+OUTPUTS = (
+    "student",
+    "exported",
+    "evaluation",
+    "predictions",
+)  # what the walk starts from: the model and what the gate read
 RECORDS = ("run/dvc.lock", "run/params.yaml")
 DIRTY = "-dirty"  # of a revision: there were changes beside the commit
+WEIGHTS = "model.safetensors"  # what a graph was made of does not stand beside it
 CARD = "README.md"  # laid beside the student's files when it was registered
 
 
@@ -120,13 +126,15 @@ def _checked_out(revision: str, folder: Path) -> Path | None:
 
 
 def _kept_by_mlflow(tags: dict[str, str], folders: dict[str, Path]) -> dict[str, Copy]:
-    student = in_folder("MLflow", folders["model"], "artifacts/model")
     kept = {
         _tag(name, "path"): in_folder("MLflow", folders["run"], Path(tags[_tag(name, "path")]).name) for name in OUTPUTS
     }
-    if student:
-        student.files.pop(CARD, None)
-        kept[_tag("student", "path")] = student
+    if model := in_folder("MLflow", folders["model"], "artifacts/model"):
+        plain = {name: file for name, file in model.files.items() if name not in (CARD, *OF_GRAPH)}
+        kept[_tag("student", "path")] = Copy("MLflow", plain)
+        graph = {name: file for name, file in model.files.items() if name not in (CARD, WEIGHTS)}
+        alone = {name: file for name, file in model.files.items() if name in OF_GRAPH}
+        kept[_tag("exported", "path")] = Copy("MLflow", graph if GRAPH in graph else alone)
     return {tags[tag]: copy for tag, copy in kept.items() if copy}
 
 

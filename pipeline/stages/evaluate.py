@@ -29,6 +29,7 @@ def run(
     tokens: Path,
     teacher: Path,
     student: Path,
+    exported: Path,
     undistilled: Path,
     pretrained: Path,
     transfer: Path,
@@ -38,9 +39,10 @@ def run(
     confusion: Path,
     reliability: Path,
 ) -> None:
-    """Measure the student of a task beside its teacher and the baselines."""
+    """Measure the student of a task, in the form that is served, beside its teacher and the baselines."""
+    from pipeline.architectures.exported import RECORD, is_exported
     from pipeline.evaluation import outcome
-    from pipeline.files import write_json
+    from pipeline.files import read_json, write_json
     from pipeline.tasks import TASKS
     from pipeline.tokenization.ragged import TokenRows
     from pipeline.training import runtime
@@ -49,28 +51,34 @@ def run(
     head = TASKS[section.type]().from_params(section)
     lessons = _lessons(section, head, rows, tokens, pretrained, transfer, soft_labels, dtype)
     student_rows = TokenRows.load(tokens / "student" / "test")
+    served = exported if is_exported(exported) else student
     networks = {
         "teacher": (teacher, lessons.tokens["test"]),
-        "student": (student, student_rows),
+        "student": (served, student_rows),
         "undistilled_student": (undistilled, student_rows),
     }
+    if served is exported:
+        networks["student_in_pytorch"] = (student, student_rows)
     answered = _answered(section, head, lessons, networks, params.runtime.threads)
     found = outcome.evaluation_outcome(
         task,
         answered,
         section.metrics,
         folders={"teacher": teacher, "student": student},
+        served=served if served is exported else None,
         settings=section.evaluate,
         seed=params.runtime.seed,
     )
     if section.type == "question_answering":
-        found["retrieval"] = _with_retrieved_passages(head, lessons.splits["test"], student)
+        found["retrieval"] = _with_retrieved_passages(head, lessons.splits["test"], served)
     if section.type == "sentence_similarity":
         found["retrieval"] = _pairs_found(section, lessons.splits["test"], {"teacher": teacher, "student": student})
     if section.evaluate.identity_groups:
         found["counterfactuals"] = _with_people_exchanged(
-            section, head, lessons.splits["test"].texts, {"teacher": teacher, "student": student}, params.runtime.seed
+            section, head, lessons.splits["test"].texts, {"teacher": teacher, "student": served}, params.runtime.seed
         )
+    if found["exported"]:
+        found["exported"] |= read_json(exported / RECORD)
     outcome.write_predictions(predictions, answered)
     outcome.write_confusion(confusion, answered)
     outcome.write_reliability(reliability, found["reliability"])

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import tracking
-from pipeline.files import content_hash, read_json, without_credentials, write_json, write_text
+from pipeline.files import read_json, without_credentials, write_json, write_text
 from pipeline.params import Params
 from pipeline.stages.command import main
 
@@ -21,6 +21,7 @@ def run(
     pretrained: Path,
     teacher: Path,
     student: Path,
+    exported: Path,
     pretrain_history: Path,
     finetune_history: Path,
     distill_history: Path,
@@ -33,17 +34,22 @@ def run(
 
     settings, figures = params.tasks[task], read_json(evaluation)
     paths = {"rows": rows, "corpus": corpus, "pretrained": pretrained, "teacher": teacher, "student": student}
-    paths |= {"evaluation": evaluation, "predictions": predictions}
+    paths |= {"exported": exported, "evaluation": evaluation, "predictions": predictions}
     links = lineage.hashes(paths)
     record = reports / task / "registered.json"
-    timings = _timings(params, task, record, links["student"], tokens, {"teacher": teacher, "student": student})
+    graph = exported / publish.GRAPH
+    models = {"teacher": teacher, "student": student}
+    if graph.is_file():
+        models |= {"student": exported, "student_in_pytorch": student}
+    timings = _timings(params, task, record, links, tokens, models)
     card = model_card.model_card(task, figures, dataset=settings.dataset, hashes=links, code=lineage.code_revision())
 
     with tracking.connected() as mlflow, promotions.promotions_of(mlflow, task) as moves:
-        version = publish.find_version(mlflow, task, links["student"])
+        version = publish.find_version(mlflow, task, links["student"], links["exported"])
         if version is None:
             comparison = rivals.side_by_side(mlflow, task, predictions, rows, settings.labels)
-            decision = gate.decide(settings.gate, comparison, _costs(student, timings, figures))
+            served = graph if graph.is_file() else student / "model.safetensors"
+            decision = gate.decide(settings.gate, comparison, _costs(served, timings, figures))
             decided, tags = promotions.decision_text(decision), lineage.tags(paths, links)
             run_id = publish.record_candidate(
                 mlflow,
@@ -63,8 +69,8 @@ def run(
                 tags=tags,
             )
             markers = params.datasets[settings.dataset].markers
-            tags |= rivals.decision_tags(decision)
-            version = _register(mlflow, task, run_id, student, rows, card, tags, markers)
+            tags |= rivals.decision_tags(decision) | {publish.STUDENT_HASH: links["student"]}
+            version = _register(mlflow, task, run_id, student, exported, rows, card, tags, markers)
             moves.decide(version, decided)
             print(f"{task} version {version.version} is @{decision.alias}: {decision.reason}", flush=True)
         registered = _as_registered(mlflow, task, version)
@@ -74,32 +80,37 @@ def run(
 
 
 def _timings(
-    params: Params, task: str, record: Path, student_hash: str, tokens: Path, models: dict[str, Path]
+    params: Params, task: str, record: Path, links: dict[str, str], tokens: Path, models: dict[str, Path]
 ) -> dict[str, Any]:
-    """Measure teacher and student side by side, once per student, machine and thread count."""
+    """Measure the models side by side, once per student, machine and thread count; all but the teacher read its rows.
+
+    The student is timed in the form that is served.
+    """
     from pipeline.evaluation import efficiency
     from pipeline.tasks import TASKS
     from pipeline.tokenization.ragged import TokenRows
 
-    key = {"student_sha256": student_hash, "machine": efficiency.machine(), "threads": params.runtime.threads}
+    key: dict[str, Any] = {f"{name}_sha256": links[name] for name in ("student", "exported")}
+    key |= {"machine": efficiency.machine(), "threads": params.runtime.threads}
     if record.exists():
         known = read_json(record)["timings"]
         if all(known.get(name) == value for name, value in key.items()):
             return dict(known)
     print("timing teacher and student", flush=True)
     head = TASKS[params.tasks[task].type]().from_params(params.tasks[task])
-    timed = {name: (head.load(folder), TokenRows.load(tokens / name / "test")) for name, folder in models.items()}
+    rows = {side: TokenRows.load(tokens / side / "test") for side in ("teacher", "student")}
+    timed = {name: (head.load(folder), rows[name.partition("_")[0]]) for name, folder in models.items()}
     return key | efficiency.compare(timed, threads=params.runtime.threads)
 
 
-def _costs(student: Path, timings: dict[str, Any], figures: dict[str, Any]) -> Any:
-    """Return what the gate's limits are about."""
+def _costs(served: Path, timings: dict[str, Any], figures: dict[str, Any]) -> Any:
+    """Return what the gate's limits are about; `served` is the file that holds the weights that answer."""
     from pipeline.evaluation.fairness import flip_rates
     from pipeline.evaluation.metrics import slice_gaps
     from pipeline.registry.gate import Costs
 
     return Costs(
-        size=(student / "model.safetensors").stat().st_size,
+        size=served.stat().st_size,
         latency=timings["student"]["latency_milliseconds"],
         gaps=slice_gaps(figures["slices"], "student"),
         flip_rates=flip_rates(figures.get("counterfactuals", {}), "student"),
@@ -152,17 +163,21 @@ def _register(
     task: str,
     run_id: str,
     student: Path,
+    exported: Path,
     rows: Path,
     card: str,
     tags: dict[str, str],
     markers: list[str],
 ) -> Any:
-    """Register the student with its card inside; its alias is moved by the log of such moves."""
+    """Register the student with its graph and its card inside; its alias is moved by the log of such moves."""
     from pipeline.registry import publish, rivals
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "model"
         shutil.copytree(student, folder)
+        for name in publish.OF_GRAPH:
+            if (exported / name).is_file():
+                shutil.copyfile(exported / name, folder / name)
         write_text(folder / "README.md", card)
         return publish.register_version(
             mlflow,
@@ -172,7 +187,7 @@ def _register(
             examples=rivals.example_rows(rows),
             markers=markers,
             description=card,
-            tags=tags | {publish.STUDENT_HASH: content_hash(student)},
+            tags=tags,
         )
 
 

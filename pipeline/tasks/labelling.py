@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self, cast
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from transformers.utils import logging
 from pipeline.architectures import ARCHITECTURES, family_of
 from pipeline.architectures.attention import attention_implementation
 from pipeline.architectures.classifier import target_logits
+from pipeline.architectures.exported import ExportedModel, is_exported
 from pipeline.files import InputError
 from pipeline.params import TaskParams
 from pipeline.training.batches import Row, Rows, collate_rows, row_at
@@ -103,7 +104,13 @@ class LabellingTask:
         return model
 
     def load(self, folder: Path, **settings: Any) -> PreTrainedModel:
-        """Return the trained model in `folder`, in float32; `settings` are further keywords of `from_pretrained`."""
+        """Return the trained model in `folder`, in float32; `settings` are further keywords of `from_pretrained`.
+
+        Where it was exported the graph answers, with a batch's answers as the model has them.
+        """
+        if is_exported(folder):
+            exported: Any = ExportedModel(folder)
+            return cast(PreTrainedModel, exported)
         with _without_load_report():
             model: PreTrainedModel = self._kind(folder).from_pretrained(
                 folder, dtype=torch.float32, local_files_only=True, **settings

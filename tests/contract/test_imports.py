@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FEATURES = {"sources", "validation", "tokenization", "tasks", "distillation", "evaluation", "registry"}
+FEATURES = {"sources", "validation", "tokenization", "tasks", "distillation", "exporting", "evaluation", "registry"}
 GROUND = {"params", "files", "processes", "schema", "swaps", "templates", "tracking", "words"}
 ALLOWED = {
     "stages": FEATURES | {"training", "objectives", "architectures", "stages"} | GROUND,
@@ -24,6 +24,7 @@ ALLOWED = {
     "tokenization": {"training", "architectures"} | GROUND,
     "tasks": {"training", "objectives", "architectures"} | GROUND,
     "distillation": {"training", "objectives", "architectures"} | GROUND,
+    "exporting": {"training", "architectures"} | GROUND,
     "evaluation": {"training"} | GROUND,
     "registry": {"evaluation", "training"} | GROUND,  # the gate asks evaluation's statistics
     "scoring": {"registry", "evaluation", "sources", "training"} | GROUND,  # a command, as stages are
@@ -38,7 +39,7 @@ ALLOWED = {
     "words": set(),
     "tracking": GROUND,
 }
-LIGHT = {"architectures", "objectives", "tasks", "distillation", "training"}
+LIGHT = {"architectures", "objectives", "tasks", "distillation", "exporting", "training"}
 HEAVY = {"mlflow", "dvc", "prefect", "great_expectations", "pandas", "sklearn", "datasets"}
 
 MODULES = sorted(path.relative_to(ROOT) for folder in ("pipeline", "flows") for path in (ROOT / folder).rglob("*.py"))

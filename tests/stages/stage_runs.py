@@ -5,11 +5,12 @@ from typing import Any
 
 from pipeline.files import read_json
 from pipeline.params import Params
-from pipeline.stages import evaluate, register
+from pipeline.stages import evaluate, export, register
 
 
 def run_evaluate(params: Params, task: str, root: Path, out: Path) -> Path:
-    """Run `evaluate` on the project at `root`; return `out`, the folder of all it writes."""
+    """Run `export` and `evaluate` on the project at `root`; return `out`, the folder of all the latter writes."""
+    run_export(params, task, root)
     evaluate.run(
         params,
         task=task,
@@ -17,6 +18,7 @@ def run_evaluate(params: Params, task: str, root: Path, out: Path) -> Path:
         tokens=root / "tokens",
         teacher=root / "teacher",
         student=root / "student",
+        exported=root / "exported",
         undistilled=root / "undistilled",
         pretrained=root / "pretrained",
         transfer=root / "transfer.parquet",
@@ -27,6 +29,12 @@ def run_evaluate(params: Params, task: str, root: Path, out: Path) -> Path:
         reliability=out / "reliability.csv",
     )
     return out
+
+
+def run_export(params: Params, task: str, root: Path) -> None:
+    """Run `export` on the project at `root`."""
+    dev = root / "tokens" / "student" / "dev"
+    export.run(params, task=task, student=root / "student", dev=dev, out=root / "exported")
 
 
 def run_register(params: Params, task: str, root: Path) -> dict[str, Any]:
@@ -41,6 +49,7 @@ def run_register(params: Params, task: str, root: Path) -> dict[str, Any]:
         pretrained=root / "pretrained",
         teacher=root / "teacher",
         student=root / "student",
+        exported=root / "exported",
         pretrain_history=root / "reports/pretrain/history.json",
         finetune_history=out / "finetune.json",
         distill_history=out / "distill.json",

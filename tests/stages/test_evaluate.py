@@ -94,7 +94,7 @@ def test_models_are_compared_by_what_the_gate_decides_on_and_slices_have_what_on
     assert found["slices"] == by_accuracy["slices"]
 
 
-def test_people_exchanged_by_hand(run: Callable[[str], Path], project: Path) -> None:
+def test_people_exchanged_by_hand(project: Path, params: Params) -> None:
     path = project / "rows" / "test.parquet"
     table = pq.read_table(path)
     texts = ["he plot warm", "film she dull", *table["text"].to_pylist()[2:]]
@@ -105,7 +105,10 @@ def test_people_exchanged_by_hand(run: Callable[[str], Path], project: Path) -> 
             weights.mul_(20)  # else no word moves an answer
     model.save_pretrained(project / "student")
 
-    found = read_json(run("first") / "evaluation.json")["counterfactuals"]
+    values = params.model_dump()
+    values["tasks"]["sentiment"]["export"] |= {"format": "float32"}
+    out = run_evaluate(Params.model_validate(values), "sentiment", project, project / "first")
+    found = read_json(out / "evaluation.json")["counterfactuals"]
     assert set(found) == {"gender", "race", "religion", "origin", "orientation"}
     assert set(found["race"]) == {"sides", "templates"}  # no row speaks of it
     assert found["gender"]["rows"]["texts"] == 2 and found["gender"]["templates"]["texts"] == 50
@@ -153,6 +156,20 @@ def test_sizes_and_times_of_a_model_folder(project: Path) -> None:
     for figures in timings.values():
         assert figures["rows_per_second"] > 0
         assert figures["latency_milliseconds"] > 0
+
+
+def test_the_student_is_measured_as_it_is_served(run: Callable[[str], Path], project: Path) -> None:
+    found = read_json(run("first") / "evaluation.json")
+    rows = pq.read_table(project / "first" / "predictions.parquet").to_pydict()
+    tokens, head = TokenRows.load(project / "tokens/student/test"), TASKS["text_classification"]()(list(NAMES))
+    for name, folder in (("student", "exported"), ("student_in_pytorch", "student")):
+        said = head.ask(head.load(project / folder), tokens, rows["text"], batch_size=1, name=name)
+        assert rows[name] == said.answers.tolist()
+    exported = found["exported"]
+    assert exported["format"] == "int8" and exported["student_in_pytorch"]["bytes"] > found["student"]["bytes"]
+    assert found["student"]["bytes"] == sum(path.stat().st_size for path in (project / "exported").iterdir())
+    assert exported["agreement"] == np.mean(np.array(rows["student"]) == rows["student_in_pytorch"])
+    assert set(found["baselines"]) == BASELINES
 
 
 def test_an_unknown_label_is_the_users_mistake(run: Callable[[str], Path], project: Path) -> None:

@@ -58,7 +58,9 @@ def test_from_raw_text_to_similarities_elsewhere(family: str, tmp_path: Path, mo
     said = pq.read_table("reports/sentiment/predictions.parquet").to_pydict()
     served = predict_elsewhere(list(zip(said["text"], said["pair"], strict=True)))
     np.testing.assert_allclose([row["similarity"] for row in served], said["student"], atol=1e-5)
-    np.testing.assert_allclose(said["student"], plain_cosines(Path("student"), said["text"], said["pair"]), atol=1e-5)
+    plain = plain_cosines(Path("student"), said["text"], said["pair"])
+    np.testing.assert_allclose(said["student_in_pytorch"], plain, atol=1e-5)
+    np.testing.assert_allclose(said["student"], plain, atol=0.05)  # in 8 bits
     (answer,) = champion.predict("sentiment", [{"text": "apple candle", "pair": "apple candle"}])
     assert list(answer) == ["text", "pair", "similarity"] and answer["similarity"] == pytest.approx(1.0)
     retrieval = read_json(Path("reports/sentiment/evaluation.json"))["retrieval"]

@@ -17,7 +17,7 @@ from pipeline.files import read_json
 from pipeline.params import Params
 from pipeline.registry import champion
 from pipeline.schema import CANONICAL
-from pipeline.stages import distill, evaluate, finetune, pretrain, register
+from pipeline.stages import distill, evaluate, export, finetune, pretrain, register
 from tests.stages.tokenization_project import (
     CORPUS,
     ROWS,
@@ -124,15 +124,18 @@ def run_stages(given: Params, *, completed: bool) -> dict[str, Any]:
         student_tokens=tokens / "student", student_tokenizer=models / "student_tokenizer", out=models / "student",
         undistilled=models / "undistilled", soft_labels=Path("soft"), history=histories[2],
     )  # fmt: skip
+    export.run(given, task="sentiment", student=models / "student", dev=tokens / "student/dev", out=models / "exported")
     evaluate.run(
         given, task="sentiment", rows=ROWS, tokens=tokens, teacher=models / "teacher", student=models / "student",
+        exported=models / "exported",
         undistilled=models / "undistilled", pretrained=models / "pretrained",
         transfer=Path("transfer/sentiment.parquet"), soft_labels=Path("soft"), out=out / "evaluation.json",
         predictions=out / "predictions.parquet", confusion=out / "confusion.csv", reliability=out / "reliability.csv",
     )  # fmt: skip
     register.run(
         given, task="sentiment", rows=ROWS, corpus=CORPUS, tokens=tokens, pretrained=models / "pretrained",
-        teacher=models / "teacher", student=models / "student", pretrain_history=histories[0],
+        teacher=models / "teacher", student=models / "student", exported=models / "exported",
+        pretrain_history=histories[0],
         finetune_history=histories[1], distill_history=histories[2], evaluation=out / "evaluation.json",
         predictions=out / "predictions.parquet", reports=Path("reports"),
     )  # fmt: skip

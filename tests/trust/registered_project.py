@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 
 from pipeline.files import sha256_of_file, write_json
 from pipeline.params import Params, load_params
-from pipeline.stages import evaluate, register
+from pipeline.stages import evaluate, export, register
 from tests.stages.tiny_project import build_project
 
 ROOT = Path(__file__).parents[2]
@@ -43,8 +43,12 @@ STAGES: dict[str, tuple[list[str], dict[str, str]]] = {
         ["models/sentiment/teacher", "data/tokens/sentiment/student"],
         {"models/sentiment/student": "student"},
     ),
+    "export-sentiment": (
+        ["models/sentiment/student", "data/tokens/sentiment/student"],
+        {"models/sentiment/exported": "exported"},
+    ),
     "evaluate-sentiment": (
-        ["models/sentiment/student", "data/transfer/sentiment.parquet"],
+        ["models/sentiment/student", "models/sentiment/exported", "data/transfer/sentiment.parquet"],
         {
             "reports/sentiment/evaluation.json": "evaluation.json",
             "reports/sentiment/predictions.parquet": "predictions.parquet",
@@ -94,6 +98,8 @@ def _make_files(made: Path) -> None:
     (made / "nested/a").mkdir(parents=True)
     for name in ("a/b", "a.txt", "a-b", "é"):  # DVC sorts a folder's files as text, stillhouse by their parts
         (made / "nested" / name).write_text(name, encoding="utf-8")
+    dev = made / "tokens/student/dev"
+    export.run(params(), task=TASK, student=made / "student", dev=dev, out=made / "exported")
     evaluate.run(
         params(),
         task=TASK,
@@ -101,6 +107,7 @@ def _make_files(made: Path) -> None:
         tokens=made / "tokens",
         teacher=made / "teacher",
         student=made / "student",
+        exported=made / "exported",
         undistilled=made / "undistilled",
         pretrained=made / "pretrained",
         transfer=made / "transfer.parquet",
@@ -162,6 +169,7 @@ def register_student(root: Path) -> None:
         pretrained=Path("models/pretrained"),
         teacher=Path("models") / TASK / "teacher",
         student=Path("models") / TASK / "student",
+        exported=Path("models") / TASK / "exported",
         pretrain_history=Path("reports/pretrain/history.json"),
         finetune_history=task / "finetune.json",
         distill_history=task / "distill.json",

@@ -29,6 +29,7 @@ SOURCES = ["data/raw/imdb.csv", "constraints.txt"]
 KEPT = ["decision.json", "dvc.lock", "dvc.yaml", "evaluation.json", "params.yaml", "predictions.parquet"]
 KEPT += ["training_row_ids.txt", "MLmodel", "served_model.py", "artifacts/model/README.md"]
 KEPT += ["artifacts/model/model.safetensors", "artifacts/model/config.json", "requirements.txt"]
+KEPT += ["artifacts/model/model.onnx", "artifacts/model/export.json"]
 
 
 @pytest.fixture(scope="module")

@@ -120,6 +120,32 @@ def printed(summary: dict[str, Any]) -> str:
     return capture.get()
 
 
+def test_what_was_exported_is_said(reports: Path, params: Params) -> None:
+    path = reports / "sentiment" / "evaluation.json"
+    found = read_json(path)
+    summary = report.summary(reports, ["sentiment"])
+    assert "served as a graph" not in printed(summary) + page.index_page(reports, params, summary)
+    plain = network(("accuracy",), 0.841, 4_000_000) | {"bytes": 17_000_000}
+    found["exported"] = {"format": "int8", "agreement": 0.9988, "student_in_pytorch": plain}
+    found["student"]["bytes"] = 4_500_000
+    write_json(path, found)
+    record = read_json(reports / "sentiment" / "registered.json")
+    record["timings"]["student_in_pytorch"] = {"rows_per_second": 777.0, "latency_milliseconds": 1.25}
+    write_json(reports / "sentiment" / "registered.json", record)
+    summary = report.summary(reports, ["sentiment"])
+    said = (
+        "It is served as a graph in int8: 4.5 megabytes where PyTorch has 17.0, accuracy 84.0% where PyTorch has "
+        "84.1%. It answers alike on 99.88% of rows."
+    )
+    assert said in " ".join(printed(summary).split())
+    shown = page.index_page(reports, params, summary)
+    assert said in shown and "the student in int8 as it is served" in shown
+    assert "student in PyTorch" in shown and ">777<" in shown and ">1.25<" in shown
+    card = model_card("sentiment", found, dataset="reviews", hashes={}, code="c")
+    assert "the same weights as a graph that computes in int8: 4.5 MB with\nthe tokenizer." in card
+    assert "has 84.1% and 17.0 MB. Both answer alike on 99.88% of the rows." in card
+
+
 def test_summary_has_the_documented_shape(reports: Path) -> None:
     task = report.summary(reports, ["sentiment", "not_registered_yet"])["tasks"]
     assert list(task) == ["sentiment"]

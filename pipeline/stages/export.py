@@ -1,0 +1,85 @@
+"""The student in the form that it is served in; measured on dev, so that `evaluate` and the gate see what is served."""
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.files import replacing, write_json
+from pipeline.params import Params, TaskParams
+from pipeline.stages.command import main
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from pipeline.tasks.labelling import LabellingTask
+    from pipeline.tokenization.ragged import TokenRows
+
+
+def run(params: Params, *, task: str, student: Path, dev: Path, out: Path) -> None:
+    """Write the student of a task as a graph, and what came of it on dev; a record alone where none is wanted."""
+    from pipeline.architectures.exported import RECORD
+
+    section = params.tasks[task]
+    with replacing(out) as draft:
+        draft.mkdir()
+        record = _exported(params, section, student, dev, draft)
+        write_json(draft / RECORD, record)
+    print(f"export: {record['format'] or 'none'}, {record['reason']}", flush=True)
+
+
+def _exported(params: Params, section: TaskParams, student: Path, dev: Path, out: Path) -> dict[str, Any]:
+    """Write the graph, in float32 where 8 bits cost too much; return the format, why it is that one, and figures."""
+    from pipeline.architectures import family_of
+    from pipeline.params.families import EXPORTED
+
+    wanted = section.export
+    if wanted is None:
+        return {"format": None, "reason": "params.yaml asks for none"}
+    if (family := family_of(student)) not in EXPORTED:
+        return {"format": None, "reason": f"a {family} stays with PyTorch"}
+
+    from pipeline.exporting.export import export_model
+    from pipeline.tasks import TASKS
+    from pipeline.tokenization.ragged import TokenRows
+    from pipeline.training import runtime
+
+    runtime.prepare(params.runtime)
+    head, rows = TASKS[section.type]().from_params(section), TokenRows.load(dev)
+    plain = _said(head, student, rows)
+    figure, direction = head.best
+    before, worse = head.score(plain, rows)[figure], -1 if direction == "min" else 1
+    tried = {}
+    for format_ in (wanted.format, "float32"):
+        shutil.rmtree(out)
+        export_model(student, out, format_, rows, wanted.calibration_rows)
+        said = _said(head, out, rows)
+        after = head.score(said, rows)[figure]
+        tried[format_] = {figure: round(after, 6), "agreement": round(_agreement(plain, said), 6)}
+        if format_ == "float32" or worse * (before - after) <= wanted.max_loss:
+            break
+    reason = f"{figure} on dev {after:.4f}, {before:.4f} in PyTorch"
+    if format_ != wanted.format:
+        lost = tried[wanted.format][figure]
+        reason = f"{wanted.format} has {figure} {lost:.4f} on dev, more than {wanted.max_loss} below {before:.4f}"
+    return {"format": format_, "reason": reason, "dev": {"student": {figure: round(before, 6)}} | tried}
+
+
+def _said(head: "LabellingTask", folder: Path, rows: "TokenRows") -> "np.ndarray":
+    import torch
+
+    from pipeline.training.prediction import predict_logits
+
+    model = head.load(folder)
+    pad_token_id = model.config.pad_token_id
+    return predict_logits(model, rows, batch_size=32, pad_token_id=pad_token_id, dtype=torch.float32)
+
+
+def _agreement(plain: "np.ndarray", exported: "np.ndarray") -> float:
+    """Return the share of targets with the same likeliest class; of numbers, those that differ by less than 0.01."""
+    if plain.shape[1] == 1:
+        return float((abs(plain - exported) < 0.01).mean())
+    return float((plain.argmax(axis=1) == exported.argmax(axis=1)).mean())
+
+
+if __name__ == "__main__":
+    main(run)

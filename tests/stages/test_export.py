@@ -1,0 +1,82 @@
+"""The export stage: 8 bits where they cost nothing, float32 where they do, a record alone where no graph is wanted."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import BertForSequenceClassification
+
+from pipeline.architectures.exported import GRAPH, ExportedModel
+from pipeline.files import content_hash, read_json
+from pipeline.params import Params, load_params
+from pipeline.stages import export
+from pipeline.tokenization.ragged import TokenRows
+from pipeline.training.prediction import predict_logits
+from tests.stages.tiny_project import VOCABULARY, save_model, save_tokenizer
+
+ROOT = Path(__file__).parents[2]
+ROWS = 400
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A student that is always right about dev, half of whose rows it is only just right about."""
+    save_model(tmp_path / "student", BertForSequenceClassification, 16, seed=2)
+    save_tokenizer(tmp_path / "student")
+    chance = np.random.default_rng(0)
+    rows = [[1, *chance.integers(5, len(VOCABULARY), 6).tolist(), 2] for _ in range(ROWS)]
+    tokens = TokenRows.from_rows(rows, np.zeros(ROWS, np.int64), np.dtype(np.uint16))
+    model = BertForSequenceClassification.from_pretrained(tmp_path / "student")
+    with torch.no_grad():
+        for weights in model.parameters():
+            weights.mul_(20 if weights.ndim == 2 else 1)  # else no word moves an answer
+        margin = np.diff(logits(model, tokens), axis=1)
+        model.classifier.bias[1] -= float(np.median(margin))
+    model.save_pretrained(tmp_path / "student")
+    TokenRows.from_rows(rows, logits(model, tokens).argmax(axis=1), np.dtype(np.uint16)).save(tmp_path / "dev")
+    return tmp_path
+
+
+def logits(model: Any, rows: TokenRows) -> np.ndarray:
+    return predict_logits(model, rows, batch_size=32, pad_token_id=0, dtype=torch.float32)
+
+
+def run_stage(root: Path, name: str, **changes: Any) -> dict[str, Any]:
+    values = load_params(ROOT / "params.yaml").model_dump()
+    task = values["tasks"]["sentiment"]
+    task["export"] = (task["export"] | changes) if changes else None
+    out, given = root / name, Params.model_validate(values)
+    export.run(given, task="sentiment", student=root / "student", dev=root / "dev", out=out)
+    return dict(read_json(out / "export.json"))
+
+
+def test_8_bits_are_kept_where_they_cost_little_enough_else_it_is_float32(project: Path) -> None:
+    kept = run_stage(project, "kept", max_loss=0.2)
+    assert kept["format"] == "int8" and kept["dev"]["student"]["accuracy"] == 1.0
+    cost = 1 - kept["dev"]["int8"]["accuracy"]
+    assert 0 < cost <= 0.2 and kept["dev"]["int8"]["agreement"] == kept["dev"]["int8"]["accuracy"]
+    fallen_back = run_stage(project, "fallen_back", max_loss=0.0)
+    assert fallen_back["format"] == "float32" and fallen_back["dev"]["float32"]["accuracy"] == 1.0
+    assert fallen_back["reason"].startswith(f"int8 has accuracy {1 - cost:.4f} on dev, more than 0.0 below 1.0000")
+
+    dev, plain = TokenRows.load(project / "dev"), BertForSequenceClassification.from_pretrained(project / "student")
+    expected = logits(plain, dev)
+    assert np.abs(logits(ExportedModel(project / "fallen_back"), dev) - expected).max() < 1e-5
+    off = np.abs(logits(ExportedModel(project / "kept"), dev) - expected).max()
+    assert 1e-5 < off < 0.1 * np.ptp(expected)
+
+
+def test_the_same_student_gives_the_same_bytes(project: Path) -> None:
+    for name in ("first", "second"):
+        run_stage(project, name, max_loss=1.0)
+    assert content_hash(project / "first") == content_hash(project / "second")
+    assert {path.name for path in (project / "first").iterdir()} == {
+        GRAPH, "config.json", "export.json", "tokenizer.json", "tokenizer_config.json",
+    }  # fmt: skip
+
+
+def test_null_leaves_a_record_alone(project: Path) -> None:
+    assert run_stage(project, "none") == {"format": None, "reason": "params.yaml asks for none"}
+    assert [path.name for path in (project / "none").iterdir()] == ["export.json"]
