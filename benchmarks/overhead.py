@@ -18,6 +18,7 @@ import contextlib
 import importlib
 import json
 import os
+import resource
 import shlex
 import shutil
 import statistics
@@ -52,6 +53,12 @@ def fresh_copy(folder: Path) -> Path:
         YAML().dump(at_smoke_scale(read_yaml(Path("params.yaml"))), file)
     (folder / ".dvc/config.local").write_text("[core]\n    no_scm = true\n")
     return folder
+
+
+def processor_seconds() -> float:
+    """Return the processor time of all ended children."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def seconds_of(command: list[str], folder: Path) -> float:
@@ -94,17 +101,18 @@ def pair(scratch: Path, commands: list[str], *, first: bool) -> tuple[dict[str, 
     copies = {name: fresh_copy(scratch / name) for name in ("stillhouse", "bare")}
     tasks = load_params(Path("params.yaml")).tasks
     driver = [sys.executable, "-m", "pipeline.cli", "run", *(f"evaluate@{task}" for task in tasks)]
-    took = {}
+    took, processor = {}, {}
     for name in ("stillhouse", "bare") if first or not commands else ("bare", "stillhouse"):
+        used = processor_seconds()
         if name == "bare":
             commands = commands or commands_of(copies["stillhouse"])
             took[name] = seconds_of([sys.executable, __file__, "--bare", *commands], copies[name])
         else:
             took[name] = seconds_of(driver, copies[name])
-    own = took["stillhouse"] - took["bare"]
-    return {**{name: round(value, 2) for name, value in took.items()}, "own_seconds": round(own, 2)}, copies[
-        "stillhouse"
-    ]
+        processor[name] = processor_seconds() - used
+    seconds = took | {"own_seconds": took["stillhouse"] - took["bare"]}
+    seconds["processor_own_seconds"] = processor["stillhouse"] - processor["bare"]
+    return {name: round(value, 2) for name, value in seconds.items()}, copies["stillhouse"]
 
 
 def commands_of(finished: Path) -> list[str]:
@@ -153,6 +161,7 @@ def main() -> None:
     result = {
         "pairs": pairs,
         "median_own_seconds": own,
+        "median_processor_own_seconds": statistics.median(one["processor_own_seconds"] for one in pairs),
         "validation_at_default_scale_more_seconds": round(validation, 1),
         "register_seconds": {"default": round(registering, 1), "here_at_quick_scale": round(register, 1)},
         "default_job_seconds": round(total, 1),

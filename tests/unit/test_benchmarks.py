@@ -69,3 +69,45 @@ def test_the_loss_that_a_card_is_timed_with_is_the_plain_one() -> None:
         expected = plain(**unfilled)
         assert expected["count"] == predicted
         torch.testing.assert_close(own, expected["loss"], rtol=1e-5, atol=1e-4)
+
+
+def test_tokenization() -> None:
+    found = last_line(str(FOLDER / "tokenization.py"), "--size", "0.5", "--pairs", "1", "--pair-size", "0.1")
+    assert len(found["pairs"]) == 1 and found["median_ratio"] == found["pairs"][0]["ratio"] > 0
+    assert [size["megabytes"] for size in found["sizes"]] == [0.05, 0.5]
+    assert found["growth"] == pytest.approx(found["peak_megabytes"] - found["sizes"][0]["peak_megabytes"], abs=0.1)
+
+
+@pytest.mark.slow
+def test_validation_finds_what_pandas_finds() -> None:
+    found = last_line(str(FOLDER / "validation.py"), "--size", "0.5", "--pairs", "1", "--pair-size", "0.5")
+    assert (
+        found["equal"] and found["pairs"][0]["found"]["ours"].keys() == found["pairs"][0]["found"]["reference"].keys()
+    )
+    assert found["median_ratio"] == found["pairs"][0]["ratio"] > 0 and len(found["sizes"]) == 2
+
+
+@pytest.mark.slow
+def test_finetuning() -> None:
+    found = last_line(str(FOLDER / "finetuning.py"), "--pairs", "1", "--rows", "32", "--dev", "64")
+    assert found["median_ratios"].keys() == found["goals"].keys() == {"reference", "tuned"}
+    assert all(0 <= accuracy <= 1 for accuracy in found["accuracy"].values())
+
+
+@pytest.mark.slow
+def test_distillation_runs_with_the_libraries_that_are_there() -> None:
+    found = last_line(str(FOLDER / "distillation.py"), "--pairs", "1", "--rows", "64", "--epochs", "1")
+    seconds = found["pairs"][0]
+    ours = seconds["seconds_teacher"] + seconds["seconds_distilled"]
+    share = ours / (seconds["seconds_teacher"] + seconds["seconds_labels"])
+    assert found["median_teacher_share"] == pytest.approx(share, rel=0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_overhead() -> None:
+    found = last_line(str(FOLDER / "overhead.py"), "--pairs", "1")
+    only = found["pairs"][0]
+    assert only["own_seconds"] == pytest.approx(only["stillhouse"] - only["bare"], abs=0.02)
+    assert found["share"] >= found["share_without_register"] > 0
+    assert len(found["no_op_seconds"]["dvc"]) == 5 and len(found["no_op_seconds"]["flow"]) == 3
