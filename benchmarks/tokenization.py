@@ -14,7 +14,6 @@ line is one JSON object.
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -27,11 +26,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from reviews import reviews, timed
+from reviews import ROOT, peak_megabytes, reviews, timed
 
 from pipeline.schema import CANONICAL
 
-ROOT = Path(__file__).parents[1]
 GOALS = {"ratio": 0.9, "megabytes": 1000, "growth": 50}
 MEGABYTE, ROWS, BATCH = 10**6, 2048, 1000
 
@@ -130,7 +128,7 @@ def main() -> None:
     os.environ["RAYON_NUM_THREADS"] = str(options.threads)  # read by tokenizers when its first batch comes
     if options.alone:
         stage(*options.alone)
-        print(json.dumps(round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / MEGABYTE, 1)))
+        print(json.dumps(peak_megabytes()))
         return
     pairs, sizes = [], []
     with tempfile.TemporaryDirectory() as scratch:

@@ -8,7 +8,7 @@ from scipy.sparse import csr_array
 from pipeline.params import DecontaminationParams
 from pipeline.sources.characters import Characters, letters
 from pipeline.sources.containment import contained
-from pipeline.sources.similarity import shingles
+from pipeline.sources.similarity import flat_shingles
 
 _PAIRS_AT_ONCE = 20_000_000
 
@@ -18,11 +18,9 @@ class HeldOut:
 
     def __init__(self, texts: Sequence[str], params: DecontaminationParams) -> None:
         self._params, self._count = params, len(texts)
-        sets = shingles(texts, params.shingle_words)
-        self._sizes = np.array([len(item) for item in sets], dtype=np.int64)
-        hashes = np.concatenate([*sets, np.zeros(0, np.uint32)])
-        self._vocabulary = np.unique(hashes)
-        self._by_shingle = self._of_vocabulary(hashes, self._sizes).T.tocsr()
+        hashes, offsets = flat_shingles(texts, params.shingle_words)
+        self._sizes, self._vocabulary = np.diff(offsets), np.unique(hashes)
+        self._by_shingle = self._of_vocabulary(hashes, offsets).T.tocsr()
         self._letters = letters(texts)
 
     def overlapping(self, texts: Sequence[str]) -> np.ndarray:
@@ -37,9 +35,8 @@ class HeldOut:
         return self._similar(texts) | self._contained(texts)
 
     def _similar(self, texts: Sequence[str]) -> np.ndarray:
-        sets = shingles(texts, self._params.shingle_words)
-        sizes = np.array([len(item) for item in sets], dtype=np.int64)
-        matrix = self._of_vocabulary(np.concatenate([*sets, np.zeros(0, np.uint32)]), sizes)
+        hashes, offsets = flat_shingles(texts, self._params.shingle_words)
+        sizes, matrix = np.diff(offsets), self._of_vocabulary(hashes, offsets)
         similar = np.zeros(len(texts), dtype=bool)
         step = max(1, _PAIRS_AT_ONCE // self._count)
         for start in range(0, len(texts), step):
@@ -48,15 +45,15 @@ class HeldOut:
             similar[start + shared.row[shared.data / union >= self._params.similarity]] = True
         return similar
 
-    def _of_vocabulary(self, hashes: np.ndarray, sizes: np.ndarray) -> csr_array:
+    def _of_vocabulary(self, hashes: np.ndarray, offsets: np.ndarray) -> csr_array:
         """Return which of the held-out texts' shingles stand in which text, int32 (texts, vocabulary), sparse."""
         width = len(self._vocabulary)
         places = np.searchsorted(self._vocabulary, hashes)
         known = np.zeros(len(hashes), dtype=bool)
         within = places < width
         known[within] = self._vocabulary[places[within]] == hashes[within]
-        offsets = np.concatenate([[0], np.cumsum(known)])[np.concatenate([[0], np.cumsum(sizes)])]
-        return csr_array((np.ones(known.sum(), np.int32), places[known], offsets), shape=(len(sizes), width))
+        rows = np.concatenate([[0], np.cumsum(known)])[offsets]
+        return csr_array((np.ones(known.sum(), np.int32), places[known], rows), shape=(len(offsets) - 1, width))
 
     def _contained(self, texts: Sequence[str]) -> np.ndarray:
         flat = _joined(letters(texts), self._letters)

@@ -1,5 +1,6 @@
 """Stage validate: the checks of a dataset; rows that fail them are set aside, or stop the run."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ def run(
 ) -> None:
     """Check the splits in `rows`; write those that pass to `out`, the others to `quarantine`, and what was found."""
     from pipeline.validation.gate import describe, rows_to_set_aside
-    from pipeline.validation.measures import measure_parts, measure_texts
+    from pipeline.validation.measures import joined, measure_parts, measure_texts
     from pipeline.validation.partition import set_rows_aside
     from pipeline.validation.parts import Kept
     from pipeline.validation.report import render_page, summarize
@@ -33,13 +34,16 @@ def run(
         raise InputError(f"--dataset {dataset}: expected one of {sorted(params.datasets)}")
     section = params.datasets[dataset]
     checks = section.validation
-    kept, of_parts = Kept(), []
-    held = _held_out(rows, held_out, section)
-    for part, texts in measure_parts(rows, held_out):
-        split = "train" if part.empty else part["split"].iloc[0]
-        part["near_duplicate"] = held[split].overlapping(texts)
-        of_parts.append(_of_rows(section, part))
-        kept.add(part, texts)
+    kept, held = Kept(), _held_out(rows, held_out, section)
+
+    def parts() -> "Iterator[pd.DataFrame]":
+        for part, texts in measure_parts(rows, held_out):
+            split = "train" if part.empty else part["split"].iloc[0]
+            part["near_duplicate"] = held[split].overlapping(texts)
+            kept.add(part, texts)
+            yield part
+
+    of_parts = [_of_rows(section, part) for part in joined(parts())]
     further = {key: measure_texts(rows, key) for key in ("pair", "target") if getattr(section.columns, key) is not None}
     spans = measure_spans(rows) if section.span_labels else None
     measures, sample = kept.table(), kept.sample()
