@@ -1,5 +1,6 @@
 """What the suites judge: a few numbers for each row, computed batch by batch so that no split's text is held whole."""
 
+import gc
 import hashlib
 import itertools
 import json
@@ -105,6 +106,7 @@ def joined(parts: Iterable["pd.DataFrame"]) -> Iterator["pd.DataFrame"]:
         if sum(map(len, waiting)) >= PART_ROWS:
             yield pd.concat(waiting, ignore_index=True)
             waiting = []
+            gc.collect()  # Great Expectations leaves the part in cycles, whose size Python does not know
     if waiting:
         yield pd.concat(waiting, ignore_index=True)
 
