@@ -1,7 +1,7 @@
 """BERT as transformers implements it, of any size. Source: Devlin et al. 2019, "BERT", section 3."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transformers import (
     BertConfig,
@@ -16,7 +16,9 @@ from transformers import (
 from pipeline.architectures.attention import attention_implementation
 from pipeline.architectures.loading import load_weights
 from pipeline.architectures.sentence_similarity import BertForSentenceSimilarity
-from pipeline.params import ArchitectureParams
+
+if TYPE_CHECKING:
+    from pipeline.params import ArchitectureParams
 
 HEADS: dict[str, type[PreTrainedModel]] = {
     "masked_lm": BertForMaskedLM,
@@ -38,7 +40,7 @@ def dropout_settings(dropout: float) -> dict[str, Any]:
 
 
 def build(
-    architecture: ArchitectureParams, *, head: str, vocabulary_size: int, pad_token_id: int, **settings: Any
+    architecture: "ArchitectureParams", *, head: str, vocabulary_size: int, pad_token_id: int, **settings: Any
 ) -> PreTrainedModel:
     """Return a BERT with random weights, drawn from torch's generator, and the head that HEADS names.
 

@@ -6,7 +6,7 @@ source, target and output (section 3.4). The padding token begins what the decod
 """
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transformers import (
     AutoConfig,
@@ -19,7 +19,9 @@ from transformers import (
 
 from pipeline.architectures.attention import attention_implementation
 from pipeline.architectures.loading import load_weights
-from pipeline.params import ArchitectureParams
+
+if TYPE_CHECKING:
+    from pipeline.params import ArchitectureParams
 
 HEADS: dict[str, type[PreTrainedModel]] = dict.fromkeys(
     ("text_infilling", "span_corruption", "translation", "summarization"), MarianMTModel
@@ -38,7 +40,7 @@ def dropout_settings(dropout: float) -> dict[str, Any]:
 
 
 def build(
-    architecture: ArchitectureParams,
+    architecture: "ArchitectureParams",
     *,
     head: str,
     vocabulary_size: int,

@@ -6,13 +6,15 @@ section 2.3, for LayerNorm before each block.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transformers import GPT2Config, GPT2ForSequenceClassification, GPT2LMHeadModel, PreTrainedModel
 
 from pipeline.architectures.attention import attention_implementation
 from pipeline.architectures.loading import load_weights
-from pipeline.params import ArchitectureParams
+
+if TYPE_CHECKING:
+    from pipeline.params import ArchitectureParams
 
 HEADS: dict[str, type[PreTrainedModel]] = {
     **dict.fromkeys(("causal_lm", "text_generation", "translation", "summarization"), GPT2LMHeadModel),
@@ -28,7 +30,7 @@ def dropout_settings(dropout: float) -> dict[str, Any]:
 
 
 def build(
-    architecture: ArchitectureParams, *, head: str, vocabulary_size: int, pad_token_id: int, **settings: Any
+    architecture: "ArchitectureParams", *, head: str, vocabulary_size: int, pad_token_id: int, **settings: Any
 ) -> PreTrainedModel:
     """Return a GPT-2 with random weights, drawn from torch's generator, and the head that HEADS names.
 

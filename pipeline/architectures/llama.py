@@ -4,14 +4,16 @@ A GPT with rotary positions, gated feed-forward layers and RMSNorm before each b
 """
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification, PreTrainedModel
 
 from pipeline.architectures.attention import attention_implementation
 from pipeline.architectures.loading import load_weights
 from pipeline.files import InputError
-from pipeline.params import ArchitectureParams
+
+if TYPE_CHECKING:
+    from pipeline.params import ArchitectureParams
 
 HEADS: dict[str, type[PreTrainedModel]] = {
     **dict.fromkeys(("causal_lm", "text_generation", "translation", "summarization"), LlamaForCausalLM),
@@ -32,7 +34,7 @@ def dropout_settings(dropout: float) -> dict[str, Any]:
 
 
 def build(
-    architecture: ArchitectureParams, *, head: str, vocabulary_size: int, pad_token_id: int, **settings: Any
+    architecture: "ArchitectureParams", *, head: str, vocabulary_size: int, pad_token_id: int, **settings: Any
 ) -> PreTrainedModel:
     """Return a Llama with random weights, drawn from torch's generator, its head that HEADS names tied to its words.
 

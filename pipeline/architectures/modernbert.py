@@ -5,7 +5,7 @@ three looks near; it has neither token types nor a pooler.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transformers import (
     ModernBertConfig,
@@ -18,7 +18,9 @@ from transformers import (
 
 from pipeline.architectures.attention import attention_implementation
 from pipeline.architectures.loading import load_weights
-from pipeline.params import ArchitectureParams
+
+if TYPE_CHECKING:
+    from pipeline.params import ArchitectureParams
 
 HEADS: dict[str, type[PreTrainedModel]] = {
     "masked_lm": ModernBertForMaskedLM,
@@ -36,7 +38,7 @@ def dropout_settings(dropout: float) -> dict[str, Any]:
 
 
 def build(
-    architecture: ArchitectureParams, *, head: str, vocabulary_size: int, pad_token_id: int, **settings: Any
+    architecture: "ArchitectureParams", *, head: str, vocabulary_size: int, pad_token_id: int, **settings: Any
 ) -> PreTrainedModel:
     """Return a ModernBERT with random weights, drawn from torch's generator, and the head that HEADS names.
 

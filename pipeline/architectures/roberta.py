@@ -5,7 +5,7 @@ padding token's id, as fairseq numbers them.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transformers import (
     PreTrainedModel,
@@ -20,7 +20,9 @@ from pipeline.architectures.attention import attention_implementation
 from pipeline.architectures.bert import ALWAYS
 from pipeline.architectures.loading import load_weights
 from pipeline.architectures.sentence_similarity import RobertaForSentenceSimilarity
-from pipeline.params import ArchitectureParams
+
+if TYPE_CHECKING:
+    from pipeline.params import ArchitectureParams
 
 HEADS: dict[str, type[PreTrainedModel]] = {
     "masked_lm": RobertaForMaskedLM,
@@ -39,7 +41,7 @@ def dropout_settings(dropout: float) -> dict[str, Any]:
 
 
 def build(
-    architecture: ArchitectureParams, *, head: str, vocabulary_size: int, pad_token_id: int, **settings: Any
+    architecture: "ArchitectureParams", *, head: str, vocabulary_size: int, pad_token_id: int, **settings: Any
 ) -> PreTrainedModel:
     """Return a RoBERTa with random weights, drawn from torch's generator, and the head that HEADS names.
 

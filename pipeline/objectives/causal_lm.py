@@ -1,7 +1,7 @@
 """Causal language modelling: predict every token from those before it. Source: Radford et al. 2018, equation 1."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -9,7 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline.objectives.vocabulary import Vocabulary
-from pipeline.params import PretrainParams
+
+if TYPE_CHECKING:
+    from pipeline.params import PretrainParams
 
 
 class CausalLM:
@@ -26,7 +28,7 @@ class CausalLM:
         self.end_token_id, self.across_documents = end_token_id, across_documents
 
     @classmethod
-    def from_params(cls, pretrain: PretrainParams, vocabulary: Vocabulary) -> "CausalLM":
+    def from_params(cls, pretrain: "PretrainParams", vocabulary: Vocabulary) -> "CausalLM":
         """Return the objective that the section `pretrain` describes."""
         assert pretrain.across_documents is not None  # pipeline.params refuses null for this objective
         return cls(vocabulary.ids["sep_token_id"], across_documents=pretrain.across_documents)

@@ -5,7 +5,7 @@ its own dropout; equation 1 with them, where the second text of a row is the pos
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,7 +16,9 @@ from pipeline.architectures.pooling import pooled
 from pipeline.objectives.masked_lm import HEADS
 from pipeline.objectives.masking import Masking
 from pipeline.objectives.vocabulary import Vocabulary
-from pipeline.params import ContrastiveParams, PretrainParams
+
+if TYPE_CHECKING:
+    from pipeline.params import ContrastiveParams, PretrainParams
 
 
 class Contrastive:
@@ -27,11 +29,11 @@ class Contrastive:
 
     arrays = ("input_ids",)  # the files of a tokenized corpus that its rows come from
 
-    def __init__(self, settings: ContrastiveParams, pad_token_id: int, masking: Masking | None) -> None:
+    def __init__(self, settings: "ContrastiveParams", pad_token_id: int, masking: Masking | None) -> None:
         self.settings, self.pad_token_id, self.masking = settings, pad_token_id, masking
 
     @classmethod
-    def from_params(cls, pretrain: PretrainParams, vocabulary: Vocabulary) -> "Contrastive":
+    def from_params(cls, pretrain: "PretrainParams", vocabulary: Vocabulary) -> "Contrastive":
         """Return the objective that the section `pretrain` describes."""
         assert pretrain.contrastive is not None  # pipeline.params refuses null for this objective
         masking = Masking.from_params(pretrain, vocabulary) if pretrain.contrastive.masked_lm else None
@@ -77,7 +79,7 @@ class ContrastiveLoss(nn.Module):
     The others of a batch are what a sentence is told apart from, so the loss of a batch is not that of its parts.
     """
 
-    def __init__(self, model: nn.Module, settings: ContrastiveParams) -> None:
+    def __init__(self, model: nn.Module, settings: "ContrastiveParams") -> None:
         super().__init__()
         self.model: Any = model
         self.settings = settings

@@ -1,7 +1,7 @@
 """Masked language modelling: predict the tokens that were hidden. Source: Devlin et al. 2019, section 3.1, task 1."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from pipeline.objectives.masking import Masking
 from pipeline.objectives.vocabulary import Vocabulary
-from pipeline.params import PretrainParams
+
+if TYPE_CHECKING:
+    from pipeline.params import PretrainParams
 
 # what scores the words, by a model's model_type
 HEADS: dict[str, Callable[[Any, Tensor], Tensor]] = {
@@ -29,7 +31,7 @@ class MaskedLM:
         self.masking = masking
 
     @classmethod
-    def from_params(cls, pretrain: PretrainParams, vocabulary: Vocabulary) -> "MaskedLM":
+    def from_params(cls, pretrain: "PretrainParams", vocabulary: Vocabulary) -> "MaskedLM":
         """Return the objective that the section `pretrain` describes."""
         return cls(Masking.from_params(pretrain, vocabulary))
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 import torch
@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from pipeline.objectives.masking import Masking
 from pipeline.objectives.vocabulary import Vocabulary
-from pipeline.params import PretrainParams
+
+if TYPE_CHECKING:
+    from pipeline.params import PretrainParams
 
 
 class SentencePair(TypedDict):
@@ -50,7 +52,7 @@ class MaskedLMNextSentence:
         self.masking = masking
 
     @classmethod
-    def from_params(cls, pretrain: PretrainParams, vocabulary: Vocabulary) -> "MaskedLMNextSentence":
+    def from_params(cls, pretrain: "PretrainParams", vocabulary: Vocabulary) -> "MaskedLMNextSentence":
         """Return the objective that the section `pretrain` describes."""
         return cls(Masking.from_params(pretrain, vocabulary))
 

@@ -3,11 +3,14 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.objectives.vocabulary import Vocabulary
-from pipeline.params import PretrainParams
+
+if TYPE_CHECKING:
+    from pipeline.params import PretrainParams
 
 REPLACED_BY_MASK = 0.8
 REPLACED_BY_RANDOM = 0.1  # the rest stays as it is
@@ -28,7 +31,7 @@ class Masking:
     continues: np.ndarray | None = None
 
     @classmethod
-    def from_params(cls, pretrain: PretrainParams, vocabulary: Vocabulary) -> "Masking":
+    def from_params(cls, pretrain: "PretrainParams", vocabulary: Vocabulary) -> "Masking":
         """Return the masking that the section `pretrain` describes."""
         assert pretrain.mask_share is not None  # pipeline.params refuses null for an objective with masks
         whole_words = continuing_ids(vocabulary.folder, vocabulary.size) if pretrain.whole_word_mask else None

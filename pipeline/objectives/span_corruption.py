@@ -1,13 +1,16 @@
 """Span corruption: write the spans that were taken out of a text. Source: Raffel et al. 2020 (T5), section 3.1.4."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import Tensor, nn
 
 from pipeline.objectives.sequence_to_sequence import SequenceToSequenceLoss, collate_sequences
 from pipeline.objectives.vocabulary import Vocabulary
-from pipeline.params import PretrainParams
+
+if TYPE_CHECKING:
+    from pipeline.params import PretrainParams
 
 MEAN_SPAN = 3.0
 
@@ -26,7 +29,7 @@ class SpanCorruption:
         self.share, self.ids, self.last_id = share, vocabulary.ids, vocabulary.size - 1
 
     @classmethod
-    def from_params(cls, pretrain: PretrainParams, vocabulary: Vocabulary) -> "SpanCorruption":
+    def from_params(cls, pretrain: "PretrainParams", vocabulary: Vocabulary) -> "SpanCorruption":
         """Return the objective that the section `pretrain` describes."""
         assert pretrain.mask_share is not None  # pipeline.params refuses null for an objective with masks
         return cls(pretrain.mask_share, vocabulary)

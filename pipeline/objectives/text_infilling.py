@@ -1,13 +1,16 @@
 """Text infilling: write a text again of which spans were replaced by one mask each. Source: Lewis et al. 2020, BART."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import Tensor, nn
 
 from pipeline.objectives.sequence_to_sequence import SequenceToSequenceLoss, collate_sequences
 from pipeline.objectives.vocabulary import Vocabulary
-from pipeline.params import PretrainParams
+
+if TYPE_CHECKING:
+    from pipeline.params import PretrainParams
 
 MEAN_SPAN = 3.0  # of the Poisson distribution that lengths of spans are drawn from: section 2.2
 
@@ -21,7 +24,7 @@ class TextInfilling:
         self.share, self.ids = share, vocabulary.ids
 
     @classmethod
-    def from_params(cls, pretrain: PretrainParams, vocabulary: Vocabulary) -> "TextInfilling":
+    def from_params(cls, pretrain: "PretrainParams", vocabulary: Vocabulary) -> "TextInfilling":
         """Return the objective that the section `pretrain` describes."""
         assert pretrain.mask_share is not None  # pipeline.params refuses null for an objective with masks
         return cls(pretrain.mask_share, vocabulary)

@@ -3,6 +3,7 @@
 Broder 1997, "On the resemblance and containment of documents"; banding as in Leskovec, Rajaraman & Ullman, chapter 3.
 """
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -87,21 +88,30 @@ def shingles(texts: Sequence[str], size: int) -> list[np.ndarray]:
     A word is a run of letters and digits, lower-cased; an ideograph is a word by itself. A text of fewer than `size`
     words is one shingle, a text without words has none.
     """
-    result = []
+    hashes, offsets = flat_shingles(texts, size)
+    return [hashes[start:end] for start, end in itertools.pairwise(offsets.tolist())]
+
+
+def flat_shingles(texts: Sequence[str], size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return what `shingles` returns as one array: text i has hashes[offsets[i]:offsets[i + 1]]; int64 (texts + 1,)."""
+    found, counts = [np.zeros(0, np.uint32)], [np.zeros(1, np.int64)]
     for batch in batches(np.array([len(text) for text in texts])):
         words, offsets = _word_hashes(texts[batch])
-        counts = np.diff(offsets)
+        of_text = np.diff(offsets)
         padded = np.concatenate([words, np.zeros(size, np.uint64)])
-        document_end = np.repeat(offsets[1:], counts)
+        text = np.repeat(np.arange(len(of_text)), of_text)
+        place, left = np.arange(len(words)) - offsets[text], offsets[text + 1] - np.arange(len(words))
         hashes = np.zeros(len(words), dtype=np.uint64)
         for j in range(size):
-            inside = np.arange(len(words)) + j < document_end
-            hashes = (hashes + np.where(inside, padded[j : j + len(words)], 0)) * _MIX
+            hashes = (hashes + np.where(j < left, padded[j : j + len(words)], 0)) * _MIX
             hashes ^= hashes >> np.uint64(29)
-        short = (hashes >> np.uint64(32)).astype(np.uint32)
-        for start, count in zip(offsets[:-1], counts, strict=True):
-            result.append(np.unique(short[start : start + max(min(count, 1), count - size + 1)]))
-    return result
+        begins = (left >= size) | (place == 0)  # a whole run of words, or all that a short text has
+        keys = (text[begins].astype(np.uint64) << np.uint64(32)) | (hashes[begins] >> np.uint64(32))
+        keys.sort()  # np.unique hashes first, which takes three times as long
+        keys = keys[np.concatenate([[True], keys[1:] != keys[:-1]])[: len(keys)]]
+        found.append(keys.astype(np.uint32))
+        counts.append(np.bincount((keys >> np.uint64(32)).astype(np.int64), minlength=len(of_text)))
+    return np.concatenate(found), np.cumsum(np.concatenate(counts))
 
 
 def _word_hashes(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

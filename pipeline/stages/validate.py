@@ -1,22 +1,22 @@
 """Stage validate: the checks of a dataset; rows that fail them are set aside, or stop the run."""
 
-import itertools
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.files import InputError, replacing, write_json, write_text
 from pipeline.params import DatasetParams, Params
 from pipeline.stages.command import main
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
+    from pipeline.sources.overlap import HeldOut
     from pipeline.validation.checkpoint import Outcome
     from pipeline.validation.drift import Difference
     from pipeline.validation.label_noise import LabelNoise
 
-SAMPLE_ROWS = 10_000  # more of them change an estimate little and cost seconds
+OF_ROWS = ["split", "id"]  # what names a row that fails
 
 
 def run(
@@ -24,8 +24,9 @@ def run(
 ) -> None:
     """Check the splits in `rows`; write those that pass to `out`, the others to `quarantine`, and what was found."""
     from pipeline.validation.gate import describe, rows_to_set_aside
-    from pipeline.validation.measures import measure, measure_label_sets, measure_texts, read_texts
+    from pipeline.validation.measures import joined, measure_label_sets, measure_parts, measure_texts
     from pipeline.validation.partition import set_rows_aside
+    from pipeline.validation.parts import Kept
     from pipeline.validation.report import render_page, summarize
     from pipeline.validation.spans import measure_spans
 
@@ -33,16 +34,24 @@ def run(
         raise InputError(f"--dataset {dataset}: expected one of {sorted(params.datasets)}")
     section = params.datasets[dataset]
     checks = section.validation
-    texts, measures = read_texts(rows), measure(rows, held_out)
+    kept, held = Kept(), _held_out(rows, held_out, section)
+
+    def parts() -> "Iterator[pd.DataFrame]":
+        for part, texts in measure_parts(rows, held_out):
+            split = "train" if part.empty else part["split"].iloc[0]
+            part["near_duplicate"] = held[split].overlapping(texts)
+            kept.add(part, texts)
+            yield part
+
+    of_parts = [_of_rows(section, part) for part in joined(parts())]
     further = {key: measure_texts(rows, key) for key in ("pair", "target") if getattr(section.columns, key) is not None}
     spans = measure_spans(rows) if section.span_labels else None
     sets = measure_label_sets(rows) if section.set_labels else None
-    measures["near_duplicate"] = _near_duplicates(texts, rows, held_out, section)
-    sample = measures.assign(text=list(itertools.chain(*texts.values())))
-    sample = sample.sort_values("id", kind="stable").head(SAMPLE_ROWS)  # ids are hashes: this is a fair one
+    measures, sample = kept.table(), kept.sample()
     noise, drift = _noise_and_drift(sample, section.row_labels, sets)
 
-    outcomes = _outcomes(section, measures, further, spans, sets, noise, drift)
+    repeated = kept.repeated_ids(rows)
+    outcomes = _outcomes(section, of_parts, repeated, measures, further, spans, sets, noise, drift)
     reasons = rows_to_set_aside(outcomes, checks, rows)
     for outcome in outcomes:
         if outcome.scope == "flag" and not outcome.success:
@@ -56,8 +65,26 @@ def run(
         write_json(summary, found)
 
 
+def _bounds(section: DatasetParams) -> dict[str, Any]:
+    return section.validation.model_dump() | {
+        "labels": section.row_labels,
+        "set_labels": section.set_labels,
+        "span_labels": section.span_labels,
+    }
+
+
+def _of_rows(section: DatasetParams, part: "pd.DataFrame") -> "list[Outcome]":
+    """Return what the suites say of some of a dataset's rows."""
+    from pipeline.validation.checkpoint import run_suite
+
+    suites = ["rows"] + ["scores"] * (section.columns.score is not None) + ["labels"] * bool(section.row_labels)
+    return [outcome for suite in suites for outcome in run_suite(suite, part, _bounds(section), named_by=OF_ROWS)]
+
+
 def _outcomes(
     section: DatasetParams,
+    of_parts: "list[list[Outcome]]",
+    repeated: "pd.DataFrame",
     measures: "pd.DataFrame",
     further: "dict[str, pd.DataFrame]",
     spans: "pd.DataFrame | None",
@@ -65,31 +92,26 @@ def _outcomes(
     noise: "LabelNoise | None",
     drift: "dict[str, Difference]",
 ) -> "list[Outcome]":
-    """Return what the suites say of a dataset: of its rows, and of what else it has."""
-    from pipeline.validation.checkpoint import run_suite
+    """Return what the suites say of a dataset: of its rows, as `_of_rows` found it, and of what else it has."""
+    from dataclasses import replace
+
+    from pipeline.validation.checkpoint import merged, run_suite
     from pipeline.validation.drift import distances
     from pipeline.validation.measures import class_shares
 
-    labels = section.row_labels
-    bounds = section.validation.model_dump() | {
-        "labels": labels,
-        "set_labels": section.set_labels,
-        "span_labels": section.span_labels,
-    }
-    of_rows = ["split", "id"]
-    outcomes = run_suite("rows", measures, bounds, named_by=of_rows)
+    bounds = _bounds(section)
+    (unique,) = run_suite("ids", repeated, bounds, named_by=OF_ROWS)
+    of_all, *of_rows = merged(of_parts)  # that there are rows comes first
+    outcomes = [of_all, replace(unique, checked=len(measures)), *of_rows]
     for column, texts in further.items():
-        outcomes += run_suite("further_texts", texts, bounds | {"of": column}, named_by=of_rows)
-    if section.columns.score is not None:
-        outcomes += run_suite("scores", measures, bounds, named_by=of_rows)
+        outcomes += run_suite("further_texts", texts, bounds | {"of": column}, named_by=OF_ROWS)
     if noise is not None:
-        outcomes += run_suite("labels", measures, bounds, named_by=of_rows)
-        outcomes += run_suite("classes", class_shares(measures, labels), bounds, named_by=["label"])
+        outcomes += run_suite("classes", class_shares(measures, section.row_labels), bounds, named_by=["label"])
         outcomes += run_suite("label_noise", noise.table(), bounds, named_by=["of"])
     if spans is not None:
-        outcomes += run_suite("spans", spans, bounds, named_by=of_rows)
+        outcomes += run_suite("spans", spans, bounds, named_by=OF_ROWS)
     if sets is not None:
-        outcomes += run_suite("label_sets", sets, bounds, named_by=of_rows)
+        outcomes += run_suite("label_sets", sets, bounds, named_by=OF_ROWS)
         shares = class_shares(sets, section.set_labels, among=len(measures))
         outcomes += run_suite("classes", shares, bounds, named_by=["label"])
     if drift:
@@ -97,19 +119,14 @@ def _outcomes(
     return outcomes
 
 
-def _near_duplicates(texts: dict[str, list[str]], rows: Path, held_out: Path, section: DatasetParams) -> "np.ndarray":
-    """Return which rows are near-duplicates of what is kept for measuring; bool (rows,), in the order of `measure`."""
-    import numpy as np
+def _held_out(rows: Path, held_out: Path, section: DatasetParams) -> "dict[str, HeldOut]":
+    """Return for the rows of each split what is kept for measuring, to be compared with."""
+    from pipeline.sources.overlap import HeldOut
+    from pipeline.validation.measures import held_out_texts, read_texts
 
-    from pipeline.sources.overlap import overlapping
-    from pipeline.validation.measures import held_out_texts
-
-    kept = {
-        "train": [*texts["dev"], *texts["test"], *held_out_texts(held_out, rows)],
-        "dev": texts["test"],
-        "test": [],
-    }
-    return np.concatenate([overlapping(texts[split], kept[split], section.decontamination) for split in texts])
+    dev, test = (read_texts(rows / f"{split}.parquet") for split in ("dev", "test"))
+    kept = {"train": [*dev, *test, *held_out_texts(held_out, rows)], "dev": test, "test": []}
+    return {split: HeldOut(texts, section.decontamination) for split, texts in kept.items()}
 
 
 def _noise_and_drift(

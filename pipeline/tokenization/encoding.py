@@ -1,7 +1,7 @@
 """Text to token ids with `tokenizers`, a bounded piece of text at a time, on every thread the machine gives."""
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -65,6 +65,11 @@ def encode_documents(tokenizer: Tokenizer, batches: Iterable[list[str]]) -> Toke
     """Return each text's ids, whole and without special tokens."""
     ids, offsets, _ = _encode(tokenizer, batches, special_tokens=False)
     return TokenRows.one_label_each(ids, offsets, np.full(len(offsets) - 1, UNLABELLED, dtype=np.int64))
+
+
+def encode_by_batch(tokenizer: Tokenizer, batches: Iterable[list[str]]) -> Iterator[TokenRows]:
+    """Yield what `encode_documents` returns, batch by batch: what has been used need not stay in memory."""
+    return (encode_documents(tokenizer, [batch]) for batch in batches)
 
 
 def encode_words(tokenizer: Tokenizer, texts: list[str], labels: Sequence[Sequence[int]], max_length: int) -> TokenRows:

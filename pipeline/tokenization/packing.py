@@ -1,5 +1,6 @@
 """Pack documents into sequences of one length, full to the last token: pretraining pays for no padding."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +17,7 @@ def pack_stream(documents: TokenRows, sequence_length: int, cls: int, sep: int) 
     and each piece framed as [CLS] … [SEP]. What is left at the end of the stream, less than a sequence, is dropped.
     Source: Liu et al. 2019 (RoBERTa), section 4.2, FULL-SENTENCES.
     """
-    body = pack_documents(documents, sequence_length - 2, sep)
-    return np.pad(body, ((0, 0), (1, 1)), constant_values=((0, 0), (cls, sep)))
+    return np.concatenate([*packed([documents], sequence_length, sep, cls)])
 
 
 def pack_documents(documents: TokenRows, sequence_length: int, sep: int) -> np.ndarray:
@@ -26,8 +26,25 @@ def pack_documents(documents: TokenRows, sequence_length: int, sep: int) -> np.n
     They keep the ids' dtype. What is left at the end of the stream, less than a sequence, is dropped.
     Source: Radford et al. 2018, section 4.1, which trains on contiguous sequences of 512 tokens.
     """
-    stream = np.insert(documents.ids, documents.offsets[1:], sep)
-    return stream[: len(stream) // sequence_length * sequence_length].reshape(-1, sequence_length)
+    return np.concatenate([*packed([documents], sequence_length, sep)])
+
+
+def packed(
+    batches: Iterable[TokenRows], sequence_length: int, sep: int, cls: int | None = None
+) -> Iterator[np.ndarray]:
+    """Yield, for each batch of documents, the sequences that it fills: those that all documents together give.
+
+    With `cls` as `pack_stream` makes them, without as `pack_documents` does. A batch's last tokens that fill no
+    sequence begin those of the next one.
+    """
+    width, rest = sequence_length - (0 if cls is None else 2), None
+    for documents in batches:
+        stream = np.insert(documents.ids, documents.offsets[1:], sep)
+        if rest is not None:
+            stream = np.concatenate([rest, stream])
+        full = len(stream) // width * width
+        body, rest = stream[:full].reshape(-1, width), stream[full:]
+        yield body if cls is None else np.pad(body, ((0, 0), (1, 1)), constant_values=((0, 0), (cls, sep)))
 
 
 @dataclass(frozen=True)

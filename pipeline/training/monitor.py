@@ -4,17 +4,19 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from pipeline.files import read_json, write_json
-from pipeline.params import OptimizationParams
 from pipeline.training import checkpoints, snapshots
 from pipeline.training.batches import Batches
 from pipeline.training.progress import Progress
+
+if TYPE_CHECKING:
+    from pipeline.params import OptimizationParams
 
 Record = dict[str, Any]
 TRAIN_RECORDS = 100  # points of the training curve
@@ -27,7 +29,7 @@ class Monitor(TrainerCallback):
         self,
         module: nn.Module,
         batches: Batches,
-        training: OptimizationParams,
+        training: "OptimizationParams",
         folder: Path,
         *,
         evaluate: Callable[[nn.Module], dict[str, float]] | None,

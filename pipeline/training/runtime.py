@@ -1,13 +1,15 @@
 """What the bits of a result depend on besides data and weights: threads, seed, device, precision."""
 
 import os
+from typing import TYPE_CHECKING
 
 import torch
 
-from pipeline.params import RuntimeParams
+if TYPE_CHECKING:
+    from pipeline.params import RuntimeParams
 
 
-def prepare(runtime: RuntimeParams) -> torch.dtype:
+def prepare(runtime: "RuntimeParams") -> torch.dtype:
     """Set threads, seed and deterministic kernels for this process and return the dtype to autocast to.
 
     bfloat16 where `precision` asks for it, or where it is `auto` and the processor computes in it; else float32, which
@@ -23,7 +25,7 @@ def prepare(runtime: RuntimeParams) -> torch.dtype:
     return autocast_dtype(runtime)
 
 
-def autocast_dtype(runtime: RuntimeParams) -> torch.dtype:
+def autocast_dtype(runtime: "RuntimeParams") -> torch.dtype:
     """Return the dtype that `precision` means on this machine."""
     if runtime.precision == "auto":
         return torch.bfloat16 if computes_in_bfloat16() else torch.float32

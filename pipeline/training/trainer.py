@@ -7,18 +7,20 @@ over the whole batch; which rows a step sees is a function of seed and step alon
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 from torch import nn
 from transformers import PreTrainedModel, Trainer, TrainingArguments, get_scheduler
 
-from pipeline.params import OptimizationParams, RuntimeParams, TrainingParams
 from pipeline.training import runtime as machine
 from pipeline.training.batches import Batches, Collate
 from pipeline.training.checkpoints import require_room
 from pipeline.training.monitor import Monitor, Record
+
+if TYPE_CHECKING:
+    from pipeline.params import OptimizationParams, RuntimeParams
 
 SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
 
@@ -28,8 +30,8 @@ def train(
     rows: Sequence[Any],
     collate: Collate,
     *,
-    training: OptimizationParams,
-    runtime: RuntimeParams,
+    training: "OptimizationParams",
+    runtime: "RuntimeParams",
     checkpoints: Path,
     steps: int | None = None,
     lengths: np.ndarray | None = None,
@@ -58,9 +60,10 @@ def train(
     Raises FloatingPointError when the loss is no longer a number, InputError where the disk cannot hold checkpoints.
     """
     if steps is None:
-        if not isinstance(training, TrainingParams):
+        epochs: int | None = getattr(training, "epochs", None)
+        if epochs is None:
             raise TypeError("steps: got None, expected a number where training has no epochs")
-        steps = training.epochs * math.ceil(len(rows) / training.batch_size)
+        steps = epochs * math.ceil(len(rows) / training.batch_size)
     module.to(machine.device())
     batches = Batches(rows, collate, lengths, training.batch_size, runtime.seed, steps, micro_batches)
     monitor = Monitor(module, batches, training, checkpoints, evaluate=evaluate, select=select, log=log, name=name)
@@ -81,7 +84,7 @@ class Loop(Trainer):
         module: nn.Module,
         batches: Batches,
         monitor: Monitor,
-        training: OptimizationParams,
+        training: "OptimizationParams",
         dtype: torch.dtype,
         seed: int,
     ) -> None:
@@ -137,7 +140,7 @@ class Loop(Trainer):
         """Drop Trainer's own records: they hold times."""
 
 
-def parameter_groups(module: nn.Module, training: OptimizationParams) -> list[dict[str, Any]]:
+def parameter_groups(module: nn.Module, training: "OptimizationParams") -> list[dict[str, Any]]:
     """Return AdamW's groups: matrices decay, vectors (biases, LayerNorm) do not (Devlin et al. 2019, their code).
 
     The word embeddings of the transformers models in `module` have a learning rate of their own; at 0 they are frozen,

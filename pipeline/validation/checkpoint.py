@@ -2,8 +2,8 @@
 
 import gc
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
@@ -65,6 +65,19 @@ def run_suite(suite: str, table: "pd.DataFrame", parameters: Mapping[str, Any], 
     order = [expectation["meta"]["check"].format(**parameters) for expectation in content["expectations"]]
     outcomes = [_outcome(found, parameters, named_by) for found in validation.results]
     return sorted(outcomes, key=lambda outcome: order.index(outcome.check))
+
+
+def merged(parts: Sequence[Sequence[Outcome]]) -> list[Outcome]:
+    """Return the outcomes of a whole table from those of its parts, none of them empty where there are several."""
+    return [
+        replace(
+            outcomes[0],
+            checked=sum(outcome.checked for outcome in outcomes),
+            failures=tuple(failure for outcome in outcomes for failure in outcome.failures),
+            success=all(outcome.success for outcome in outcomes),
+        )
+        for outcomes in zip(*parts, strict=True)
+    ]
 
 
 def _great_expectations() -> ModuleType:

@@ -1,9 +1,10 @@
 """What the suites judge: a few numbers for each row, computed batch by batch so that no split's text is held whole."""
 
+import gc
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 BATCH_ROWS = 2048
+PART_ROWS, PART_BYTES = 100_000, 32_000_000  # of a part that is in memory at once: one of them is reached
 
 # U+FFFD, a byte order mark inside the text, control characters other than tab and line ends, and UTF-8 that was read
 # as Latin-1 or Windows-1252: a lead byte's character before one that a continuation byte turns into. Quotes, dashes
@@ -53,8 +55,16 @@ OF_TEXTS = pa.schema([MEASURES.field(name) for name in ("id", "split", "characte
 
 
 def measure(rows: Path, held_out: Path) -> "pd.DataFrame":
-    """Return one record for each row of `rows`/{train,dev,test}.parquet, in this order.
+    """Return what `measure_parts` yields, all rows in one table."""
+    import pandas as pd
 
+    return pd.concat([part for part, _ in measure_parts(rows, held_out)], ignore_index=True)
+
+
+def measure_parts(rows: Path, held_out: Path) -> Iterator[tuple["pd.DataFrame", list[str]]]:
+    """Yield one record for each row of `rows`/{train,dev,test}.parquet, in this order, and what it is compared by.
+
+    A part is of one split and in memory at once; where there are no rows, one part is empty.
     id, split, label; characters (white space around the text left out), damaged_share (signs of encoding damage for
     each character), markup (tags and entities), letter_share (letters among the visible characters), all four null
     where the text is blank; score, null where it is no finite number; overlaps: the same letters, of text and pair
@@ -62,22 +72,55 @@ def measure(rows: Path, held_out: Path) -> "pd.DataFrame":
     in the `held_out` list, for a dev row test.
     Raises InputError where a file is missing, unreadable or lacks a column.
     """
-    kept_for_measuring: set[bytes] = set()
-    measured: dict[str, list[pa.RecordBatch]] = {}
-    for split in reversed(SPLITS):
-        if split == "train":
-            kept_for_measuring.update(_held_out_keys(held_out, rows))
-        keys_of_split: set[bytes] = set()
-        measured[split] = []
-        for batch in read_batches(rows / f"{split}.parquet"):
-            letters = _letters(batch["text"])
-            keys = _keys(pc.binary_join_element_wise(letters, _letters(batch["pair"]), ""))
-            keys_of_split.update(key for key in keys if key is not None)
-            overlaps = pa.array([key in kept_for_measuring for key in keys], pa.bool_())
-            measured[split].append(_measure_batch(batch, split, letters, overlaps))
-        kept_for_measuring |= keys_of_split
-    batches = [batch for split in SPLITS for batch in measured[split]]
-    return pa.Table.from_batches(batches, MEASURES).to_pandas()
+    test, dev = (_keys_of_split(rows / f"{split}.parquet") for split in ("test", "dev"))
+    kept_for_measuring = {"train": {*_held_out_keys(held_out, rows), *test, *dev}, "dev": test, "test": set()}
+    count = 0
+    for split in SPLITS:
+        for batches in _in_parts(read_batches(rows / f"{split}.parquet")):
+            count += len(batches)
+            measured = [_measure_batch(batch, split, kept_for_measuring[split]) for batch in batches]
+            texts = [text for batch in batches for text in _compared(batch)]
+            yield pa.Table.from_batches(measured, MEASURES).to_pandas(), texts
+    if not count:
+        yield MEASURES.empty_table().to_pandas(), []
+
+
+def _in_parts(batches: Iterator[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
+    part: list[pa.RecordBatch] = []
+    for batch in batches:
+        part.append(batch)
+        if sum(map(len, part)) >= PART_ROWS or sum(piece.nbytes for piece in part) >= PART_BYTES:
+            yield part
+            part = []
+    if part:
+        yield part
+
+
+def joined(parts: Iterable["pd.DataFrame"]) -> Iterator["pd.DataFrame"]:
+    """Yield neighbouring parts as one until it has PART_ROWS: whoever judges them is slow to begin."""
+    import pandas as pd
+
+    waiting: list[pd.DataFrame] = []
+    for part in parts:
+        waiting.append(part)
+        if sum(map(len, waiting)) >= PART_ROWS:
+            yield pd.concat(waiting, ignore_index=True)
+            waiting = []
+            gc.collect()  # Great Expectations leaves the part in cycles, whose size Python does not know
+    if waiting:
+        yield pd.concat(waiting, ignore_index=True)
+
+
+def _keys_of_split(path: Path) -> set[bytes]:
+    return {key for batch in read_batches(path) for key in _keys(_compared_letters(batch)[1]) if key is not None}
+
+
+def _compared_letters(batch: pa.RecordBatch) -> tuple[pa.Array, pa.Array]:
+    """Return the letters of each text, and those of text and pair together."""
+    letters = _letters(batch["text"])
+    if batch["pair"].null_count == len(batch):
+        return letters, letters
+    return letters, pc.binary_join_element_wise(letters, _letters(batch["pair"]), "")
 
 
 def measure_texts(rows: Path, column: str) -> "pd.DataFrame":
@@ -85,11 +128,11 @@ def measure_texts(rows: Path, column: str) -> "pd.DataFrame":
 
     One record for each row: id, split, characters, damaged_share, markup; the last three null where the text is blank.
     """
-    batches = [
-        _select({"id": batch["id"], "split": pa.array([split] * len(batch)), **_of_texts(batch[column])}, OF_TEXTS)
-        for split in SPLITS
-        for batch in read_batches(rows / f"{split}.parquet")
-    ]
+    batches = []
+    for split in SPLITS:
+        for batch in read_batches(rows / f"{split}.parquet"):
+            found = _of_texts(batch[column], _visible(batch[column]))
+            batches.append(_select({"id": batch["id"], "split": pa.array([split] * len(batch)), **found}, OF_TEXTS))
     return pa.Table.from_batches(batches, OF_TEXTS).to_pandas()
 
 
@@ -122,12 +165,9 @@ def class_shares(labelled: "pd.DataFrame", labels: list[str], among: int | None 
     return pd.DataFrame({"label": labels, "rows": rows.to_numpy(), "share": rows.to_numpy() / whole})
 
 
-def read_texts(rows: Path) -> dict[str, list[str]]:
-    """Return what the rows of each split are compared by, in the order of the file and of `measure`; "" for nothing."""
-    return {
-        split: [text for batch in read_batches(rows / f"{split}.parquet") for text in _compared(batch)]
-        for split in SPLITS
-    }
+def read_texts(path: Path) -> list[str]:
+    """Return what the rows of a split are compared by, in the order of the file and of `measure`; "" for nothing."""
+    return [text for batch in read_batches(path) for text in _compared(batch)]
 
 
 def _compared(batch: pa.RecordBatch) -> list[str]:
@@ -149,23 +189,24 @@ def read_batches(path: Path) -> Iterator[pa.RecordBatch]:
         raise InputError(f"{path}: not a readable Parquet file ({error})") from None
 
 
-def _measure_batch(batch: pa.RecordBatch, split: str, letters: pa.Array, overlaps: pa.Array) -> pa.RecordBatch:
+def _measure_batch(batch: pa.RecordBatch, split: str, kept_for_measuring: set[bytes]) -> pa.RecordBatch:
+    letters, of_both = _compared_letters(batch)
     visible = _visible(batch["text"])
     columns = {
         "id": batch["id"],
         "split": pa.array([split] * len(batch)),
         "label": batch["label"],
-        **_of_texts(batch["text"]),
+        **_of_texts(batch["text"], visible),
         "letter_share": _share(pc.utf8_length(letters), pc.if_else(pc.greater(visible, 0), visible, None)),
         "score": pc.if_else(pc.is_finite(batch["score"]), batch["score"], None),
-        "overlaps": overlaps,
+        "overlaps": pa.array([key in kept_for_measuring for key in _keys(of_both)], pa.bool_()),
     }
     return _select(columns, MEASURES)
 
 
-def _of_texts(texts: pa.Array) -> dict[str, pa.Array]:
+def _of_texts(texts: pa.Array, visible: pa.Array) -> dict[str, pa.Array]:
     text = pc.utf8_trim_whitespace(pc.fill_null(texts, ""))
-    given = pc.greater(_visible(texts), 0)
+    given = pc.greater(visible, 0)
     characters = pc.if_else(given, pc.utf8_length(text), None)
     return {
         "characters": characters,

@@ -66,11 +66,11 @@ def _profile(
     split: str, measures: "pd.DataFrame", further: Mapping[str, "pd.DataFrame"], labelled: "pd.DataFrame", left: int
 ) -> dict[str, Any]:
     rows = measures[measures["split"] == split]
-    labels = labelled["label"][labelled["split"] == split].value_counts(normalize=True).sort_index()
+    labels = labelled["label"][labelled["split"] == split].value_counts(normalize=True)
     profile = {
         "rows": len(rows),
         "rows_left": left,
-        "label_shares": {str(label): float(share) for label, share in labels.items()},
+        "label_shares": {str(label): float(share) for label, share in sorted(labels.items()) if share},
         "characters": _quantiles(rows["characters"], int),
     }
     for column, texts in further.items():

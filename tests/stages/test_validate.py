@@ -14,6 +14,7 @@ from pipeline.files import InputError, content_hash, read_json
 from pipeline.params import Params, ValidationParams, load_params
 from pipeline.schema import CANONICAL
 from pipeline.stages.validate import run
+from pipeline.validation import measures
 
 ROOT = Path(__file__).parents[2]
 DATASET = "rotten_tomatoes"
@@ -122,6 +123,32 @@ def test_the_same_rows_give_the_same_bytes(params: Callable[..., Params], ingest
     for name in ("a", "b"):
         validate(params(), ingested, tmp_path / name)
     assert content_hash(tmp_path / "a") == content_hash(tmp_path / "b")
+
+
+def test_rows_that_are_checked_in_parts_are_judged_as_all_at_once(
+    params: Callable[..., Params], ingested: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    validate(params(), ingested, tmp_path / "whole")
+    monkeypatch.setattr(measures, "BATCH_ROWS", 5)
+    monkeypatch.setattr(measures, "PART_ROWS", 8)
+    validate(params(), ingested, tmp_path / "parts")
+    for file in ("summary.json", "page.html"):
+        assert (tmp_path / "parts" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
+    for file in ("quarantined.parquet", *(f"validated/{split}.parquet" for split in ("train", "dev", "test"))):
+        assert pq.read_table(tmp_path / "parts" / file).equals(pq.read_table(tmp_path / "whole" / file))
+
+
+def test_an_id_that_stands_in_two_parts_stops_the_stage(
+    params: Callable[..., Params], ingested: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measures, "BATCH_ROWS", 5)
+    monkeypatch.setattr(measures, "PART_ROWS", 8)
+    table = pq.read_table(ingested / "train.parquet")
+    first = table.slice(0, 1).set_column(1, "text", pa.array(["another text altogether"], table.schema.field(1).type))
+    pq.write_table(pa.concat_tables([table, first]), ingested / "train.parquet")
+    name = table["id"][0].as_py()
+    with pytest.raises(InputError, match=f"check unique_ids: .* found 2 of 60 otherwise: train {name}, train {name}"):
+        validate(params(), ingested, tmp_path / "out")
 
 
 def with_spans(folder: Path, wrong: list[dict[str, Any]] | None = None) -> None:

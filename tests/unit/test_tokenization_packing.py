@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.tokenization.packing import IS_NEXT, IS_RANDOM, pack_documents, pack_pairs, pack_stream
+from pipeline.tokenization.packing import IS_NEXT, IS_RANDOM, pack_documents, pack_pairs, pack_stream, packed
 from pipeline.tokenization.ragged import TokenRows
 
 CLS, SEP = 1, 2
@@ -52,6 +52,21 @@ def test_documents_are_cut_into_sequences_without_a_frame() -> None:
 def test_too_little_text_gives_no_sequence() -> None:
     assert pack_stream(documents(3), LENGTH, CLS, SEP).shape == (0, LENGTH)
     assert pack_documents(documents(3), LENGTH, SEP).shape == (0, LENGTH)
+
+
+@pytest.mark.parametrize("cls", [CLS, None])
+def test_documents_in_batches_are_packed_as_all_together(cls: int | None) -> None:
+    lengths = [(37, 5), (), (1,), (0, 60), (22,)]
+    flat = [length for batch in lengths for length in batch]
+    whole, batches, start = documents(*flat), [], 0
+    for batch in lengths:
+        rows = [whole[start + i].tolist() for i in range(len(batch))]
+        batches.append(TokenRows.from_rows(rows, [-1] * len(rows), np.dtype(np.uint16)))
+        start += len(batch)
+    pieces = [*packed(batches, LENGTH, SEP, cls)]
+    assert len(pieces) == len(batches) and {piece.dtype for piece in pieces} == {np.dtype(np.uint16)}
+    expected = pack_documents(whole, LENGTH, SEP) if cls is None else pack_stream(whole, LENGTH, cls, SEP)
+    assert np.array_equal(np.concatenate(pieces), expected) and len(expected) > 5
 
 
 def segments(sequence: np.ndarray) -> tuple[list[int], list[int]]:

@@ -70,7 +70,7 @@ def test_good_rows_pass_every_check_and_the_outcomes_keep_the_order_of_the_file(
 
 
 def test_an_id_that_stands_twice_and_a_dataset_without_rows_concern_the_whole_dataset() -> None:
-    twice = run_suite("rows", measures({"id": "low", "split": "test"}), BOUNDS, named_by=["split", "id"])
+    twice = run_suite("ids", measures({"id": "low", "split": "test"}), BOUNDS, named_by=["split", "id"])
     (unique,) = [outcome for outcome in twice if not outcome.success]
     assert (unique.check, unique.scope) == ("unique_ids", "dataset")
     assert [failure.name for failure in unique.failures] == [{"split": s, "id": "low"} for s in ("train", "test")]

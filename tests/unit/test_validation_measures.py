@@ -140,7 +140,7 @@ def test_rows_with_a_pair_overlap_as_a_whole_and_with_what_others_hold_out(tmp_p
     assert list(held_out_texts(tmp_path / "list", rows)) == ["of others", "else"]
     found = measure(rows, tmp_path / "list")
     assert found[found["overlaps"]]["id"].tolist() == ["t1", "t2"]
-    assert read_texts(rows)["test"] == ["One passage\nWhy?", "z"]
+    assert read_texts(rows / "test.parquet") == ["One passage\nWhy?", "z"]
 
 
 def test_a_label_without_rows_has_share_zero(tmp_path: Path) -> None:

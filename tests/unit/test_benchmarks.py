@@ -1,0 +1,113 @@
+"""Each benchmark runs at its smallest size, and its last line is what it says: one JSON object."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import AttentionInterface
+
+FOLDER = Path(__file__).parents[2] / "benchmarks"
+BARE = """
+import runpy, sys
+for name in ("pydantic", "ruamel", "mlflow", "dvc", "prefect", "great_expectations", "pandas", "datasets", "sklearn"):
+    sys.modules[name] = None  # as where it is not installed
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def last_line(*arguments: str) -> dict[str, Any]:
+    """Run python with these arguments and return the object in its last line."""
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def loaded(name: str) -> ModuleType:
+    specification = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+    assert specification is not None and specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.slow
+def test_what_is_trained_on_a_card_needs_torch_transformers_and_numpy() -> None:
+    options = ("--tiny", "--window", "0.05", "--backend", "aot_eager")
+    made = last_line("-c", BARE, str(FOLDER / "gpu.py"), *options)
+    assert [shape["shape"] for shape in made["shapes"]] == ["tiny BERT", "tiny GPT-2"]
+    for shape in made["shapes"]:
+        assert len(shape["windows"]) == 3 and shape["waits"] == 0
+        assert shape["loss"][1] < shape["loss"][0]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card to measure")
+def test_without_a_card_one_line_says_so() -> None:
+    assert last_line(str(FOLDER / "gpu.py"))["card"] is None
+
+
+def test_the_loss_that_a_card_is_timed_with_is_the_plain_one() -> None:
+    gpu = loaded("gpu")
+    AttentionInterface.register(gpu.UNMASKED, gpu.sdpa_attention_forward)
+    for shape in gpu.TINY:
+        (batch, predicted), *_ = gpu.batches_of(shape, 4)
+        rows = batch["input_ids"].numpy()
+        own = gpu.module_of(shape, 0.0)(**batch)
+        plain = gpu.module_of(shape, 0.0, "eager").loss
+        if shape.objective == "causal_lm":
+            unfilled = gpu.objective_of(shape).collate(list(rows), np.random.default_rng(0))
+        else:
+            unfilled = batch | {name: batch[name][:predicted] for name in ("positions", "labels")}
+        expected = plain(**unfilled)
+        assert expected["count"] == predicted
+        torch.testing.assert_close(own, expected["loss"], rtol=1e-5, atol=1e-4)
+
+
+def test_tokenization() -> None:
+    found = last_line(str(FOLDER / "tokenization.py"), "--size", "0.5", "--pairs", "1", "--pair-size", "0.1")
+    assert len(found["pairs"]) == 1 and found["median_ratio"] == found["pairs"][0]["ratio"] > 0
+    assert [size["megabytes"] for size in found["sizes"]] == [0.05, 0.5]
+    assert found["growth"] == pytest.approx(found["peak_megabytes"] - found["sizes"][0]["peak_megabytes"], abs=0.1)
+
+
+@pytest.mark.slow
+def test_validation_finds_what_pandas_finds() -> None:
+    found = last_line(str(FOLDER / "validation.py"), "--size", "0.5", "--pairs", "1", "--pair-size", "0.5")
+    assert (
+        found["equal"] and found["pairs"][0]["found"]["ours"].keys() == found["pairs"][0]["found"]["reference"].keys()
+    )
+    assert found["median_ratio"] == found["pairs"][0]["ratio"] > 0 and len(found["sizes"]) == 2
+
+
+@pytest.mark.slow
+def test_finetuning() -> None:
+    found = last_line(str(FOLDER / "finetuning.py"), "--pairs", "1", "--rows", "32", "--dev", "64")
+    assert found["median_ratios"].keys() == found["goals"].keys() == {"reference", "tuned"}
+    assert all(0 <= accuracy <= 1 for accuracy in found["accuracy"].values())
+
+
+@pytest.mark.slow
+def test_distillation_runs_with_the_libraries_that_are_there() -> None:
+    found = last_line(str(FOLDER / "distillation.py"), "--pairs", "1", "--rows", "64", "--epochs", "1")
+    seconds = found["pairs"][0]
+    ours = seconds["seconds_teacher"] + seconds["seconds_distilled"]
+    share = ours / (seconds["seconds_teacher"] + seconds["seconds_labels"])
+    assert found["median_teacher_share"] == pytest.approx(share, rel=0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_overhead() -> None:
+    found = last_line(str(FOLDER / "overhead.py"), "--pairs", "1")
+    only = found["pairs"][0]
+    assert only["own_seconds"] == pytest.approx(only["stillhouse"] - only["bare"], abs=0.02)
+    assert found["share"] >= found["share_without_register"] > 0
+    assert len(found["no_op_seconds"]["dvc"]) == 5 and len(found["no_op_seconds"]["flow"]) == 3
