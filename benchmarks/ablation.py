@@ -133,7 +133,10 @@ def main() -> None:
     if arguments.epochs % 2:
         parser.error(f"--epochs: must be even, got {arguments.epochs}")
     if arguments.table:
-        print(table(lines_of(arguments.out)))
+        done = lines_of(arguments.out)
+        if not all(any(key in line for line in done) for key in ("teacher", "mixture")):
+            sys.exit(f"{arguments.out}: no finished student beside its teacher, expected some")
+        print(table(done))
         return
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # of each process
     options = Options(arguments.task, arguments.rows, arguments.epochs, arguments.cache)
