@@ -89,3 +89,16 @@ def test_finished_students_are_not_trained_again_and_a_cut_line_is(tmp_path: Pat
     assert (MIXTURES[0], 1) not in left and (MIXTURES[0], 2) in left
     of_layers = [mixture.of_layers for mixture, _ in left]
     assert of_layers[0] and not of_layers[1] and of_layers[1:] == sorted(of_layers[1:])
+
+
+def test_the_second_half_begins_with_all_weights_of_the_first(tmp_path: Path) -> None:
+    from pipeline.distillation.student import build_student, start_from_teacher
+
+    task = changed(MIXTURES[0], MIXTURES[0].losses, 1, Options("sentiment", 100, 2, tmp_path)).tasks["sentiment"]
+    vocabulary = {"head": "text_classification", "vocabulary_size": 200, "pad_token_id": 0}
+    first, second = (build_student(task.student, **vocabulary, seed=seed) for seed in (1, 2))
+    first.save_pretrained(tmp_path)
+    same = task.student.model_copy(update={"embeddings": "teacher", "layers": "teacher"})
+    start_from_teacher(second, same, tmp_path, np.arange(200))
+    weights = first.state_dict()
+    assert all(bool((weights[name] == tensor).all()) for name, tensor in second.state_dict().items())
