@@ -22,6 +22,7 @@ from pipeline.training.trainer import Record, train
 
 Best = tuple[str, Literal["max", "min"]]  # the figure of dev by which the best state is chosen, and its direction
 UNDISTILLED_EVALUATIONS = 60  # labels alone are learnt, and overlearnt, within a few passes: dev is read often
+PASSES_WITHOUT_GAIN = 4  # over the labelled rows, at least, before it stops: a student of few steps begins to learn late
 
 
 @dataclass(frozen=True)
@@ -111,13 +112,15 @@ class Course:
         """Train the same student, all its weights random, on the labels alone; return it and its history.
 
         For at most as many steps as the student took its lessons. Dev is read UNDISTILLED_EVALUATIONS times, and
-        training stops when a tenth of them in a row, or `training.patience`, bring nothing better.
+        training stops when a tenth of them in a row, and PASSES_WITHOUT_GAIN passes, bring nothing better, or as many
+        of them as `training.patience` says.
         """
         student = self._student()
-        patience = self.task.distill.training.patience or math.ceil(UNDISTILLED_EVALUATIONS / 10)
-        training = self.task.distill.training.model_copy(
-            update={"evaluations": UNDISTILLED_EVALUATIONS, "patience": patience}
-        )
+        training = self.task.distill.training
+        between = self._steps(training) / UNDISTILLED_EVALUATIONS
+        passes = PASSES_WITHOUT_GAIN * len(self.rows["train"]) / training.batch_size / between
+        patience = training.patience or math.ceil(max(UNDISTILLED_EVALUATIONS / 10, passes))
+        training = training.model_copy(update={"evaluations": UNDISTILLED_EVALUATIONS, "patience": patience})
         rows = self.head.rows(self.rows["train"])
         evaluate = self.head.evaluation(
             self.rows["dev"], batch_size=training.batch_size, pad_token_id=self.pad_token_id, dtype=self.dtype
@@ -161,6 +164,9 @@ class Course:
         self.head.start(described, self.rows["train"])
         return described
 
+    def _steps(self, training: TrainingParams) -> int:
+        return training.epochs * math.ceil((len(self.rows["train"]) + len(self.rows["transfer"])) / training.batch_size)
+
     def _train(
         self,
         model: str,
@@ -172,14 +178,13 @@ class Course:
         evaluate: Callable[[nn.Module], dict[str, float]],
         select: Best,
     ) -> list[Record]:
-        taught_rows = len(self.rows["train"]) + len(self.rows["transfer"])
         records = train(
             loss,
             rows,
             collate,
             training=training,
             runtime=self.runtime,
-            steps=training.epochs * math.ceil(taught_rows / training.batch_size),
+            steps=self._steps(training),
             checkpoints=self.work / model,
             lengths=lengths,
             evaluate=evaluate,
