@@ -34,7 +34,8 @@ def flow_run(expected: int = 6, **chosen: Any) -> tuple[Any, dict[str, Any]]:
     with get_client(sync_client=True) as client:
         while True:  # the server records task runs behind the flow's back
             tasks = {task.name: task for task in client.read_task_runs(flow_run_filter=this)}
-            open_ends = [name for name, task in tasks.items() if not (task.state.is_final() or task.state.is_pending())]
+            states = {name: task.state for name, task in tasks.items()}  # none at first
+            open_ends = [name for name, of in states.items() if not (of and (of.is_final() or of.is_pending()))]
             if len(tasks) == expected and not open_ends:
                 return state, tasks
             assert time.monotonic() < deadline, f"{len(tasks)} task runs of {expected}, without an end: {open_ends}"

@@ -86,6 +86,7 @@ def test_what_is_written_agrees_with_itself() -> None:
             ("text", "string"),
             ("pair", "string"),
             ("label", "string"),
+            ("labels", "list<element: string>"),
             ("spans", "list<element: struct<start: int32, end: int32, label: string>>"),
             ("target", "string"),
             ("score", "double"),

@@ -37,6 +37,7 @@ SHAPE = {
 TRAINING = {
     "epochs": 24, "batch_size": 30, "learning_rate": 2e-2, "embeddings_rate": 1.0, "evaluations": 4, "patience": 4,
 }  # fmt: skip
+SEVERAL_LABELS = "multi_label_classification"
 COUNTS = {"train": 20, "dev": 10, "transfer": 10}
 SINGLE = [(type_, loss) for type_, kind in TASK_TYPES.items() for loss in kind.losses]
 REFUSED = [
@@ -45,12 +46,21 @@ REFUSED = [
 
 
 def recipe_of(type_: str) -> tuple[dict[str, Any], str]:
-    """Return the values of the first recipe that has a task of this type, and the task's name."""
+    """Return the values of the first recipe that has a task of this type, and the task's name.
+
+    Of several labels there is no recipe: one of single labels is made one of them.
+    """
+    wanted = "text_classification" if type_ == SEVERAL_LABELS else type_
     for path in sorted((ROOT / "recipes").glob("*.yaml")):
         values = read_yaml(path)
         for name, task in values["tasks"].items():
-            if task["type"] == type_:
-                values["tasks"] = {name: task}
+            if task["type"] == wanted:
+                values["tasks"] = {name: task | {"type": type_}}
+                if wanted != type_:
+                    columns = values["datasets"][task["dataset"]]["columns"]
+                    columns["labels"] = columns.pop("label")
+                    task["gate"] |= {"metric": TASK_TYPES[type_].metrics[0], "max_flip_rate": None}
+                    task["evaluate"] |= {"identity_groups": []}
                 return values, name
     raise LookupError(f"no recipe has a task of type {type_}")
 
@@ -59,8 +69,8 @@ def settings(type_: str, **losses: float) -> tuple[Params, str]:
     """Return a recipe's parameters with a tiny teacher and a student half as wide; and the name of the task."""
     values, name = recipe_of(type_)
     task = values["tasks"][name]
-    decoder = {"decoder_layers": 1} if TASK_TYPES[type_].families == ("encoder_decoder",) else {}
-    shape = SHAPE | decoder | {"family": TASK_TYPES[type_].families[0]}
+    family = TASK_TYPES[type_].families[0]
+    shape = SHAPE | {"family": family} | ({"decoder_layers": 1} if family == "encoder_decoder" else {})
     values["runtime"] |= {"threads": 1, "precision": "float32"}
     values["corpus"]["sequence_length"] = 16
     if values["pretrain"]["architecture"] is not None:
@@ -87,6 +97,9 @@ def token_rows(type_: str, classes: int, count: int, seed: int, *, labelled: boo
     )
     if type_ == "text_classification":
         return whole
+    if type_ == SEVERAL_LABELS:
+        given = np.array([[label in row for label in range(5, 5 + classes)] for row in rows], dtype=np.int8)
+        return TokenRows.one_label_each(whole.ids, whole.offsets, given if labelled else np.full_like(given, -1))
     if type_ == "sentence_similarity":
         seconds = np.array([len(row) for row in rows], dtype=np.int64)
         pairs = TokenRows.from_rows([row + row[:2] + [SEP] for row in rows], whole.labels, np.dtype(np.uint16))
@@ -120,7 +133,13 @@ def write_project(given: Params, name: str) -> None:
     task = given.tasks[name]
     head = TASKS[task.type]().from_params(task)
     for split, (seed, count) in zip(COUNTS, enumerate(COUNTS.values()), strict=True):
-        rows = token_rows(task.type, len(head.classes), count, seed, labelled=split != "transfer")
+        rows = token_rows(
+            task.type,
+            len(task.labels) if task.type == SEVERAL_LABELS else len(head.classes),
+            count,
+            seed,
+            labelled=split != "transfer",
+        )
         for side in ("teacher", "student"):
             rows.save(Path("tokens") / side / split)
     words = [*SPECIAL_TOKENS.values(), *(f"w{i}" for i in range(5, VOCABULARY))]
