@@ -14,7 +14,7 @@ def git(*arguments: str, folder: Path = HERE) -> str:
     done = attempt(*arguments, folder=folder)
     if done.returncode:
         said = " ".join((done.stderr or done.stdout).split()).removeprefix("fatal: ").removeprefix("error: ")
-        command = next(word for word in arguments if word.isalpha())
+        command = arguments[2 if arguments[0] == "-c" else 0]
         raise InputError(f"git {command}: {said}")
     return done.stdout
 

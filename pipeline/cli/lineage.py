@@ -54,7 +54,7 @@ def show_sightings(digits: str) -> int:
         fail(f"{digits}: no registered version saw data with this hash")
         return 1
     table = Table("version", "aliases", "decision", "saw it as", box=None, padding=(0, 2, 0, 0))
-    answer([_sighting(version, links) for version, links in found])
+    answer({"versions": [_sighting(version, links) for version, links in found]})
     for version, links in found:
         table.add_row(
             f"{version.name}/{version.version}",

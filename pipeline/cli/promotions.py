@@ -27,7 +27,7 @@ def show_history(name: str) -> None:
         evidence = (line["evidence_sha256"] or "none")[:8]
         table.add_row(str(line["sequence"]), when, move, line["by"], line["who"], line["why"], evidence)
     Console(highlight=False, markup=False).print(table)
-    answer(lines)
+    answer({"moves": lines})
 
 
 def roll_back(name: str, why: str) -> None:

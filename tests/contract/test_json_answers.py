@@ -8,6 +8,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from pipeline.cli import app
+from tests.trust import four_versions
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
@@ -64,3 +65,16 @@ def test_what_is_no_option_is_none(nowhere: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
     result = CliRunner().invoke(app, ["history", "--", "--json"])  # a model of this name
     assert result.stdout == "" and "--json: not in the registry" in result.stderr
+
+
+def test_what_a_command_did_is_in_its_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    four_versions.make_database(tmp_path)
+    four_versions.enter(tmp_path, monkeypatch)
+    for version in (1, 2):
+        four_versions.decide(version)
+    back, moves = (
+        CliRunner().invoke(app, [command, four_versions.NAME, "--json"]) for command in ("rollback", "history")
+    )
+    assert back.stderr == "sentiment: @champion is back at version 1, it was at version 2: no reason given\n"
+    assert [move["to"] for move in json.loads(moves.stdout)["moves"]] == [1, 2, 1]
+    assert json.loads(back.stdout) == json.loads(moves.stdout)["moves"][-1]

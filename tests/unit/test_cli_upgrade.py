@@ -1,5 +1,6 @@
 """`stillhouse upgrade`: a clone of one release, with rows and parameters of its own, takes in a later one."""
 
+import json
 import os
 import re
 import shutil
@@ -11,7 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from pipeline.cli import app
 from pipeline.cli.upgrade import MERGE, upgrade_project
 from pipeline.files import InputError
 from pipeline.params import read_yaml
@@ -146,6 +149,9 @@ def test_a_later_release_comes_in_and_what_is_the_users_stays(
     after = state()
     assert upgrade_project("v2", None) == 0
     assert capsys.readouterr().out == "already has v2\n" and state() == after
+    asked = CliRunner().invoke(app, ["upgrade", "v2", "--json"])
+    nothing = {"release": "v2", "added": {}, "removed": {}, "kept": [], "changelog": []}
+    assert (json.loads(asked.stdout), asked.stderr) == (nothing, "already has v2\n")
 
     command = [sys.executable, "-m", "pipeline.cli", "run", "ingest@shop"]  # the release's code on the user's rows
     done = subprocess.run(command, env={**os.environ, **OF_THE_FOLDER}, capture_output=True, text=True)
