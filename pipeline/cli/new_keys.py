@@ -58,7 +58,7 @@ class Entry(NamedTuple):
     def in_one_line(self) -> str:
         """Return `key: value` as it stands in a mapping in braces."""
         written = io.StringIO()
-        yaml = YAML(typ="safe", pure=True)
+        yaml: Any = YAML(typ="safe", pure=True)
         yaml.default_flow_style, yaml.width, yaml.sort_base_mapping_type_on_output = True, 1_000_000, False
         yaml.dump({self.key.value: self.plain()}, written)
         return written.getvalue().strip()[1:-1]
@@ -76,7 +76,7 @@ class Section:
         self.entries = {key.value: Entry(text, key, value) for key, value in node.value if key.value != "<<"}
         merged = [value for key, value in node.value if key.value == "<<"]
         mappings = [item for value in merged for item in ([value] if isinstance(value, MappingNode) else value.value)]
-        self.keys = {*self.entries, *(key for mapping in mappings for key in Section(text, mapping).keys)}
+        self.keys: set[str] = {*self.entries, *(key for mapping in mappings for key in Section(text, mapping).keys)}
 
     def section(self, key: str) -> "Section | None":
         """Return the mapping under a key, None where there is none."""
@@ -137,13 +137,12 @@ def _compare(mine: Section, before: list[Section], after: list[Section], path: s
     for key, section in mine.sections().items():
         if key in gone or key in FREE:
             continue
-        both = [[found for parent in side if (found := parent.section(key))] for side in (before, after)]
+        old, new = ([found for parent in side if (found := parent.section(key))] for side in (before, after))
         if path or key not in NAMED_BY_USERS:
-            _compare(section, *both, f"{path}{key}.", changes)
+            _compare(section, old, new, f"{path}{key}.", changes)
             continue
         for name, own in section.sections().items():
-            sides = [[*_named(name, side)] for side in both]
-            _compare(own, *sides, f"{key}.{name}.", changes)
+            _compare(own, _named(name, old), _named(name, new), f"{key}.{name}.", changes)
 
 
 def _named(name: str, side: list[Section]) -> list[Section]:

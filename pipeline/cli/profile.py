@@ -195,8 +195,8 @@ def _facts(profile: Profile, seconds: float) -> list[tuple[str, str]]:
             "the same text again",
             f"{profile.repeated:,} rows; {profile.contradicted:,} texts have different labels and will be left out",
         ),
-        ("nearly the same", f"{profile.near_duplicates:.1%} of {profile.sample:,} texts repeat another of them"),
+        ("nearly the same", f"{profile.near_duplicates:.1%} of the texts, as far as {profile.sample:,} of them tell"),
         ("labels that look wrong", f"up to {profile.wrong_labels:.0%}, as naive Bayes says; `make run` lists them"),
-        *(("", f"{doubt.label}, rather {doubt.other}? {doubt.text}") for doubt in profile.doubts),
+        *(("such as", f"{doubt.label}, rather {doubt.other}? {doubt.text}") for doubt in profile.doubts),
         ("a run", f"about {minutes} min on two cores, an estimate from the default's"),
     ]
