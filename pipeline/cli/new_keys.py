@@ -128,8 +128,7 @@ def _compare(mine: Section, before: list[Section], after: list[Section], path: s
     for key in gone:
         changes.removed[path + key] = mine.entries[key].plain()
         changes.edits.append(_removal(mine, key, gone))
-    expected = set.intersection(*(section.keys for section in after))
-    expected -= set.intersection(*(section.keys for section in before)) if before else set()
+    expected = _in_all(after) - _in_all(before)
     for key, entry in after[0].entries.items():
         if key in expected - mine.keys:
             changes.added[path + key] = entry.plain()
@@ -143,6 +142,10 @@ def _compare(mine: Section, before: list[Section], after: list[Section], path: s
             continue
         for name, own in section.sections().items():
             _compare(own, _named(name, old), _named(name, new), f"{key}.{name}.", changes)
+
+
+def _in_all(sections: list[Section]) -> set[str]:
+    return sections[0].keys.intersection(*(section.keys for section in sections)) if sections else set()
 
 
 def _named(name: str, side: list[Section]) -> list[Section]:

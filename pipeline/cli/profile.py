@@ -22,6 +22,7 @@ from pipeline.params import Params
 
 SAMPLE_ROWS = 10_000
 SAMPLE_CHARACTERS = 2_000  # of each text, at most
+COMPARED_ROWS, COMPARED_CHARACTERS = 2_000, 500  # where all texts are of one template every pair is compared in full
 SHOWN_LABELS, SHOWN_DOUBTS, SHOWN_CHARACTERS = 10, 3, 60
 TOKENS_OF_A_WORD = 1.3
 # what the shipped timings are of: labelled rows and their tokens, words of all datasets, texts that the student reads
@@ -91,7 +92,7 @@ def profile_rows(texts: Sequence[str | None], labels: Sequence[str | None]) -> P
         most_words=words[math.ceil(0.95 * len(words)) - 1],
         longest_words=words[-1],
         sample=len(sample),
-        near_duplicates=_repeats([text for text, _ in sample]),
+        near_duplicates=_repeats([text[:COMPARED_CHARACTERS] for text, _ in sample[:COMPARED_ROWS]]),
         wrong_labels=wrong,
         doubts=doubts,
     )
@@ -109,7 +110,7 @@ def _repeats(texts: list[str]) -> float:
         return 0.0
     params = DecontaminationParams(min_letters=24, similarity=0.8, shingle_words=3, permutations=64)
     first = np.arange(len(texts)) < half
-    return float(NearDuplicates([text[:SAMPLE_CHARACTERS] for text in texts], params).near(first)[half:].mean())
+    return float(NearDuplicates(texts, params).near(first)[half:].mean())
 
 
 def _doubts(sample: list[tuple[str, str]]) -> tuple[float, list[Doubt]]:
@@ -182,7 +183,7 @@ def _facts(profile: Profile, seconds: float) -> list[tuple[str, str]]:
     labels = [f"{one_line(label)} {count / total:.0%}" for label, count in [*profile.labels.items()][:SHOWN_LABELS]]
     if len(profile.labels) > SHOWN_LABELS:
         labels.append(f"{len(profile.labels) - SHOWN_LABELS} more")
-    minutes = max(1, round(seconds / 60))
+    minutes, compared = max(1, round(seconds / 60)), min(COMPARED_ROWS, profile.sample)
     return [
         ("rows", f"{profile.rows:,}" + (f", {profile.empty:,} of them without text" if profile.empty else "")),
         ("labels", f"{len(profile.labels)}: {', '.join(labels)}"),
@@ -195,7 +196,7 @@ def _facts(profile: Profile, seconds: float) -> list[tuple[str, str]]:
             "the same text again",
             f"{profile.repeated:,} rows; {profile.contradicted:,} texts have different labels and will be left out",
         ),
-        ("nearly the same", f"{profile.near_duplicates:.1%} of the texts, as far as {profile.sample:,} of them tell"),
+        ("nearly the same", f"{profile.near_duplicates:.1%} of the texts, as far as {compared:,} of them tell"),
         ("labels that look wrong", f"up to {profile.wrong_labels:.0%}, as naive Bayes says; `make run` lists them"),
         *(("such as", f"{doubt.label}, rather {doubt.other}? {doubt.text}") for doubt in profile.doubts),
         ("a run", f"about {minutes} min on two cores, an estimate from the default's"),

@@ -83,6 +83,14 @@ def test_a_large_file_is_told_in_seconds() -> None:
     assert (found.rows, found.sample) == (60_000, 10_000)
 
 
+def test_texts_of_one_template_are_told_in_seconds_too() -> None:
+    body = " ".join(PLAIN[:200])
+    started = time.process_time()
+    found = profile_rows([f"{body} {number}" for number in range(3000)], ["a", "b"] * 1500)
+    assert time.process_time() - started < 20
+    assert found.near_duplicates == 1.0
+
+
 def test_elsewhere_than_in_a_terminal_it_is_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
     show_profile("rows.csv", profile_rows(*zip(*reviews(100, random.Random(3)), strict=True)), 700)
     lines = capsys.readouterr().out.splitlines()
