@@ -37,12 +37,14 @@ class Entry(NamedTuple):
     @property
     def end(self) -> int:
         """Where the value ends, what follows on its line left out."""
-        node = self.value
+        key, node = self.key, self.value
         if node.start_mark.index < self.key.start_mark.index:  # an alias: the node stands where its anchor is
             return self._end_of_line(self.key.end_mark.index)
         while isinstance(node, CollectionNode) and not node.flow_style and node.value:
             last = node.value[-1]
-            node = last[1] if isinstance(node, MappingNode) else last
+            key, node = last if isinstance(node, MappingNode) else (last, last)
+        if node.start_mark.index == node.end_mark.index and key is not node:  # nothing there: the parser went on
+            return self.text.index(":", key.end_mark.index) + 1
         return len(self.text[: node.end_mark.index].rstrip())
 
     @property
