@@ -1,18 +1,16 @@
 """`stillhouse …`: what people type. Each command's work is a module of this package, imported when it is called."""
 
-import json
 import os
-import sys
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from typer.core import TyperGroup
 from typer.exceptions import Abort, Exit, TyperException
 
-from pipeline.files import InputError, explain, read_json
+from pipeline.cli.answers import answer, answers_for, fail, with_json
+from pipeline.files import InputError, explain
 
 if TYPE_CHECKING:
     from pipeline.params import Params
@@ -23,16 +21,20 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was named."""
-        try:
-            return super().invoke(ctx)
-        except (Exit, Abort, TyperException):
-            raise
-        except Exception as error:
-            if os.environ.get("STILLHOUSE_DEBUG"):
-                traceback.print_exc()
-            code, line = explain(error)
-            print(f"stillhouse: {line}", file=sys.stderr)
-            raise Exit(code) from None
+        with answers_for([*ctx._protected_args, *ctx.args]) as as_json:
+            try:
+                return super().invoke(ctx)
+            except (Exit, Abort, TyperException) as error:
+                if isinstance(error, TyperException) and as_json:  # a mistake in the command line
+                    fail(error.format_message())
+                    raise Exit(error.exit_code) from None
+                raise
+            except Exception as error:
+                if os.environ.get("STILLHOUSE_DEBUG"):
+                    traceback.print_exc()
+                code, line = explain(error)
+                fail(line)
+                raise Exit(code) from None
 
 
 app = typer.Typer(
@@ -52,6 +54,7 @@ def options(debug: Annotated[bool, typer.Option("--debug", help="Show the traceb
 
 
 @app.command()
+@with_json
 def run(targets: Annotated[list[str] | None, typer.Argument(help="Stages; all of them by default.")] = None) -> None:
     """Check params.yaml, run every stage that changed, end with the table."""
     from pipeline.cli.run import run_project
@@ -60,6 +63,7 @@ def run(targets: Annotated[list[str] | None, typer.Argument(help="Stages; all of
 
 
 @app.command()
+@with_json
 def quick(
     recipe: Annotated[Path, typer.Argument(help="Which parameters to scale down.")] = Path("params.yaml"),
 ) -> None:
@@ -72,14 +76,16 @@ def quick(
 
 
 @app.command()
+@with_json
 def report() -> None:
     """Print the closing table of the last run again."""
-    from pipeline.evaluation.report import closing_table
+    from pipeline.cli.run import print_table
 
-    Console().print(closing_table(read_json(Path("reports/summary.json"))))
+    print_table()
 
 
 @app.command()
+@with_json
 def use(
     recipe: Annotated[Path | None, typer.Argument(help="A whole params.yaml, such as those in recipes/.")] = None,
     data: Annotated[
@@ -105,6 +111,19 @@ def use(
 
 
 @app.command()
+@with_json
+def upgrade(
+    tag: Annotated[str, typer.Argument(help="A release: a tag, branch or commit.")],
+    remote: Annotated[str | None, typer.Option("--from", help="The remote that has it; origin by default.")] = None,
+) -> None:
+    """Merge a later release into this project, which keeps its data, its dvc.lock and its params.yaml."""
+    from pipeline.cli.upgrade import upgrade_project
+
+    raise Exit(upgrade_project(tag, remote))
+
+
+@app.command()
+@with_json
 def predict(
     texts: Annotated[list[str] | None, typer.Argument(help="What the model is to read.")] = None,
     pair: Annotated[
@@ -124,14 +143,15 @@ def predict(
     if passages is not None and pair is not None:
         from pipeline.cli.passages import answer_from_passages
 
-        print(json.dumps(answer_from_passages(name, pair, passages), ensure_ascii=False))
+        answer(answer_from_passages(name, pair, passages), always=True)
         return
     second = {} if pair is None else {"pair": pair}
-    for answer in champion.predict(name, [{"text": text, **second} for text in texts or []]):
-        print(json.dumps(answer, ensure_ascii=False))
+    for row in champion.predict(name, [{"text": text, **second} for text in texts or []]):
+        answer(row, always=True)
 
 
 @app.command()
+@with_json
 def bias(
     data: Annotated[Path, typer.Option(help="Pairs of sentences, a CSV file with the columns of CrowS-Pairs.")],
     model: Annotated[Path | None, typer.Option(help="A language model's folder; models/pretrained by default.")] = None,
@@ -143,6 +163,7 @@ def bias(
 
 
 @app.command()
+@with_json
 def serve(
     task: Annotated[str | None, typer.Option(help="Which task of params.yaml; not needed where there is one.")] = None,
     host: Annotated[
@@ -153,10 +174,17 @@ def serve(
     """Answer over HTTP with the champion, and with the next one as soon as the alias moves."""
     from pipeline.serving.server import serve as serve_champion
 
-    serve_champion(_task_of(task)[0], host, port)
+    name, _ = _task_of(task)
+
+    def announce(address: str) -> None:
+        print(f"stillhouse: serve: {name}@champion at {address}, Ctrl-C ends it", flush=True)
+        answer({"task": name, "address": address})
+
+    serve_champion(name, host, port, announce)
 
 
 @app.command()
+@with_json
 def score(
     source: Annotated[Path, typer.Argument(metavar="INPUT", help="Rows: .parquet, .csv, .tsv or .jsonl.")],
     out: Annotated[Path, typer.Argument(metavar="OUTPUT", help="The same rows with answers, in the same format.")],
@@ -177,6 +205,16 @@ def score(
     )
     aside = f", {scored.tally.set_aside:,} set aside in {scored.set_aside}" if scored.tally.set_aside else ""
     print(f"{out}: {scored.tally.rows:,} rows answered by {scored.model}{aside}; {scored.page}")
+    answer(
+        {
+            "output": str(out),
+            "model": scored.model,
+            "rows": scored.tally.rows,
+            "set_aside": scored.tally.set_aside,
+            "set_aside_in": str(scored.set_aside),
+            "page": str(scored.page),
+        }
+    )
 
 
 def _task_of(task: str | None) -> tuple[str, "Params"]:
@@ -191,6 +229,7 @@ def _task_of(task: str | None) -> tuple[str, "Params"]:
 
 
 @app.command()
+@with_json
 def clean(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
     """Free what killed, superseded and trial runs left, after saying what it is."""
     from pipeline.cli.leftovers import free_leftovers
@@ -199,6 +238,7 @@ def clean(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = Fals
 
 
 @app.command()
+@with_json
 def verify(reference: Annotated[str, typer.Argument(help="NAME@ALIAS or NAME/VERSION.")]) -> None:
     """Hash every link from a registered version back to its raw rows and its code again."""
     from pipeline.cli.lineage import verify_version
@@ -207,6 +247,7 @@ def verify(reference: Annotated[str, typer.Argument(help="NAME@ALIAS or NAME/VER
 
 
 @app.command()
+@with_json
 def lineage(
     digits: Annotated[str, typer.Argument(metavar="DATAHASH", help="An md5 or sha256, six digits or more.")],
 ) -> None:
@@ -217,6 +258,7 @@ def lineage(
 
 
 @app.command()
+@with_json
 def drift(
     project: Annotated[Path, typer.Argument(help="A project in which the new rows were validated.")] = Path(),
     out: Annotated[Path | None, typer.Option(help="Where to write what was found, as JSON.")] = None,
@@ -228,6 +270,7 @@ def drift(
 
 
 @app.command()
+@with_json
 def history(name: Annotated[str, typer.Argument(help="A registered model.")]) -> None:
     """Print every move of a model's aliases: who, when, from, to and why."""
     from pipeline.cli.promotions import show_history
@@ -236,6 +279,7 @@ def history(name: Annotated[str, typer.Argument(help="A registered model.")]) ->
 
 
 @app.command()
+@with_json
 def rollback(
     name: Annotated[str, typer.Argument(help="A registered model.")],
     why: Annotated[str, typer.Option(help="What the log says of it.")] = "no reason given",
@@ -247,6 +291,7 @@ def rollback(
 
 
 @app.command()
+@with_json
 def doctor() -> None:
     """Print what the bits of a result depend on, here and now."""
     from pipeline.cli.doctor import examine
@@ -255,6 +300,7 @@ def doctor() -> None:
 
 
 @app.command()
+@with_json
 def ui() -> None:
     """Show MLflow's and Prefect's own pages on loopback until Ctrl-C."""
     from pipeline.cli.pages import show_pages

@@ -8,6 +8,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.cli.answers import answer
 from pipeline.files import InputError
 from pipeline.params import load_params
 
@@ -32,11 +33,13 @@ def measure_stereotypes(data: Path, model: Path | None) -> None:
     table = Table(title=f"{model or PRETRAINED}: stereotype preferred", box=box.SIMPLE_HEAD, title_justify="left")
     for heading in ("people told apart by", "pairs", "share", f"interval at {CONFIDENCE:.0%}"):
         table.add_column(heading, justify="left" if heading.startswith("people") else "right")
-    for kind, found in preference_shares(pairs, preferences, CONFIDENCE).items():
+    shares = preference_shares(pairs, preferences, CONFIDENCE)
+    for kind, found in shares.items():
         low, high = found["interval"]
         table.add_row(kind, f"{found['pairs']:,}", f"{found['share']:.1%}", f"{low:.1%} to {high:.1%}")
     console.print(table)
     console.print(CAUTION, markup=False, highlight=False)
+    answer({"model": str(model or PRETRAINED), "confidence": CONFIDENCE, "shares": shares, "caution": CAUTION})
 
 
 def _check_head_was_trained() -> None:

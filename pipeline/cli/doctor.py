@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.cli.answers import answer
 from pipeline.cli.preflight import check_project
 from pipeline.params import load_params
 
@@ -38,6 +39,7 @@ def examine() -> None:
     for name, fact in facts.items():
         table.add_row(name, fact)
     Console(highlight=False).print(table)
+    answer(facts)
 
 
 def _processor() -> str:

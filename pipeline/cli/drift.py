@@ -6,6 +6,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from pipeline import tracking
+from pipeline.cli.answers import answer
 from pipeline.cli.lineage import cache_folder
 from pipeline.files import write_json
 from pipeline.params import DatasetParams, load_params
@@ -41,6 +42,7 @@ def measure_drift(project: Path, out: Path | None) -> None:
         print(f"{name}: {values['summary']}{': ' if aspects else ''}{aspects}")
     if out is not None:
         write_json(out, found)
+    answer(found)
 
 
 def _of_task(mlflow: ModuleType, task: str, dataset: DatasetParams, project: Path) -> dict[str, Any]:

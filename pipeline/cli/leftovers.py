@@ -11,6 +11,7 @@ from typing import Any
 import typer
 from filelock import FileLock, Timeout
 
+from pipeline.cli.answers import answer, asks_for_json
 from pipeline.cli.preflight import check_project
 from pipeline.files import InputError, content_hash, read_json
 from pipeline.locks import run_lock
@@ -46,17 +47,20 @@ def free_leftovers(*, agreed: bool) -> None:
         found = list(leftovers())
         if not found:
             print("Nothing to free.")
+            answer({"freed": [], "bytes": 0})
             return
         for leftover in found:  # whole lines: a path that is cut or wrapped is none
             print(f"{megabytes([leftover]):>12}  {leftover.path}  ({leftover.reason})")
         print(f"{megabytes(found):>12}  in all")
         if not agreed:
-            if not sys.stdin.isatty():
+            if not sys.stdin.isatty() or asks_for_json():
                 raise InputError("clean: nobody to ask, expected --yes to free what is listed")
             typer.confirm("Free this?", abort=True)
         for leftover in found:
             _remove(leftover.path)
     print(f"Freed {megabytes(found)}.")
+    freed = [{"path": str(left.path), "reason": left.reason, "bytes": left.size} for left in found]
+    answer({"freed": freed, "bytes": sum(left.size for left in found)})
 
 
 def leftovers() -> Iterator[Leftover]:

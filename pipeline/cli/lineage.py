@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline import tracking
+from pipeline.cli.answers import answer, fail
 from pipeline.drivers import dvc, environment
 from pipeline.files import InputError
 from pipeline.registry.sightings import sightings
@@ -35,6 +37,7 @@ def verify_version(reference: str) -> int:
         table.add_row("BROKEN" if row.problem else "ok", row.link, row.recorded[:SHOWN], row.where)
     Console(highlight=False, markup=False).print(table)
     broken = [row for row in checked if row.problem]
+    answer({"version": f"{version.name}/{version.version}", "whole": not broken, "links": [*map(asdict, checked)]})
     for row in broken:
         print(f"stillhouse: {row.link}: BROKEN, {row.problem}", file=sys.stderr)
     return 1 if broken else 0
@@ -48,9 +51,10 @@ def show_sightings(digits: str) -> int:
     with tracking.connected() as mlflow:
         found = sightings(mlflow, digits, cache_folder())
     if not found:
-        print(f"stillhouse: {digits}: no registered version saw data with this hash", file=sys.stderr)
+        fail(f"{digits}: no registered version saw data with this hash")
         return 1
     table = Table("version", "aliases", "decision", "saw it as", box=None, padding=(0, 2, 0, 0))
+    answer({"versions": [_sighting(version, links) for version, links in found]})
     for version, links in found:
         table.add_row(
             f"{version.name}/{version.version}",
@@ -60,6 +64,16 @@ def show_sightings(digits: str) -> int:
         )
     Console(highlight=False, markup=False).print(table)
     return 0
+
+
+def _sighting(version: Any, links: list[str]) -> dict[str, Any]:
+    decision = version.tags.get("stillhouse.decision")
+    return {
+        "version": f"{version.name}/{version.version}",
+        "aliases": list(version.aliases),
+        "decision": decision,
+        "saw_it_as": list(links),
+    }
 
 
 def _version(mlflow: ModuleType, reference: str) -> Any:

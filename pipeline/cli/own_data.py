@@ -15,7 +15,10 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from pipeline.cli.answers import answer
 from pipeline.cli.preflight import check_project
+from pipeline.cli.profile import estimate_seconds, profile_rows, show_profile
+from pipeline.cli.progress import planned_stages
 from pipeline.cli.raw_data import bring, track
 from pipeline.cli.recipe import PARAMS, refuse_to_lose_edits
 from pipeline.drivers import STATE
@@ -33,14 +36,16 @@ TAKEN = {"none", "corpus", "pretrain", "pretrained", "tokenizer", "validation"} 
 
 @dataclass(frozen=True)
 class Found:
-    """What a file holds: rows per label, and the length of each text in words."""
+    """What a file holds: rows per label and the length in words of each text, counted once; all texts and labels."""
 
     rows: dict[str, int]
     words: list[int]
+    texts: list[str | None]
+    labels: list[str | None]
 
 
 def use_data(data: Path, *, text: str, label: str, name: str | None, force: bool) -> None:
-    """Copy `data` to data/raw/, let DVC track it, and write a params.yaml that trains on it.
+    """Say what `data` holds, copy it to data/raw/, let DVC track it, and write a params.yaml that trains on it.
 
     Raises InputError for a file that cannot be read, a missing column, one class, too many, or too few rows.
     """
@@ -57,12 +62,16 @@ def use_data(data: Path, *, text: str, label: str, name: str | None, force: bool
     target = Path("data/raw") / f"{name}{suffix}"
     columns = ColumnsParams(text=text, label=label)
     parameters = _parameters(name, target, _source(FORMATS[suffix]), columns, found)
+    profile = profile_rows(found.texts, found.labels)
+    stages = planned_stages(YAML(typ="safe").load(parameters))
+    params = check_params(YAML(typ="safe").load(parameters), PARAMS)
+    seconds = estimate_seconds(profile, sum(found.words), params, stages)
+    show_profile(str(data), profile, seconds)
     bring({target: data})
     track(target)
     write_text(PARAMS, parameters)
-    rows = ", ".join(f"{value} {count:,}" for value, count in list(found.rows.items())[:10])
-    print(f"{target}: {len(found.words):,} rows in {len(found.rows)} classes ({rows})")
-    print(f"params.yaml now trains the task {name} on it; `make run` does the rest")
+    print(f"params.yaml now trains the task {name} on {target}; `make run` does the rest")
+    answer({"task": name, "data": str(target), "profile": profile.as_json(), "estimated_seconds": round(seconds)})
 
 
 def _examine(data: Path, kind: Any, text: str, label: str) -> Found:
@@ -86,7 +95,8 @@ def _examine(data: Path, kind: Any, text: str, label: str) -> Found:
             raise InputError(f"{data}: row {number}: no value in column {label!r}, expected a label")
         if (row or "").strip():
             labels[str(row)] = str(value)
-    return Found(dict(sorted(Counter(labels.values()).items())), [len(row.split()) for row in labels])
+    words = [len(row.split()) for row in labels]
+    return Found(dict(sorted(Counter(labels.values()).items())), words, rows.texts, rows.labels)
 
 
 def _source(kind: Any) -> LocalSource:

@@ -8,6 +8,7 @@ import sys
 import threading
 from pathlib import Path
 
+from pipeline.cli.answers import answer
 from pipeline.cli.preflight import check_project
 from pipeline.drivers import HOST, MLFLOW_PORT, PREFECT_PORT, STATE, start, stop
 from pipeline.files import without_credentials
@@ -32,13 +33,15 @@ def show_pages() -> None:
     Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)  # the server's database goes there
     programs = Path(sys.executable).parent
     servers = [start([str(programs / "prefect"), "server", "start", "--host", HOST, "--port", str(prefect)])]
+    address = f"http://{HOST}:{mlflow}"
     if store.startswith("http"):
-        print(f"MLflow   {without_credentials(store)}")
+        address = without_credentials(store)
     else:
         options = ["--backend-store-uri", store, "--host", HOST, "--port", str(mlflow), "--workers", "1"]
         servers.append(start([str(programs / "mlflow"), "server", *options]))
-        print(f"MLflow   http://{HOST}:{mlflow}")
-    print(f"Prefect  http://{HOST}:{prefect}\nboth take some seconds to answer; Ctrl-C ends them", flush=True)
+    print(f"MLflow   {address}\nPrefect  http://{HOST}:{prefect}")
+    print("both take some seconds to answer; Ctrl-C ends them", flush=True)
+    answer({"mlflow": address, "prefect": f"http://{HOST}:{prefect}"})
     try:
         for server in servers:
             threading.Thread(target=_discard_output, args=[server], daemon=True).start()

@@ -5,6 +5,7 @@ import threading
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.live import Live
@@ -16,9 +17,12 @@ from pipeline.params import read_yaml
 SILENCE = 30.0  # seconds without a line after which one is printed where nobody sees a moving status
 
 
-def planned_stages() -> dict[str, str]:
-    """Return {stage: description} of dvc.yaml in its order, `foreach` written out; DVC itself takes seconds for it."""
-    definition, values = read_yaml(Path("dvc.yaml")), read_yaml(Path("params.yaml"))
+def planned_stages(values: dict[str, Any] | None = None) -> dict[str, str]:
+    """Return {stage: description} of dvc.yaml in its order, `foreach` written out by params.yaml or other `values`.
+
+    DVC itself takes seconds for it.
+    """
+    definition, values = read_yaml(Path("dvc.yaml")), values or read_yaml(Path("params.yaml"))
     stages: dict[str, str] = {}
     for name, stage in definition["stages"].items():
         if "foreach" not in stage:

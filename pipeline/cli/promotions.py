@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline import tracking
+from pipeline.cli.answers import answer
 from pipeline.files import InputError
 from pipeline.registry.promotions import Promotions, promotions_of
 from pipeline.registry.sightings import MODELS
@@ -26,6 +27,7 @@ def show_history(name: str) -> None:
         evidence = (line["evidence_sha256"] or "none")[:8]
         table.add_row(str(line["sequence"]), when, move, line["by"], line["who"], line["why"], evidence)
     Console(highlight=False, markup=False).print(table)
+    answer({"moves": lines})
 
 
 def roll_back(name: str, why: str) -> None:
@@ -36,6 +38,7 @@ def roll_back(name: str, why: str) -> None:
     with _promotions(name) as promotions:
         line = promotions.roll_back(why)
     print(f"{name}: @champion is back at version {line['to']}, it was at version {line['from'] or 'none'}: {why}")
+    answer(line)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import subprocess
 from pathlib import Path
 
+from pipeline.cli.answers import answer
 from pipeline.cli.preflight import check_project
 from pipeline.cli.raw_data import bring, find_files, raw_data, track, what_to_get
 from pipeline.files import InputError, write_text
@@ -29,6 +30,7 @@ def use_recipe(recipe: Path, data: Path | None, force: bool) -> None:
     print(f"params.yaml is now {recipe}; " + ("it lacks data:" if missing else "`make run` does the rest"))
     for item in missing:
         print(what_to_get(item, recipe))
+    answer({"params": str(recipe), "missing": [str(file) for item in missing for file in item.missing()]})
 
 
 def refuse_to_lose_edits(force: bool) -> None:

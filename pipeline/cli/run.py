@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from rich.console import Console
 
+from pipeline.cli.answers import answer, fail
 from pipeline.cli.preflight import check_project, check_room, check_surroundings
 from pipeline.cli.progress import Progress, planned_stages
 from pipeline.drivers import (
@@ -46,9 +47,11 @@ def run_project(targets: list[str]) -> int:
         if code == 0:
             code, line = _order_lock(stages)
     if code:
-        print(f"stillhouse: {line}", file=sys.stderr)
-    elif not targets:
-        _print_table()
+        fail(line)
+    elif targets:
+        answer({"targets": targets})
+    else:
+        print_table()
     return code
 
 
@@ -109,10 +112,13 @@ def _order_lock(stages: dict[str, str]) -> tuple[int, str]:
     return process.returncode, f"dvc.lock: could not be put in order: {output.strip()}"
 
 
-def _print_table() -> None:
+def print_table() -> None:
+    """Print the closing table of the last run."""
     from pipeline.evaluation.report import closing_table
 
-    Console().print(closing_table(read_json(Path("reports/summary.json"))))
+    summary = read_json(Path("reports/summary.json"))
+    Console().print(closing_table(summary))
+    answer(summary)
 
 
 def _say(line: str) -> None:

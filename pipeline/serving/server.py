@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 import socket
+from collections.abc import Callable
 
 import uvicorn
 
@@ -32,10 +33,11 @@ class DrainingServer(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def serve(task: str, host: str, port: int) -> None:
+def serve(task: str, host: str, port: int, announce: Callable[[str], None]) -> None:
     """Answer for the champion of `task` at http://host:port until SIGTERM or Ctrl-C.
 
-    Port 0 takes one that is free. Raises InputError where there is no champion or the address cannot be had.
+    `announce` is called with the address once it is listened to. Port 0 takes one that is free. Raises InputError where
+    there is no champion or the address cannot be had.
     """
     # read when torch is imported: a thread that spins while it waits for others takes time from the event loop
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
@@ -50,7 +52,7 @@ def serve(task: str, host: str, port: int) -> None:
             create_app(mlflow, task), log_level="warning", access_log=False, timeout_graceful_shutdown=END_SECONDS
         )
         address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
-        print(f"stillhouse: serve: {task}@champion at {address}, Ctrl-C ends it", flush=True)
+        announce(address)
         with contextlib.suppress(KeyboardInterrupt):  # uvicorn repeats the signal once all is answered
             DrainingServer(settings).run(sockets=[listener])
     print("stillhouse: serve: ended, all that was asked is answered", flush=True)
