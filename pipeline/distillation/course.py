@@ -22,7 +22,7 @@ from pipeline.training.trainer import Record, train
 
 Best = tuple[str, Literal["max", "min"]]  # the figure of dev by which the best state is chosen, and its direction
 UNDISTILLED_EVALUATIONS = 60  # labels alone are learnt, and overlearnt, within a few passes: dev is read often
-PASSES_WITHOUT_GAIN = 4  # over the labelled rows, at least, before it stops: a student of few steps begins to learn late
+PASSES_WITHOUT_GAIN = 4  # over the labelled rows, at least, before it stops: one of few steps begins to learn late
 
 
 @dataclass(frozen=True)

@@ -132,14 +132,9 @@ def write_project(given: Params, name: str) -> None:
     """Write a teacher with random weights, the rows of both sides and the tokenizer into the current folder."""
     task = given.tasks[name]
     head = TASKS[task.type]().from_params(task)
+    classes = len(task.labels if task.type == SEVERAL_LABELS else head.classes)
     for split, (seed, count) in zip(COUNTS, enumerate(COUNTS.values()), strict=True):
-        rows = token_rows(
-            task.type,
-            len(task.labels) if task.type == SEVERAL_LABELS else len(head.classes),
-            count,
-            seed,
-            labelled=split != "transfer",
-        )
+        rows = token_rows(task.type, classes, count, seed, labelled=split != "transfer")
         for side in ("teacher", "student"):
             rows.save(Path("tokens") / side / split)
     words = [*SPECIAL_TOKENS.values(), *(f"w{i}" for i in range(5, VOCABULARY))]
