@@ -1,6 +1,7 @@
 """`make worker`: a worker of Prefect's for the runs of this checkout, after a word on what one that was killed left."""
 
 import os
+import signal
 import sys
 from typing import NoReturn
 
@@ -17,6 +18,8 @@ def main() -> NoReturn:
         print(f"worker: {error}", file=sys.stderr)
         sys.exit(2)
     close_crashed_runs()
+    # what a script starts in the background ignores SIGINT, which Prefect's worker sends itself to stop on SIGTERM
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.execv(PROGRAM, [PROGRAM, "worker", "start", "--pool", POOL, "--type", "process"])
 
 

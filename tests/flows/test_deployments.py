@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,11 @@ def worker(checkout: Path, environment: dict[str, str], deployed: None) -> Itera
         with (checkout / "worker.log").open("a") as log:
             variables = os.environ | environment | {"PYTHONPATH": str(Path(__file__).parents[2])}
             command = [sys.executable, "-m", "flows.worker"]
-            workers.append(subprocess.Popen(command, cwd=checkout, env=variables, stdout=log, stderr=log))
+            # as a script starts what is to go on behind it
+            ignore = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)
+            workers.append(
+                subprocess.Popen(command, cwd=checkout, env=variables, stdout=log, stderr=log, preexec_fn=ignore)
+            )
         return workers[-1].pid
 
     yield begin

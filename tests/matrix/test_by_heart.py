@@ -17,7 +17,7 @@ from tests.matrix.conftest import LanguageModel
 from tests.matrix.trivial import trivial_task_loss
 
 pytestmark = pytest.mark.slow
-TRAINING = {"epochs": 100, "batch_size": 10, "learning_rate": 3e-3, "evaluations": 3}
+TRAINING = {"epochs": 100, "batch_size": 10, "learning_rate": 1.5e-3, "evaluations": 3}
 ROWS = 50
 # by other types of models than those that test_tasks.py takes from end to end; pairs by a decoder, translations by both
 CELLS = [
