@@ -47,6 +47,7 @@ def build(
         n_head=architecture.attention_heads,
         n_inner=architecture.intermediate_size,
         n_positions=architecture.max_length,
+        activation_function="gelu_pytorch_tanh",  # the function of gelu_new in one operation instead of eight
         **(unnamed | dropout_settings(architecture.dropout) | settings),
     )
     config._attn_implementation = attention_implementation()
