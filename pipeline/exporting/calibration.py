@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.architectures.exported import open_session
+from pipeline.architectures.sentence_similarity import texts_apart
 from pipeline.exporting.arithmetic import Float32
 from pipeline.exporting.encoder import Encoder, write_graph
 from pipeline.training.batches import Rows, collate_rows, row_at
@@ -24,7 +25,7 @@ def input_ranges(encoder: Encoder, rows: Rows, count: int, *, pairs: bool) -> di
     graph = write_graph(encoder, Float32(), pairs=pairs, observed=sorted(set(observed.values())))
     session = open_session(graph.SerializeToString(), 1)
     ranges: dict[str, tuple[float, float]] = {}
-    for inputs in _batches(rows, count, encoder.config["pad_token_id"]):
+    for inputs in _batches(encoder, rows, count):
         known = [value.name for value in session.get_inputs()]
         read = {name: inputs.get(name, np.zeros_like(inputs["input_ids"])) for name in known}
         outputs = dict(zip((value.name for value in session.get_outputs()), session.run(None, read), strict=True))
@@ -38,9 +39,13 @@ def input_ranges(encoder: Encoder, rows: Rows, count: int, *, pairs: bool) -> di
     return ranges
 
 
-def _batches(rows: Rows, count: int, pad_token_id: int) -> Iterator[dict[str, Any]]:
+def _batches(encoder: Encoder, rows: Rows, count: int) -> Iterator[dict[str, Any]]:
+    padding = encoder.config["pad_token_id"]
     chosen = np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int))
     order = chosen[np.argsort(rows.lengths[chosen], kind="stable")].tolist()
     for start in range(0, len(order), BATCH_SIZE):
-        collated = collate_rows([row_at(rows, row) for row in order[start : start + BATCH_SIZE]], pad_token_id)
-        yield {name: value.numpy() for name, value in collated.items()}
+        inputs = collate_rows([row_at(rows, row) for row in order[start : start + BATCH_SIZE]], padding)
+        if encoder.compares:
+            kinds = (inputs[name] for name in ("input_ids", "attention_mask", "token_type_ids"))
+            inputs = dict(zip(("input_ids", "attention_mask"), texts_apart(*kinds, padding), strict=True))
+        yield {name: value.numpy() for name, value in inputs.items()}

@@ -27,12 +27,17 @@ class Encoder:
             raise InputError(f"{folder}: a {family} with {activation}, expected one of {', '.join(EXPORTED)} with gelu")
         self.weights = load_file(folder / WEIGHTS)
         (self.kind,) = self.config["architectures"]
-        self.base = "" if self.kind.endswith("SentenceSimilarity") else f"{family}."
+        self.base = "" if self.compares else f"{family}."
         self.width, self.heads = self.config["hidden_size"], self.config["num_attention_heads"]
 
     def layer(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Return weight and bias of a linear layer or a norm."""
         return self.weights[f"{name}.weight"], self.weights[f"{name}.bias"]
+
+    @property
+    def compares(self) -> bool:
+        """Whether it makes vectors of single texts, which are compared."""
+        return bool(self.kind.endswith("SentenceSimilarity"))
 
     @property
     def answers_once(self) -> bool:
@@ -50,7 +55,7 @@ def write_graph(
     end being classes; `vectors`, (rows, width), the mean over a text's tokens, where texts are compared. `observed` are
     further tensors to put out, which is what `arithmetic` observes.
     """
-    typed = pairs and encoder.config["type_vocab_size"] > 1 and not encoder.kind.endswith("SentenceSimilarity")
+    typed = pairs and encoder.config["type_vocab_size"] > 1 and not encoder.compares
     graph = Graph(["input_ids", "attention_mask", *(["token_type_ids"] if typed else [])])
     mask = graph.add("Cast", "attention_mask", to=TensorProto.INT32)
     states = _embedded(graph, encoder, arithmetic, typed)
@@ -155,7 +160,7 @@ def _for_one(graph: Graph, arithmetic: Arithmetic, states: str, name: str, weigh
 
 def _head(graph: Graph, encoder: Encoder, arithmetic: Arithmetic, states: str) -> str:
     """Add what makes answers of the last states; the layer that decides stays in float32."""
-    if encoder.kind.endswith("SentenceSimilarity"):
+    if encoder.compares:
         return _mean(graph, states)
     layer = "qa_outputs" if encoder.kind.endswith("QuestionAnswering") else "classifier"
     if encoder.answers_once:

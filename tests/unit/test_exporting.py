@@ -55,10 +55,10 @@ def save_model(folder: Path, kind: Any, seed: int = 1) -> None:
     model.save_pretrained(folder)
 
 
-def token_rows(count: int, *, pairs: bool, each: bool) -> TokenRows:
-    """Rows of 3 to 20 tokens; `each`: every token is a target, else the first one."""
+def token_rows(count: int, *, pairs: bool, each: bool, longest: int = 20) -> TokenRows:
+    """Rows of 3 to `longest` tokens; `each`: every token is a target, else the first one."""
     chance = np.random.default_rng(0)
-    lengths = chance.integers(3, 21, count)
+    lengths = chance.integers(3, longest + 1, count)
     rows = [[0, *chance.integers(2, 50, length - 1).tolist()] for length in lengths]
     targets = lengths if each else np.ones(count, np.int64)
     return TokenRows(
@@ -73,7 +73,10 @@ def token_rows(count: int, *, pairs: bool, each: bool) -> TokenRows:
 
 
 def rows_for(kind: Any, pairs: bool) -> TokenRows:
-    return token_rows(40, pairs=pairs, each=kind.__name__.endswith(("TokenClassification", "Answering")))
+    # two texts that are read apart may have as many tokens each as the model has positions
+    longest = 2 * 20 if kind.__name__.endswith("Similarity") else 20
+    each = kind.__name__.endswith(("TokenClassification", "Answering"))
+    return token_rows(40, pairs=pairs, each=each, longest=longest)
 
 
 def said(model: Any, rows: TokenRows, batch_size: int = 8) -> np.ndarray:
