@@ -32,16 +32,17 @@ class TransferParams(Section):
 
 
 class MitigationParams(Section):
-    """Counterfactual augmentation: English texts that speak of people once more, with these people exchanged.
+    """Counterfactual augmentation: English texts that speak of people once more, about others.
 
-    The words that are exchanged are other ones than those by which `evaluate.identity_groups` measures.
+    People are exchanged, or said to be of some group where nothing is said of them, by other words than those by which
+    `evaluate.identity_groups` measures.
     """
 
     rows: bool
-    """Whether the teacher also learns from training rows with people exchanged, labelled as they are, and the student
-    from what the teacher says of the rows as they are."""
+    """Whether the teacher also learns from training rows about other people, labelled as they are, and the student from
+    what the teacher says of the rows as they are."""
     transfer: bool
-    """Whether the student also learns from texts of the transfer set with people exchanged, as the teacher labels them
+    """Whether the student also learns from texts of the transfer set about other people, as the teacher labels them
     unchanged."""
 
 
