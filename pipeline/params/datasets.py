@@ -8,6 +8,7 @@ from pipeline.params.section import Label, Marker, Name, ProjectPath, Section, S
 from pipeline.params.sources import HubSource, LocalSource, PackageSource
 
 WITH_SPANS = ("conll", "slots", "squad")  # formats
+GROUPINGS = ("source", "label", "length")  # of rows, whatever their columns
 
 
 class ColumnsParams(Section):
@@ -32,6 +33,23 @@ class ColumnsParams(Section):
     """Column whose equal values keep their rows in one split, such as the article that a passage is from."""
     source: str | None = None
     """Column that says where each row comes from."""
+    metadata: list[Label] = Field(default_factory=list)
+    """Further columns that rows keep, for `tasks.T.evaluate.slices` and `tasks.T.mitigation.reweighting`."""
+
+    @model_validator(mode="after")
+    def _metadata_have_names_of_their_own(self) -> "ColumnsParams":
+        for column in self.metadata:
+            if column in GROUPINGS:
+                raise ValueError(f"metadata must not name {', '.join(GROUPINGS)}, groupings of rows, got {column}")
+            if self.metadata.count(column) > 1:
+                raise ValueError(f"metadata must name each column once, got {column} more than once")
+        return self
+
+    @property
+    def named(self) -> list[tuple[str, str]]:
+        """Each column that is named, with the key that names it."""
+        single = [(key, column) for key, column in self if isinstance(column, str)]
+        return single + [("metadata", column) for column in self.metadata]
 
 
 class SplitParams(Section):

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from pipeline.params.datasets import DatasetParams
+from pipeline.params.datasets import GROUPINGS, DatasetParams
 from pipeline.params.families import MASKED, OBJECTIVES, TOKENIZERS, WITH_ATTENTIONS, WITH_WHOLE_WORDS
 from pipeline.params.fit import TeacherShape, misfits
 from pipeline.params.pretraining import (
@@ -221,6 +221,14 @@ def _task_disagreements(key: str, task: TaskParams, params: Params) -> list[str]
     if task.labels and set((dataset.labels or {}).values()) != set(task.labels):
         found = None if dataset.labels is None else sorted(set(dataset.labels.values()))
         problems.append(f"{key}.labels: must be the labels of datasets.{task.dataset} ({found}), got {task.labels}")
+    kept = dataset.columns.metadata
+    for column in task.evaluate.slices:
+        if column not in GROUPINGS and column not in kept:
+            known = ", ".join(TASK_TYPES[task.type].slices)
+            problems.append(
+                f"{key}.evaluate.slices: must be of {known} and datasets.{task.dataset}.columns.metadata {kept}, "
+                f"got {column}"
+            )
     problems += _family_disagreements(key, task, params)
     problems += _marker_disagreements(key, task, params)
     if task.type == "text_generation" and dataset.columns.target is not None and task.transfer.sentences:

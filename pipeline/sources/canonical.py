@@ -17,7 +17,7 @@ from pipeline.schema import CANONICAL, SPLITS, compared
 from pipeline.sources.cleaning import clean_spans, clean_text
 from pipeline.sources.json_values import parse
 from pipeline.sources.lines import splits_by_position
-from pipeline.sources.reading import SourceRow, SourceRows
+from pipeline.sources.reading import Metadata, SourceRow, SourceRows
 from pipeline.sources.tagged import Span
 
 EXAMPLES = 20
@@ -40,6 +40,7 @@ class Row(NamedTuple):
     target: str | None
     score: float | None
     source: str
+    metadata: Metadata | None
     given_split: str
     group: str | None
 
@@ -153,6 +154,7 @@ def _row(place: str, given: SourceRow, split: str, dataset: DatasetParams) -> Ro
         target=target,
         score=None if columns.score is None else _number(place, given.score),
         source=given.source or "",
+        metadata=given.metadata,
         given_split=split,
         group=None if columns.group is None else _group(place, given.group),
     )

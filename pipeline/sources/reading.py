@@ -26,6 +26,9 @@ from pipeline.sources.well_formed import (
 )
 
 
+Metadata = tuple[tuple[str, str], ...]  # further columns of a row and its values there, "" for none
+
+
 class SourceRow(NamedTuple):
     """One row of a source, as it stands there; None where it has no value, or the parameters name no column."""
 
@@ -38,6 +41,7 @@ class SourceRow(NamedTuple):
     score: str | None
     group: str | None
     source: str | None
+    metadata: Metadata | None
 
 
 class SourceRows(NamedTuple):
@@ -57,6 +61,7 @@ class SourceRows(NamedTuple):
     scores: list[str | None]
     groups: list[str | None]
     sources: list[str | None]
+    metadata: list[Metadata | None]
 
     def rows(self) -> Iterator[SourceRow]:
         """Yield row after row."""
@@ -93,8 +98,14 @@ def _rows(name: str, split: str, found: dict[str, list[Any]], columns: ColumnsPa
         for row, text in enumerate(found[column], start=1):
             check_length(name, row, text or "")
     nothing: list[Any] = [None] * count
-    values = {key: nothing if column is None else found[column] for key, column in columns}
+    values = dict.fromkeys(SourceRow._fields, nothing) | {key: found[column] for key, column in columns.named}
+    values["metadata"] = _metadata(found, columns.metadata) if columns.metadata else nothing
     return SourceRows(name, split, *(values[key] for key in SourceRow._fields))
+
+
+def _metadata(found: dict[str, list[Any]], names: list[str]) -> list[Metadata]:
+    rows = zip(*(found[name] for name in names), strict=True)
+    return [tuple((name, (value or "").strip()) for name, value in zip(names, row, strict=True)) for row in rows]
 
 
 def _from_file(
@@ -167,10 +178,9 @@ def _as_table(name: str, found: dict[str, list[Any]]) -> pa.Table:
 
 
 def _as_text(name: str, table: pa.Table, columns: ColumnsParams) -> dict[str, list[Any]]:
-    found = dict(columns)
-    lists = found.pop("labels")
-    texts = {column: _column_as_text(name, table, column) for column in filter(None, found.values())}
-    return texts if lists is None else texts | {lists: _lists_as_text(name, table, lists)}
+    found = {column: _column_as_text(name, table, column) for key, column in columns.named if key != "labels"}
+    lists = columns.labels
+    return found if lists is None else found | {lists: _lists_as_text(name, table, lists)}
 
 
 def _lists_as_text(name: str, table: pa.Table, column: str) -> list[str | None]:

@@ -91,14 +91,32 @@ def test_what_is_written_agrees_with_itself() -> None:
             ("target", "string"),
             ("score", "double"),
             ("source", "string"),
+            ("metadata", "list<element: struct<column: string, value: string>>"),
         ]
-        for column in ("pair", "spans", "target", "score"):
+        for column in ("pair", "spans", "target", "score", "metadata"):
             assert split[column].null_count == split.num_rows
         assert split["id"].to_pylist() == sorted(split["id"].to_pylist())
         assert set(split["label"].to_pylist()) == {"negative", "positive"}
     held_out = [json.loads(line) for line in Path("data/held_out/rotten_tomatoes.jsonl").read_text().splitlines()]
     texts = {row["id"]: row["text"] for name in ("dev", "test") for row in tables[name].to_pylist()}
     assert {item["id"]: item["text"] for item in held_out} == texts
+
+
+def test_further_columns_are_kept_beside_their_rows() -> None:
+    rows = table()
+    write(rows)
+    columns: dict[str, Any] = {"text": "text", "label": "label", "metadata": ["label"]}
+    with pytest.raises(InputError, match=r"columns: metadata must not name source, label, length"):
+        params(columns=columns)
+    ROWS.write_text("text,label,city\n" + "".join(f"{','.join(row)}\n" for row in rows), encoding="utf-8")
+    columns["metadata"] = ["town"]
+    with pytest.raises(InputError, match=r"rows\.csv: column 'town' \(columns\.metadata\) is missing, found .*'city'"):
+        ingest(params(columns=columns))
+    columns["metadata"] = ["city", "text"]
+    out = ingest(params(columns=columns))
+    kept = [row for split in ("train", "dev", "test") for row in pq.read_table(out / f"{split}.parquet").to_pylist()]
+    given = {text: [{"column": "city", "value": city}, {"column": "text", "value": text}] for text, label, city in rows}
+    assert {row["text"]: row["metadata"] for row in kept} == {row["text"]: given[row["text"]] for row in kept}
 
 
 def test_the_held_out_list_grows_from_dataset_to_dataset() -> None:

@@ -96,6 +96,19 @@ def test_gaps_are_limited_where_slices_are_measured_only() -> None:
         check_params(values("token_classification", "span_f1", ["length"], {"source": 0.1}), Path("params.yaml"))
 
 
+def test_slices_are_groupings_or_columns_that_the_rows_keep() -> None:
+    found = values("text_classification", "accuracy", ["length", "city"], {"city": 0.1})
+    expected = (
+        r"tasks\.sentiment\.evaluate\.slices: must be of source, label, length and "
+        r"datasets\.rotten_tomatoes\.columns\.metadata \['town'\], got city$"
+    )
+    found["datasets"]["rotten_tomatoes"]["columns"]["metadata"] = ["town"]
+    with pytest.raises(InputError, match=expected):
+        check_params(found, Path("params.yaml"))
+    found["datasets"]["rotten_tomatoes"]["columns"]["metadata"] = ["town", "city"]
+    check_params(found, Path("params.yaml"))
+
+
 def test_a_family_that_does_not_read_ahead_answers_no_questions() -> None:
     recipe = read_yaml(ROOT / "recipes/xquad.yaml")
     check_params(recipe, Path("params.yaml"))
