@@ -76,7 +76,7 @@ def slice_figures(metric: str, counts: Mapping[str, np.ndarray], enough: bool, b
     a few rows give would be read as more than chance.
     """
     if not enough:
-        return {model: None for model in counts} | {f"{model}_interval": None for model in counts}
+        return dict.fromkeys(counts) | {f"{model}_interval": None for model in counts}
     intervals = figure_intervals(metric, dict(counts), bootstrap)
     figures = {model: float(FIGURES[metric].of(added.sum(axis=0))) for model, added in counts.items()}
     return figures | {f"{model}_interval": intervals[model] for model in counts}

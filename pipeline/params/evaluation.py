@@ -6,6 +6,8 @@ from pydantic import Field
 
 from pipeline.params.section import Section, Share
 
+IdentityGroup = Literal["gender", "race", "religion", "origin", "orientation"]
+
 
 class EvaluateParams(Section):
     """How the test split is evaluated."""
@@ -20,7 +22,7 @@ class EvaluateParams(Section):
     """Groupings of the test rows for which accuracy, or the first figure that `gate.metric` names for another type, is
     also reported group by group: `source`, `length`, columns of the dataset's `columns.metadata`, and `label`, which is
     for text classification and, label by label, for multi-label classification only."""
-    identity_groups: list[Literal["gender", "race", "religion", "origin", "orientation"]]
+    identity_groups: list[IdentityGroup]
     """How people are told apart where it is measured whether a label depends on them: test rows and templates are asked
     again with these people exchanged. For text classification of single English texts only; [] measures nothing."""
     min_slice_rows: Annotated[int, Field(ge=1)] = 30

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from pipeline.params.datasets import GROUPINGS
 from pipeline.params.distillation import DistillParams, StudentParams
-from pipeline.params.evaluation import EvaluateParams, GateParams
+from pipeline.params.evaluation import EvaluateParams, GateParams, IdentityGroup
 from pipeline.params.export import ExportParams
 from pipeline.params.generation import GenerationParams
 from pipeline.params.section import Label, Name, Section
@@ -33,10 +33,12 @@ class TransferParams(Section):
 
 
 class MitigationParams(Section):
-    """Counterfactual augmentation: English texts that speak of people once more, about others.
+    """What is done so that a label does not depend on who a text speaks of.
 
-    People are exchanged, or said to be of some group where nothing is said of them, by other words than those by which
-    `evaluate.identity_groups` measures.
+    Counterfactual augmentation: English texts that speak of people once more, about others. People are exchanged, or
+    said to be of some group where nothing is said of them, by other words than those by which
+    `evaluate.identity_groups` measures. Re-weighting: training rows count so that a label is as frequent in each group
+    as in all rows.
     """
 
     rows: bool
@@ -45,6 +47,20 @@ class MitigationParams(Section):
     transfer: bool
     """Whether the student also learns from texts of the transfer set about other people, as the teacher labels them
     unchanged."""
+    reweight_by_column: Label | None = None
+    """Column of the dataset's `columns.metadata` whose values are the groups by which training rows of teacher and
+    student are re-weighted; null weights none. For text classification only, as is `reweight_by_terms`."""
+    reweight_by_terms: IdentityGroup | None = None
+    """Way to tell people apart by which they are: rows that speak of either side, of both or of neither, by the words
+    that augmentation exchanges; null weights none."""
+
+    @model_validator(mode="after")
+    def _one_weight_a_row(self) -> "MitigationParams":
+        if self.reweight_by_column is not None and self.reweight_by_terms is not None:
+            raise ValueError(
+                f"reweight_by_terms must be null where reweight_by_column is given, got {self.reweight_by_terms}"
+            )
+        return self
 
 
 class FinetuneParams(Section):
@@ -188,7 +204,8 @@ class TaskParams(Section):
                 raise ValueError(f"evaluate.identity_groups: must be [] for {self.type}, got {groups}")
             for name, value in self.mitigation.model_dump().items():
                 if value:
-                    raise ValueError(f"mitigation.{name}: must be false for {self.type}, got true")
+                    off, found = ("false", "true") if value is True else ("null", value)
+                    raise ValueError(f"mitigation.{name}: must be {off} for {self.type}, got {found}")
         if self.gate.max_flip_rate is not None and not self.evaluate.identity_groups:
             raise ValueError("gate.max_flip_rate: must be null when evaluate.identity_groups is []")
         for name in OF_LAYERS:

@@ -25,7 +25,6 @@ from pipeline.sources.well_formed import (
     read_jsonl,
 )
 
-
 Metadata = tuple[tuple[str, str], ...]  # further columns of a row and its values there, "" for none
 
 

@@ -47,9 +47,9 @@ DESCRIBED = {
     "gender": "feminine, masculine, nonbinary, transgender",
     "race": "Caucasian, Hispanic, Latino, Asian, biracial, Aboriginal, Polynesian",
     "religion": "Catholic, Buddhist, Jewish, Sikh, Mormon, Methodist, Quaker, Hasidic, Shia, Sunni, atheist, Orthodox",
-    "origin": "German, Chinese, French, Japanese, Italian, Indian, Canadian, Iranian, Australian, Korean, Irish, Turkish, "
-    "Spanish, Vietnamese, Swedish, Pakistani, Dutch, Kenyan, Russian, Cuban, Polish, Brazilian, Greek, Egyptian, "
-    "Norwegian, Somali, Filipino, Arab, Israeli, Ethiopian",
+    "origin": "German, Chinese, French, Japanese, Italian, Indian, Canadian, Iranian, Australian, Korean, Irish, "
+    "Turkish, Spanish, Vietnamese, Swedish, Pakistani, Dutch, Kenyan, Russian, Cuban, Polish, Brazilian, Greek, "
+    "Egyptian, Norwegian, Somali, Filipino, Arab, Israeli, Ethiopian",
     "orientation": "lesbian, bisexual, queer, asexual",
 }
 DESCRIPTIONS = tuple(tuple(words.split(", ")) for words in DESCRIBED.values())

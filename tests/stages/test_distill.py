@@ -1,5 +1,6 @@
 """distill from end to end: students that learnt and load again, a teacher asked once, equal bytes for equal seeds."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -164,6 +165,21 @@ def test_the_same_seed_gives_the_same_bytes_and_asks_the_teacher_once() -> None:
     assert content_hash(Path("reports/first.json")) == content_hash(Path("reports/second.json"))
     assert [item.stat().st_mtime_ns for item in Path(".stillhouse/teacher_cache").iterdir()] == [written]
     assert accuracy(first) > 0.9
+
+
+def test_weights_of_rows_reach_the_student_and_its_twin() -> None:
+    section = params(soft_labels=1.0)
+    distill(section, "alike")
+    rows = TokenRows.load(Path("tokens/student/train"))
+    weights = np.linspace(0.0, 2.0, len(rows)).astype(np.float32)
+    replace(rows, weights=weights).save(Path("tokens/student/train"))
+    distill(section, "weighted")
+    for name in ("", "un"):
+        assert content_hash(Path(f"models/{name}weighted")) != content_hash(Path(f"models/{name}alike"))
+    replace(rows, weights=np.ones_like(weights)).save(Path("tokens/student/train"))
+    distill(section, "once")
+    for name in ("", "un"):
+        assert content_hash(Path(f"models/{name}once")) == content_hash(Path(f"models/{name}alike"))
 
 
 def test_temperature_0_is_refused() -> None:
