@@ -6,7 +6,7 @@ from pydantic import Field
 
 from pipeline.params.section import Section, Share
 
-IdentityGroup = Literal["gender", "race", "religion", "origin", "orientation"]
+IdentityGroup = Literal["gender", "race", "religion", "origin", "orientation", "names"]
 
 
 class EvaluateParams(Section):

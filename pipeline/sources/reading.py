@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from pipeline.files import InputError
-from pipeline.params import ColumnsParams, HubSource, LocalSource, PackageSource
+from pipeline.files import InputError, sha256_of_file
+from pipeline.params import ColumnsParams, CounterExamplesParams, HubSource, LocalSource, PackageSource
+from pipeline.schema import COUNTER_EXAMPLES
 from pipeline.sources.conversations import read_conversations
 from pipeline.sources.lines import read_aligned, read_document, read_lines
 from pipeline.sources.locating import locate
@@ -46,7 +47,7 @@ class SourceRow(NamedTuple):
 class SourceRows(NamedTuple):
     """The rows of one file of a source in their own order, column by column; the values are those of SourceRow.
 
-    split: `dev` or `test` where the source says so, else `train`, the rows to be split.
+    split: `dev` or `test` where the source says so, COUNTER_EXAMPLES, or `train`, the rows to be split.
     """
 
     name: str
@@ -87,6 +88,21 @@ def read_source(
             for first, second in zip(files[::2], files[1::2], strict=True)
         ]
     return [_rows(file.name, file.split, _from_file(file.path, file.name, source, columns), columns) for file in files]
+
+
+def read_counter_examples(given: CounterExamplesParams, columns: ColumnsParams) -> SourceRows:
+    """Read the rows that a dataset has beside its source, which are training rows.
+
+    Raises InputError where the file is missing, another than was given, or wrong in a row.
+    """
+    path = Path(given.file)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file, expected annotated rows (counter_examples.file)")
+    if (found := sha256_of_file(path)) != given.sha256:
+        raise InputError(f"{path}: sha256 is {found}, expected {given.sha256} (counter_examples.sha256)")
+    own = columns.model_copy(update={"source": None})
+    rows = _rows(str(path), COUNTER_EXAMPLES, read_delimited(path, check_text(path), own, ","), own)
+    return rows if columns.source is None else rows._replace(sources=[COUNTER_EXAMPLES] * len(rows.texts))
 
 
 def _rows(name: str, split: str, found: dict[str, list[Any]], columns: ColumnsParams) -> SourceRows:

@@ -41,6 +41,12 @@ GROUPS = (
         "australian/korean, australians/koreans, irish/turkish, spanish/vietnamese, swedish/pakistani, dutch/kenyan",
     ),
     Group.of("orientation", ("heterosexual", "homosexual"), "heterosexuality/homosexuality"),
+    Group.of(
+        "names",
+        ("European American", "African American"),
+        "kristen/tamika, meredith/tanisha, laurie/aisha, sarah/latonya, matthew/leroy, "
+        "brendan/hakim, brett/tremayne, neil/kareem",
+    ),
 )
 # what people may be said to be, by group
 DESCRIBED = {

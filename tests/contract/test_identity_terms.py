@@ -42,7 +42,8 @@ def test_a_word_has_one_counterpart_and_swapping_twice_gives_the_text_back(group
 
 def test_every_group_that_params_yaml_may_name_has_words_and_templates() -> None:
     groups = load_params(ROOT / "params.yaml").tasks["sentiment"].evaluate.identity_groups
-    assert list(augmentation.DESCRIBED) == groups
+    groups.append("names")  # not asked about by default
+    assert [*augmentation.DESCRIBED, "names"] == groups
     assert groups == list(fairness.GROUPS) == list(fairness.SPOKEN_OF) == [group.name for group in TAUGHT]
     for one in fairness.counterfactuals(groups, []):
         assert one.kind == "templates" and one.direction == 1, one
