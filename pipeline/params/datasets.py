@@ -4,11 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from pipeline.params.evaluation import GROUPINGS
 from pipeline.params.section import Label, Marker, Name, ProjectPath, Section, Sha256, Share
 from pipeline.params.sources import HubSource, LocalSource, PackageSource
 
 WITH_SPANS = ("conll", "slots", "squad")  # formats
-GROUPINGS = ("source", "label", "length")  # of rows, whatever their columns
 
 
 class ColumnsParams(Section):

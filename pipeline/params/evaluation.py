@@ -6,6 +6,7 @@ from pydantic import Field
 
 from pipeline.params.section import Section, Share
 
+GROUPINGS = ("source", "label", "length")  # of rows, whatever further columns they keep
 IdentityGroup = Literal["gender", "race", "religion", "origin", "orientation", "names"]
 
 
@@ -27,6 +28,11 @@ class EvaluateParams(Section):
     again with these people exchanged. For text classification of single English texts only; [] measures nothing."""
     min_slice_rows: Annotated[int, Field(ge=1)] = 30
     """Minimum number of test rows that a group of `slices` needs for a figure; smaller ones are named as too small."""
+
+    @property
+    def columns(self) -> list[str]:
+        """Those of `slices` that are columns of the dataset's `columns.metadata`."""
+        return [name for name in self.slices if name not in GROUPINGS]
 
 
 class GateParams(Section):

@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.params.datasets import GROUPINGS
 from pipeline.params.distillation import DistillParams, StudentParams
 from pipeline.params.evaluation import EvaluateParams, GateParams, IdentityGroup
 from pipeline.params.export import ExportParams
@@ -128,10 +127,9 @@ class TaskParams(Section):
     @model_validator(mode="after")
     def _figures_and_slices_are_those_of_the_type(self) -> "TaskParams":
         kind = TASK_TYPES[self.type]
-        columns = [name for name in self.evaluate.slices if name not in GROUPINGS]  # the dataset's, seen in whole.py
         for key, chosen, known in (
             ("gate.metric", [self.gate.metric], kind.metrics),
-            ("evaluate.slices", self.evaluate.slices, (*kind.slices, *columns)),
+            ("evaluate.slices", self.evaluate.slices, (*kind.slices, *self.evaluate.columns)),
         ):
             for value in chosen:
                 if value not in known:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from pipeline.params.datasets import GROUPINGS, DatasetParams
+from pipeline.params.datasets import DatasetParams
 from pipeline.params.families import MASKED, OBJECTIVES, TOKENIZERS, WITH_ATTENTIONS, WITH_WHOLE_WORDS
 from pipeline.params.fit import TeacherShape, misfits
 from pipeline.params.pretraining import (
@@ -218,8 +218,8 @@ def _column_disagreements(key: str, task: TaskParams, dataset: DatasetParams) ->
     place, known = f"datasets.{task.dataset}.columns.metadata {kept}", ", ".join(TASK_TYPES[task.type].slices)
     problems = [
         f"{key}.evaluate.slices: must be of {known} and {place}, got {column}"
-        for column in task.evaluate.slices
-        if column not in GROUPINGS and column not in kept
+        for column in task.evaluate.columns
+        if column not in kept
     ]
     column = task.mitigation.reweight_by_column
     if column is not None and column not in kept:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.params import Params, TaskParams
-from pipeline.params.datasets import GROUPINGS
 from pipeline.stages.command import main
 
 if TYPE_CHECKING:
@@ -103,11 +102,12 @@ def _lessons(
     from pipeline.evaluation.table import read_labelled_texts, read_texts
     from pipeline.tokenization.ragged import TokenRows
 
-    columns = [name for name in section.evaluate.slices if name not in GROUPINGS]
     return Lessons(
         section.labels,
         {
-            split: read_labelled_texts(rows / f"{split}.parquet", section.type, section.labels, columns)
+            split: read_labelled_texts(
+                rows / f"{split}.parquet", section.type, section.labels, section.evaluate.columns
+            )
             for split in SPLITS
         },
         {split: TokenRows.load(tokens / "teacher" / split) for split in (*SPLITS, "transfer")},

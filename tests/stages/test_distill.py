@@ -170,7 +170,7 @@ def test_the_same_seed_gives_the_same_bytes_and_asks_the_teacher_once() -> None:
 def test_weights_of_rows_reach_the_student_and_its_twin() -> None:
     section = params(soft_labels=1.0)
     distill(section, "alike")
-    rows = TokenRows.load(Path("tokens/student/train"))
+    rows = token_rows(*SPLITS["train"])
     weights = np.linspace(0.0, 2.0, len(rows)).astype(np.float32)
     replace(rows, weights=weights).save(Path("tokens/student/train"))
     distill(section, "weighted")
