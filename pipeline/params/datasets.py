@@ -34,7 +34,7 @@ class ColumnsParams(Section):
     source: str | None = None
     """Column that says where each row comes from."""
     metadata: list[Label] = Field(default_factory=list)
-    """Further columns that rows keep, for `tasks.T.evaluate.slices` and `tasks.T.mitigation.reweighting`."""
+    """Further columns that rows keep, for `tasks.T.evaluate.slices` and `tasks.T.mitigation.reweight_by_column`."""
 
     @model_validator(mode="after")
     def _metadata_have_names_of_their_own(self) -> "ColumnsParams":

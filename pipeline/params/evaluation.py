@@ -27,7 +27,8 @@ class EvaluateParams(Section):
     """How people are told apart where it is measured whether a label depends on them: test rows and templates are asked
     again with these people exchanged. For text classification of single English texts only; [] measures nothing."""
     min_slice_rows: Annotated[int, Field(ge=1)] = 30
-    """Minimum number of test rows that a group of `slices` needs for a figure; smaller ones are named as too small."""
+    """Minimum number of test rows that a group of `slices` needs for a figure; smaller ones are named as too small;
+    30 unless it is given."""
 
     @property
     def columns(self) -> list[str]:
