@@ -53,7 +53,8 @@ class ColumnsParams(Section):
 
 
 class CounterExamplesParams(Section):
-    """Annotated rows of one's own, such as counter-examples to a bias: training rows, never of dev or test."""
+    """Annotated rows of one's own, such as counter-examples to a bias: training rows, none of dev or test. By default
+    there are none."""
 
     file: ProjectPath
     """CSV file of the project with the columns that `columns` names, but for `source`, which is `counter_examples`."""

@@ -168,18 +168,20 @@ def test_the_same_seed_gives_the_same_bytes_and_asks_the_teacher_once() -> None:
 
 
 def test_weights_of_rows_reach_the_student_and_its_twin() -> None:
-    section = params(soft_labels=1.0)
-    distill(section, "alike")
+    section, losses = params(soft_labels=1.0), {}
     rows = token_rows(*SPLITS["train"])
-    weights = np.linspace(0.0, 2.0, len(rows)).astype(np.float32)
-    replace(rows, weights=weights).save(Path("tokens/student/train"))
-    distill(section, "weighted")
-    for name in ("", "un"):
-        assert content_hash(Path(f"models/{name}weighted")) != content_hash(Path(f"models/{name}alike"))
-    replace(rows, weights=np.ones_like(weights)).save(Path("tokens/student/train"))
-    distill(section, "once")
-    for name in ("", "un"):
-        assert content_hash(Path(f"models/{name}once")) == content_hash(Path(f"models/{name}alike"))
+    for name, weights in (("alike", None), ("once", np.ones(len(rows))), ("weighted", np.linspace(0, 2, len(rows)))):
+        given = None if weights is None else weights.astype(np.float32)
+        replace(rows, weights=given).save(Path("tokens/student/train"))
+        distill(section, name)
+        records = [record for record in read_json(Path(f"reports/{name}.json")) if record["split"] == "train"]
+        for model in ("student", "undistilled_student"):
+            losses[name, model] = [record["loss"] for record in records if record["model"] == model]
+    for model in ("student", "undistilled_student"):
+        assert losses["once", model] == losses["alike", model]
+        assert losses["weighted", model][:1] != losses["alike", model][:1]
+    assert content_hash(Path("models/once")) == content_hash(Path("models/alike"))
+    assert content_hash(Path("models/weighted")) != content_hash(Path("models/alike"))
 
 
 def test_temperature_0_is_refused() -> None:

@@ -143,7 +143,7 @@ def test_rows_that_weigh_next_to_nothing_teach_next_to_nothing() -> None:
         dev = [record for record in read_json(Path(f"reports/{name}.json")) if record["split"] == "dev"]
         learnt[name] = max(record["accuracy"] for record in dev)
         replace(mostly_wrong, weights=np.repeat([1.0, 0.001, 0.001], 40).astype(np.float32)).save(Path("tokens/train"))
-    assert learnt["weighted"] == 1.0 and learnt["alike"] < 0.5
+    assert learnt["weighted"] == 1.0 and learnt["alike"] < 0.9
 
 
 def test_consistency_reaches_the_weights() -> None:
