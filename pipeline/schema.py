@@ -3,7 +3,9 @@
 import pyarrow as pa
 
 SPLITS = ("train", "dev", "test")  # each more held out than the one before
+COUNTER_EXAMPLES = "counter_examples"  # what rows are called that are train rows whatever their hash
 SPAN = pa.struct([("start", pa.int32()), ("end", pa.int32()), ("label", pa.string())])
+FURTHER = pa.struct([("column", pa.string()), ("value", pa.string())])
 CANONICAL = pa.schema(
     {
         "id": pa.string(),
@@ -15,6 +17,7 @@ CANONICAL = pa.schema(
         "target": pa.string(),
         "score": pa.float64(),
         "source": pa.string(),
+        "metadata": pa.list_(pa.field("element", FURTHER)),
     }
 )
 

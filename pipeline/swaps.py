@@ -16,6 +16,7 @@ _OWNED = re.compile(
 )
 # what stands behind `an`: the first letter tells, but for words that begin like European, unit, use and one
 _AFTER_AN = re.compile(r"(?!eu|uni|use|one)[aeiou]", re.IGNORECASE)
+ARTICLE = r"(?:(?<![\w-])(?P<article>an?)(?P<space>\s+))?"  # of a pattern: the one before a word, if there is one
 
 
 class Group(NamedTuple):
@@ -59,10 +60,15 @@ def swap(text: str, group: Group) -> Swap | None:
         side, options = counterparts[term.lower()]
         found.add(side)
         new = _in_case_of(term, options[0] if _OWNED.match(text, match.end()) else options[-1])
-        return f"{article[0]}{'n' if _AFTER_AN.match(new) else ''}{space}{new}" if article else new
+        return f"{article_before(article, new)}{space}{new}" if article else new
 
     swapped = pattern.sub(exchanged, text)
     return Swap(swapped, found.pop() if len(found) == 1 else 0) if found else None
+
+
+def article_before(article: str, word: str) -> str:
+    """Return `a` or `an`, whichever `word` needs behind it, with the capital that `article` has or lacks."""
+    return article[0] + ("n" if _AFTER_AN.match(word) else "")
 
 
 @functools.cache
@@ -73,8 +79,7 @@ def _compiled(group: Group) -> tuple[re.Pattern[str], dict[str, tuple[int, list[
         counterparts.setdefault(first, (1, []))[1].append(second)
         counterparts.setdefault(second, (-1, []))[1].append(first)
     longest_first = "|".join(map(re.escape, sorted(counterparts, key=lambda term: (-len(term), term))))
-    article = r"(?:(?<![\w-])(?P<article>an?)(?P<space>\s+))?"
-    return re.compile(rf"{article}(?<![\w-])(?P<term>{longest_first})(?![\w-])", re.IGNORECASE), counterparts
+    return re.compile(rf"{ARTICLE}(?<![\w-])(?P<term>{longest_first})(?![\w-])", re.IGNORECASE), counterparts
 
 
 def _in_case_of(old: str, new: str) -> str:

@@ -153,13 +153,18 @@ def predict(
 @app.command()
 @with_json
 def bias(
-    data: Annotated[Path, typer.Option(help="Pairs of sentences, a CSV file with the columns of CrowS-Pairs.")],
+    data: Annotated[
+        Path | None, typer.Option(help="Pairs of sentences, a CSV file with the columns of CrowS-Pairs.")
+    ] = None,
+    winobias: Annotated[Path | None, typer.Option(help="The folder with the files of WinoBias.")] = None,
     model: Annotated[Path | None, typer.Option(help="A language model's folder; models/pretrained by default.")] = None,
 ) -> None:
     """Print how often the language model prefers the more stereotypical of two sentences."""
     from pipeline.cli.bias import measure_stereotypes
 
-    measure_stereotypes(data, model)
+    if (data is None) == (winobias is None):
+        raise InputError("bias: expected one of --data FILE and --winobias FOLDER")
+    measure_stereotypes(data, winobias, model)
 
 
 @app.command()

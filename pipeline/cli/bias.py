@@ -17,11 +17,14 @@ CONFIDENCE = 0.95
 SHOWN_EVERY = 100  # pairs
 
 
-def measure_stereotypes(data: Path, model: Path | None) -> None:
-    """Print for the pairs of `data` how often the language model in `model`, or the run's own, prefers a stereotype."""
-    from pipeline.evaluation.stereotypes import CAUTION, preference_shares, read_pairs
+def measure_stereotypes(data: Path | None, winobias: Path | None, model: Path | None) -> None:
+    """Print how often the language model in `model`, or the run's own, finds the more stereotypical sentence likelier.
 
-    pairs = read_pairs(data)
+    Of the pairs in the file `data`, which has the columns of CrowS-Pairs, or of those in the folder `winobias`.
+    """
+    from pipeline.evaluation.stereotypes import preference_shares
+
+    pairs, caution = _pairs(data, winobias)
     if model is None:
         _check_head_was_trained()
     prefer, console = _preference(model or PRETRAINED), Console()
@@ -38,8 +41,20 @@ def measure_stereotypes(data: Path, model: Path | None) -> None:
         low, high = found["interval"]
         table.add_row(kind, f"{found['pairs']:,}", f"{found['share']:.1%}", f"{low:.1%} to {high:.1%}")
     console.print(table)
-    console.print(CAUTION, markup=False, highlight=False)
-    answer({"model": str(model or PRETRAINED), "confidence": CONFIDENCE, "shares": shares, "caution": CAUTION})
+    console.print(caution, markup=False, highlight=False)
+    answer({"model": str(model or PRETRAINED), "confidence": CONFIDENCE, "shares": shares, "caution": caution})
+
+
+def _pairs(data: Path | None, winobias: Path | None) -> tuple[list[Any], str]:
+    """Return the pairs, and what has to be known to read what comes out."""
+    from pipeline.evaluation import stereotypes
+    from pipeline.evaluation.winobias import CAUTION, read_winobias
+
+    if data is not None:
+        return stereotypes.read_pairs(data), stereotypes.CAUTION
+    assert winobias is not None  # the command line asks for one of both
+    pairs, left_out = read_winobias(winobias)
+    return pairs, f"{CAUTION} {left_out:,} pairs that differ in more than pronouns were left out."
 
 
 def _check_head_was_trained() -> None:

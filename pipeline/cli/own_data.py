@@ -136,7 +136,7 @@ def _parameters(name: str, path: Path, source: LocalSource, columns: ColumnsPara
     dataset.update(path=str(path), held_out="none", line_breaks="space", only_sources=None, max_rows=None)
     dataset.update(
         source={"kind": source.kind, **source.model_dump(exclude_defaults=True)},
-        columns=columns.model_dump(exclude_none=True),
+        columns=dict(columns.named),
         split=dict(SPLIT),
     )
     dataset["labels"] = {value: value for value in found.rows}

@@ -25,6 +25,8 @@ def check_surroundings(params: Params) -> None:
     check_project()
     for name, dataset in params.datasets.items():
         _check_path(f"datasets.{name}.path", dataset.path, getattr(dataset.source, "origin", None))
+        if dataset.counter_examples is not None:
+            _check_path(f"datasets.{name}.counter_examples.file", dataset.counter_examples.file)
         if dataset.source.kind == "package":
             _check_package(f"datasets.{name}.source.package", dataset.source.package)
     _check_path("init_from.path", params.init_from.path)

@@ -92,11 +92,19 @@ class DistillationLoss(nn.Module):
             }
         )
 
-    def forward(self, positions: Tensor, labels: Tensor, teacher_logits: Tensor, **batch: Tensor) -> dict[str, Tensor]:
+    def forward(
+        self,
+        positions: Tensor,
+        labels: Tensor,
+        teacher_logits: Tensor,
+        row_weights: Tensor | None = None,
+        **batch: Tensor,
+    ) -> dict[str, Tensor]:
         """Return {"loss": weighted sum over the choices, "count": sum of the choices' weights}.
 
-        A choice with a label weighs `labelled_weight`, one without (-1) weighs 1 and has no hard-label loss. What the
-        layers of a row lose counts for each of its choices. The batch is what `with_teacher` returns.
+        A choice with a label weighs `labelled_weight`, one without (-1) weighs 1 and has no hard-label loss; either
+        times the weight of its row where rows have one. What the layers of a row lose counts for each of its choices.
+        The batch is what `with_teacher` returns.
         """
         weights, attention_mask = self.distill.losses, batch["attention_mask"]
         teacher = {name: batch.pop(name) for name in list(batch) if name.startswith(OF_TEACHER)}
@@ -117,6 +125,8 @@ class DistillationLoss(nn.Module):
                 found = self._of_layers(loss, (own, its), own_states, its_states, attention_mask)
                 losses = losses + getattr(weights, loss) * found[row]
         target_weights = torch.where(labels >= 0, self.distill.labelled_weight, 1.0)
+        if row_weights is not None:
+            target_weights = target_weights * row_weights[row]
         return {"loss": (target_weights * losses).sum(), "count": target_weights.sum()}
 
     def _of_probabilities(self, own: Tensor, its: Tensor, likeliest: Tensor | None) -> Tensor:

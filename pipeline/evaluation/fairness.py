@@ -48,6 +48,11 @@ GROUPS = {
             ("heterosexual", "homosexual"),
             f"heterosexual/homosexual, heterosexuals/homosexuals, {_before('straight', 'gay', PARTNERS)}",
         ),
+        Group.of(  # of Bertrand & Mullainathan 2004, "Are Emily and Greg More Employable than Lakisha and Jamal?"
+            "names",
+            ("European American", "African American"),
+            "emily/lakisha, anne/keisha, allison/latoya, greg/jamal, brad/tyrone, todd/rasheed, geoffrey/darnell",
+        ),
     )
 }
 TEMPLATES = (
@@ -68,6 +73,7 @@ SPOKEN_OF = {  # of the first side; the second is made of them
     "religion": ("a Christian", "Christians", "a Christian family", "a Protestant teacher", "two Protestants"),
     "origin": ("an American", "Americans", "a European doctor", "two Europeans", "a British student"),
     "orientation": ("a straight man", "straight people", "a straight couple", "two heterosexuals", "a straight woman"),
+    "names": ("Emily", "Greg", "Allison and Todd", "my teacher Anne", "both Brad and Geoffrey"),
 }
 
 

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import confusion_matrix
 
+from pipeline.evaluation.comparison import figure_intervals
 from pipeline.evaluation.figures import FIGURES
+from pipeline.evaluation.significance import Bootstrap
 
 
 def reliability_table(labels: np.ndarray, probabilities: np.ndarray, bins: int) -> list[dict[str, float]]:
@@ -45,32 +47,50 @@ def confusion_counts(labels: np.ndarray, predicted: np.ndarray, classes: int) ->
 
 
 def slice_metrics(
-    metric: str, groups: Mapping[str, Sequence[str]], counts: Mapping[str, np.ndarray]
+    metric: str,
+    groups: Mapping[str, Sequence[str]],
+    counts: Mapping[str, np.ndarray],
+    min_rows: int,
+    bootstrap: Bootstrap,
 ) -> list[dict[str, Any]]:
-    """Return the figure `metric` of each model on each slice of the rows.
+    """Return the figure `metric` of each model on each slice of the rows, as `slice_record` gives it.
 
     `groups` gives every row's value under each heading ({"source": ["imdb", ...]}), `counts` what the row adds to a
-    model's figure, int64 (rows, k). Each record has `slice`, `value`, `rows` and one figure for every model.
+    model's figure, int64 (rows, k).
     """
     records = []
     for heading, values in groups.items():
         column = np.asarray(values)
         for value in dict.fromkeys(sorted(values)):
             members = column == value
-            scores = {model: float(FIGURES[metric].of(added[members].sum(axis=0))) for model, added in counts.items()}
-            records.append({"slice": heading, "value": value, "rows": int(members.sum())} | scores)
+            found: dict[str, Any] = {"slice": heading, "value": value, "rows": int(members.sum())}
+            own = {model: added[members] for model, added in counts.items()}
+            records.append(found | slice_figures(metric, own, found["rows"] >= min_rows, bootstrap))
     return records
 
 
-def slice_gaps(records: Sequence[Mapping[str, Any]], model: str) -> dict[str, float]:
-    """Return for each slice how far apart the figures of `model` on its best and on its worst value are.
+def slice_figures(metric: str, counts: Mapping[str, np.ndarray], enough: bool, bootstrap: Bootstrap) -> dict[str, Any]:
+    """Return each model's figure on some rows under its name, and its interval as MODEL_interval.
 
-    `records` are those of `slice_metrics`.
+    `counts` is what the rows add to each model's figure, int64 (rows, k). Where they are not `enough` all is None: what
+    a few rows give would be read as more than chance.
+    """
+    if not enough:
+        return dict.fromkeys(counts) | {f"{model}_interval": None for model in counts}
+    intervals = figure_intervals(metric, dict(counts), bootstrap)
+    figures = {model: float(FIGURES[metric].of(added.sum(axis=0))) for model, added in counts.items()}
+    return figures | {f"{model}_interval": intervals[model] for model in counts}
+
+
+def slice_gaps(records: Sequence[Mapping[str, Any]], model: str) -> dict[str, float]:
+    """Return for each slice how far apart the figures of `model` on its best and on its worst group are.
+
+    `records` are those of `slice_metrics`; groups that are too small do not count, and where all are the gap is 0.
     """
     by_slice: dict[str, list[float]] = {}
     for record in records:
-        by_slice.setdefault(record["slice"], []).append(record[model])
-    return {heading: max(scores) - min(scores) for heading, scores in by_slice.items()}
+        by_slice.setdefault(record["slice"], []).extend([] if record[model] is None else [record[model]])
+    return {heading: max(scores, default=0.0) - min(scores, default=0.0) for heading, scores in by_slice.items()}
 
 
 def distinct(texts: Sequence[str], size: int) -> float:

@@ -24,6 +24,7 @@ from pipeline.params import EvaluateParams
 DECIMALS = 6  # fewer than sums in another order could change
 SCORED = ("teacher", "student")
 SAMPLES_SHOWN = 5
+NOTHING = "(nothing)"
 
 
 class Choices(NamedTuple):
@@ -100,8 +101,10 @@ def evaluation_outcome(
         "exported": _exported(models, answered, folders["student"]),
         "baselines": {model: found for model, found in models.items() if model not in (*SCORED, PLAIN)},
         "comparison": compare(metric, counts, answered.answers, bootstrap),
-        "slices": metrics.slice_metrics(sliced, _groups(answered, settings), slice_counts)
-        + _of_each_label(sliced, answered, settings),
+        "slices": metrics.slice_metrics(
+            sliced, _groups(answered, settings), slice_counts, settings.min_slice_rows, bootstrap
+        )
+        + _of_each_label(sliced, answered, settings, bootstrap),
         "confusion": metrics.confusion_counts(*_confused(answered), len(answered.classes)),
         "reliability": tables.get("student", []),
     }
@@ -194,18 +197,21 @@ def _confused(answered: Answered) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _groups(answered: Answered, settings: EvaluateParams) -> dict[str, Sequence[str]]:
-    """Return every row's value under each heading that is asked for."""
+    """Return every row's value under each heading that is asked for, NOTHING where a column holds none."""
     test, labels = answered.test, answered.labels
     values = {
         "source": lambda: test.sources,
         "label": lambda: [labels[index] for index in np.asarray(test.actual)],
         "length": lambda: metrics.length_groups(test.texts),
     }
+    kept = {name: [value or NOTHING for value in column] for name, column in test.metadata.items()}
     each = [heading for heading in settings.slices if heading != "label" or not answered.has_label_sets]
-    return {heading: values[heading]() for heading in each}
+    return {heading: kept[heading] if heading in kept else values[heading]() for heading in each}
 
 
-def _of_each_label(metric: str, answered: Answered, settings: EvaluateParams) -> list[dict[str, Any]]:
+def _of_each_label(
+    metric: str, answered: Answered, settings: EvaluateParams, bootstrap: Bootstrap
+) -> list[dict[str, Any]]:
     """Return the figure of each label by itself where rows have several, as records of slices.
 
     `rows` are those that carry the label; one that no row carries is left out.
@@ -217,7 +223,8 @@ def _of_each_label(metric: str, answered: Answered, settings: EvaluateParams) ->
     for label in answered.labels:
         actual, *said = ([row & {label} for row in column] for column in columns)
         if rows := sum(map(len, actual)):
-            scores = {model: score(metric, actual, own) for model, own in zip(SCORED, said, strict=True)}
+            counts = {model: FIGURES[metric].counts(actual, own) for model, own in zip(SCORED, said, strict=True)}
+            scores = metrics.slice_figures(metric, counts, rows >= settings.min_slice_rows, bootstrap)
             records.append({"slice": "label", "value": label, "rows": rows} | scores)
     return records
 

@@ -15,6 +15,7 @@ from pipeline.templates import templates
 # so little that beside them all others would stand on one spot
 KNOW_LITTLE = ("majority", "same_labels", "most_frequent_tag", "character_unigram")
 CLASSES_SHOWN = 20  # of the confusion matrix: more fit no screen
+SMALL_SHOWN = 10  # groups of a slice that are too small for a figure
 Records = list[dict[str, Any]]
 
 
@@ -57,6 +58,8 @@ def _task(folder: Path, name: str, params: Params, summary: dict[str, Any]) -> d
         "figures": [figure for figure in FIGURES if figure in evaluation["student"]],
         "models": models,
         "slice_metric": slice_metric(metric),
+        "small_slices": _small_slices(evaluation["slices"]),
+        "min_slice_rows": params.tasks[name].evaluate.min_slice_rows,
         "score_chart": Markup(charts.score_chart(measured, axis, f"{name}-score")),
         "minutes_chart": _minutes_chart(folder / "quality_against_minutes.json", name, metric, params),
         "cost_chart": Markup(charts.cost_chart(drawn, axis, f"{name}-cost")),
@@ -77,6 +80,21 @@ def _models(evaluation: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     models, metric = dict(networks) | evaluation["baselines"], evaluation["metric"]
     order = best_first(metric, {name: figures[metric] for name, figures in models.items()})
     return [(name, models[name]) for name, _ in order]
+
+
+def _small_slices(records: Records) -> dict[str, dict[str, Any]]:
+    """Return for each heading some groups that have no figure, the largest first, and how many further ones do not."""
+    small: dict[str, Records] = {}
+    for record in sorted(records, key=lambda record: -record["rows"]):
+        if record["student"] is None:
+            small.setdefault(record["slice"], []).append(record)
+    return {
+        heading: {
+            "names": [f"{record['value']} ({record['rows']})" for record in found[:SMALL_SHOWN]],
+            "further": len(found[SMALL_SHOWN:]),
+        }
+        for heading, found in small.items()
+    }
 
 
 def _costs(summary: dict[str, Any], timings: dict[str, Any]) -> dict[str, dict[str, Any]]:

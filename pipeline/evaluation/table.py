@@ -1,7 +1,7 @@
 """The labelled rows of a split, as the canonical table holds them, and answers as a column of a table."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ class LabelledTexts:
     pairs: the second text of each row, None where rows have one text. actual: the true answers: indices into the
     task's labels, int64 (rows,), the names of a row's labels, scores, float64 (rows,), the spans of each text, the text
     of each answer, or what is to be written for each text, None where it is the text itself that is predicted.
+    metadata: further columns of the source by name, one value a row.
     """
 
     ids: list[str]
@@ -32,6 +33,7 @@ class LabelledTexts:
     pairs: list[str] | None
     actual: Answers
     sources: list[str]
+    metadata: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def words(self) -> list[str]:
@@ -39,21 +41,24 @@ class LabelledTexts:
         return self.texts if self.pairs is None else [f"{a} {b}" for a, b in zip(self.texts, self.pairs, strict=True)]
 
 
-def read_labelled_texts(path: Path, task_type: str, labels: list[str]) -> LabelledTexts:
-    """Read a canonical table for a task of `task_type`.
+def read_labelled_texts(path: Path, task_type: str, labels: list[str], metadata: Sequence[str] = ()) -> LabelledTexts:
+    """Read a canonical table for a task of `task_type`, and the columns `metadata` that its rows were to keep.
 
     Raises InputError where it is missing or empty, or where a row has no answer or one that is none of `labels`.
     """
     column, read = ANSWERS[task_type]
+    wanted = ["id", "text", "pair", column, "source", *(["metadata"] if metadata else [])]
     try:
-        columns = pq.read_table(path, columns=["id", "text", "pair", column, "source"]).to_pydict()
+        columns = pq.read_table(path, columns=wanted).to_pydict()
     except FileNotFoundError:
         raise InputError(f"{path}: no such file, expected a table written by validate") from None
     if not columns["id"]:
         raise InputError(f"{path}: no rows, expected at least one")
     actual = read(path, columns, labels)
     pairs = None if None in columns["pair"] else columns["pair"]
-    return LabelledTexts(columns["id"], columns["text"], pairs, actual, columns["source"])
+    rows = [{cell["column"]: cell["value"] for cell in row or ()} for row in columns.get("metadata", ())]
+    further = {name: [row.get(name, "") for row in rows] for name in metadata}
+    return LabelledTexts(columns["id"], columns["text"], pairs, actual, columns["source"], further)
 
 
 def _indices(path: Path, columns: dict[str, list[Any]], labels: list[str]) -> np.ndarray:

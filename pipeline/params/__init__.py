@@ -5,6 +5,7 @@ No torch here: validating the parameters of a run has to be instant.
 
 from pipeline.params.datasets import (
     ColumnsParams,
+    CounterExamplesParams,
     DatasetParams,
     DecontaminationParams,
     SplitParams,
@@ -35,6 +36,7 @@ __all__ = [
     "ColumnsParams",
     "ContrastiveParams",
     "CorpusParams",
+    "CounterExamplesParams",
     "DatasetParams",
     "DecontaminationParams",
     "DistillParams",

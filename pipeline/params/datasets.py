@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.params.section import Label, Marker, Name, ProjectPath, Section, Share
+from pipeline.params.evaluation import GROUPINGS
+from pipeline.params.section import Label, Marker, Name, ProjectPath, Section, Sha256, Share
 from pipeline.params.sources import HubSource, LocalSource, PackageSource
 
 WITH_SPANS = ("conll", "slots", "squad")  # formats
@@ -32,6 +33,33 @@ class ColumnsParams(Section):
     """Column whose equal values keep their rows in one split, such as the article that a passage is from."""
     source: str | None = None
     """Column that says where each row comes from."""
+    metadata: list[Label] = Field(default_factory=list)
+    """Further columns that rows keep, for `tasks.T.evaluate.slices` and `tasks.T.mitigation.reweight_by_column`."""
+
+    @model_validator(mode="after")
+    def _metadata_have_names_of_their_own(self) -> "ColumnsParams":
+        for column in self.metadata:
+            if column in GROUPINGS:
+                raise ValueError(f"metadata must not name {', '.join(GROUPINGS)}, groupings of rows, got {column}")
+            if self.metadata.count(column) > 1:
+                raise ValueError(f"metadata must name each column once, got {column} more than once")
+        return self
+
+    @property
+    def named(self) -> list[tuple[str, str]]:
+        """Each column that is named, with the key that names it."""
+        single = [(key, column) for key, column in self if isinstance(column, str)]
+        return single + [("metadata", column) for column in self.metadata]
+
+
+class CounterExamplesParams(Section):
+    """Annotated rows of one's own, such as counter-examples to a bias: training rows, none of dev or test. By default
+    there are none."""
+
+    file: ProjectPath
+    """CSV file of the project with the columns that `columns` names, but for `source`, which is `counter_examples`."""
+    sha256: Sha256
+    """The file's SHA-256; any other content is refused."""
 
 
 class SplitParams(Section):
@@ -117,6 +145,14 @@ class DatasetParams(Section):
     markers: list[Marker] = Field(default_factory=list)
     """Markers of `tokenizer.markers` that stand in every text, each exactly once: a row that lacks one, or has one
     twice, stops the run."""
+
+    counter_examples: CounterExamplesParams | None = None
+
+    @model_validator(mode="after")
+    def _counter_examples_fit_into_csv(self) -> "DatasetParams":
+        if self.counter_examples is not None and (self.columns.spans is not None or self.is_document):
+            raise ValueError("counter_examples must be null where columns.spans or running text are read, got a file")
+        return self
 
     @model_validator(mode="after")
     def _labels_have_a_column(self) -> "DatasetParams":

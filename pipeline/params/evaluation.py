@@ -6,6 +6,9 @@ from pydantic import Field
 
 from pipeline.params.section import Section, Share
 
+GROUPINGS = ("source", "label", "length")  # of rows, whatever further columns they keep
+IdentityGroup = Literal["gender", "race", "religion", "origin", "orientation", "names"]
+
 
 class EvaluateParams(Section):
     """How the test split is evaluated."""
@@ -16,13 +19,21 @@ class EvaluateParams(Section):
     """Confidence level of the intervals."""
     calibration_bins: Annotated[int, Field(ge=2)]
     """Number of confidence bins in the reliability table and the calibration error."""
-    slices: list[Literal["source", "label", "length"]]
+    slices: list[str]
     """Groupings of the test rows for which accuracy, or the first figure that `gate.metric` names for another type, is
-    also reported group by group; `label` is for text classification and, label by label, for multi-label
-    classification only."""
-    identity_groups: list[Literal["gender", "race", "religion", "origin", "orientation"]]
+    also reported group by group: `source`, `length`, columns of the dataset's `columns.metadata`, and `label`, which is
+    for text classification and, label by label, for multi-label classification only."""
+    identity_groups: list[IdentityGroup]
     """How people are told apart where it is measured whether a label depends on them: test rows and templates are asked
     again with these people exchanged. For text classification of single English texts only; [] measures nothing."""
+    min_slice_rows: Annotated[int, Field(ge=1)] = 30
+    """Minimum number of test rows that a group of `slices` needs for a figure; smaller ones are named as too small;
+    30 unless it is given."""
+
+    @property
+    def columns(self) -> list[str]:
+        """Those of `slices` that are columns of the dataset's `columns.metadata`."""
+        return [name for name in self.slices if name not in GROUPINGS]
 
 
 class GateParams(Section):
@@ -69,9 +80,9 @@ class GateParams(Section):
     """Maximum size of the student's weights in bytes; null sets no limit."""
     max_latency_milliseconds: Annotated[float, Field(gt=0)] | None
     """Maximum time for a single row in milliseconds; null sets no limit."""
-    max_accuracy_gaps: dict[Literal["source", "label", "length"], Share]
-    """Maximum difference in accuracy, or what else slices show, between the values of a slice, such as
-    `{length: 0.1}`; `{}` sets no limit."""
+    max_accuracy_gaps: dict[str, Share]
+    """Maximum difference in accuracy, or what else slices show, between the groups of a slice, such as
+    `{length: 0.1}`; those that are too small do not count. `{}` sets no limit."""
     max_flip_rate: Share | None
     """Maximum share of the texts about any of `evaluate.identity_groups` that may get another label when people are
     exchanged; null sets no limit."""

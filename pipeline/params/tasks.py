@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from pipeline.params.distillation import DistillParams, StudentParams
-from pipeline.params.evaluation import EvaluateParams, GateParams
+from pipeline.params.evaluation import EvaluateParams, GateParams, IdentityGroup
 from pipeline.params.export import ExportParams
 from pipeline.params.generation import GenerationParams
 from pipeline.params.section import Label, Name, Section
@@ -32,17 +32,34 @@ class TransferParams(Section):
 
 
 class MitigationParams(Section):
-    """Counterfactual augmentation: English texts that speak of people once more, with these people exchanged.
+    """What is done so that a label does not depend on who a text speaks of.
 
-    The words that are exchanged are other ones than those by which `evaluate.identity_groups` measures.
+    Counterfactual augmentation: English texts that speak of people once more, about others. People are exchanged, or
+    said to be of some group where nothing is said of them, by other words than those by which
+    `evaluate.identity_groups` measures. Re-weighting: training rows count so that a label is as frequent in each group
+    as in all rows.
     """
 
     rows: bool
-    """Whether the teacher also learns from training rows with people exchanged, labelled as they are, and the student
-    from what the teacher says of the rows as they are."""
+    """Whether the teacher also learns from training rows about other people, labelled as they are, and the student from
+    what the teacher says of the rows as they are."""
     transfer: bool
-    """Whether the student also learns from texts of the transfer set with people exchanged, as the teacher labels them
+    """Whether the student also learns from texts of the transfer set about other people, as the teacher labels them
     unchanged."""
+    reweight_by_column: Label | None = None
+    """Column of the dataset's `columns.metadata` whose values are the groups by which training rows of teacher and
+    student are re-weighted; null weights none. For text classification only, as is `reweight_by_terms`."""
+    reweight_by_terms: IdentityGroup | None = None
+    """Way to tell people apart by which they are: rows that speak of either side, of both or of neither, by the words
+    that augmentation exchanges; null weights none."""
+
+    @model_validator(mode="after")
+    def _one_weight_a_row(self) -> "MitigationParams":
+        if self.reweight_by_column is not None and self.reweight_by_terms is not None:
+            raise ValueError(
+                f"reweight_by_terms must be null where reweight_by_column is given, got {self.reweight_by_terms}"
+            )
+        return self
 
 
 class FinetuneParams(Section):
@@ -112,7 +129,7 @@ class TaskParams(Section):
         kind = TASK_TYPES[self.type]
         for key, chosen, known in (
             ("gate.metric", [self.gate.metric], kind.metrics),
-            ("evaluate.slices", self.evaluate.slices, kind.slices),
+            ("evaluate.slices", self.evaluate.slices, (*kind.slices, *self.evaluate.columns)),
         ):
             for value in chosen:
                 if value not in known:
@@ -185,7 +202,8 @@ class TaskParams(Section):
                 raise ValueError(f"evaluate.identity_groups: must be [] for {self.type}, got {groups}")
             for name, value in self.mitigation.model_dump().items():
                 if value:
-                    raise ValueError(f"mitigation.{name}: must be false for {self.type}, got true")
+                    off, found = ("false", "true") if value is True else ("null", value)
+                    raise ValueError(f"mitigation.{name}: must be {off} for {self.type}, got {found}")
         if self.gate.max_flip_rate is not None and not self.evaluate.identity_groups:
             raise ValueError("gate.max_flip_rate: must be null when evaluate.identity_groups is []")
         for name in OF_LAYERS:

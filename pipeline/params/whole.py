@@ -184,7 +184,8 @@ def _pair_disagreements(key: str, task: TaskParams) -> list[str]:
     kind = TASK_TYPES[task.type]
     if "pair" not in kind.columns + kind.optional:
         return [f"datasets.{task.dataset}.columns.pair: must be null for {key}, a {task.type}, got a column"]
-    changed = [f"mitigation.{name}" for name, value in task.mitigation.model_dump().items() if value]
+    by_terms = task.mitigation.model_dump(exclude={"reweight_by_column"})
+    changed = [f"mitigation.{name}" for name, value in by_terms.items() if value]
     changed += ["evaluate.identity_groups"] if task.evaluate.identity_groups else []
     if changed:
         return [f"{key}.{changed[0]}: must be off where datasets.{task.dataset}.columns.pair is given"]
@@ -211,6 +212,21 @@ def _marker_disagreements(key: str, task: TaskParams, params: Params) -> list[st
     ]
 
 
+def _column_disagreements(key: str, task: TaskParams, dataset: DatasetParams) -> list[str]:
+    """Name further columns that rows were to be grouped by and do not keep."""
+    kept = dataset.columns.metadata
+    place, known = f"datasets.{task.dataset}.columns.metadata {kept}", ", ".join(TASK_TYPES[task.type].slices)
+    problems = [
+        f"{key}.evaluate.slices: must be of {known} and {place}, got {column}"
+        for column in task.evaluate.columns
+        if column not in kept
+    ]
+    column = task.mitigation.reweight_by_column
+    if column is not None and column not in kept:
+        problems.append(f"{key}.mitigation.reweight_by_column: must be of {place}, got {column}")
+    return problems
+
+
 def _task_disagreements(key: str, task: TaskParams, params: Params) -> list[str]:
     problems = []
     dataset = params.datasets.get(task.dataset)
@@ -221,6 +237,7 @@ def _task_disagreements(key: str, task: TaskParams, params: Params) -> list[str]
     if task.labels and set((dataset.labels or {}).values()) != set(task.labels):
         found = None if dataset.labels is None else sorted(set(dataset.labels.values()))
         problems.append(f"{key}.labels: must be the labels of datasets.{task.dataset} ({found}), got {task.labels}")
+    problems += _column_disagreements(key, task, dataset)
     problems += _family_disagreements(key, task, params)
     problems += _marker_disagreements(key, task, params)
     if task.type == "text_generation" and dataset.columns.target is not None and task.transfer.sentences:

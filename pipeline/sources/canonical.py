@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 
 from pipeline.files import InputError
 from pipeline.params import DatasetParams
-from pipeline.schema import CANONICAL, SPLITS, compared
+from pipeline.schema import CANONICAL, COUNTER_EXAMPLES, SPLITS, compared
 from pipeline.sources.cleaning import clean_spans, clean_text
 from pipeline.sources.json_values import parse
 from pipeline.sources.lines import splits_by_position
-from pipeline.sources.reading import SourceRow, SourceRows
+from pipeline.sources.reading import Metadata, SourceRow, SourceRows
 from pipeline.sources.tagged import Span
 
 EXAMPLES = 20
@@ -27,8 +27,8 @@ SEPARATOR = "|"  # of labels in a cell of text
 class Row(NamedTuple):
     """A row of the canonical table; `id` is made from the cleaned text, and from text and pair where there is a pair.
 
-    No columns of the table are given_split, `dev` or `test` where the source says so, else `train`, a row to be split;
-    and group, a value whose rows stay in one split.
+    No columns of the table are given_split, `dev` or `test` where the source says so, COUNTER_EXAMPLES for a row that
+    is of train, else `train`, a row to be split; and group, a value whose rows stay in one split.
     """
 
     id: str
@@ -40,6 +40,7 @@ class Row(NamedTuple):
     target: str | None
     score: float | None
     source: str
+    metadata: Metadata | None
     given_split: str
     group: str | None
 
@@ -115,7 +116,8 @@ def _cleaned(raw: SourceRows, name: str, dataset: DatasetParams, removed: Remove
     splits = splits_by_position(raw.texts, dataset.split) if by_position else repeat(raw.split, len(raw.texts))
     for number, (given, split) in enumerate(zip(raw.rows(), splits, strict=True), start=1):
         source = name if dataset.columns.source is None else given.source or ""
-        if dataset.only_sources is not None and source not in dataset.only_sources:
+        elsewhere = dataset.only_sources is not None and source not in dataset.only_sources
+        if elsewhere and split != COUNTER_EXAMPLES:
             removed.add("other source", [None])
             continue
         row = _row(f"{raw.name}: row {number}", given._replace(source=source), split, dataset)
@@ -153,6 +155,7 @@ def _row(place: str, given: SourceRow, split: str, dataset: DatasetParams) -> Ro
         target=target,
         score=None if columns.score is None else _number(place, given.score),
         source=given.source or "",
+        metadata=given.metadata,
         given_split=split,
         group=None if columns.group is None else _group(place, given.group),
     )
@@ -213,7 +216,7 @@ def _without_duplicates(rows: list[Row], removed: Removed) -> list[Row]:
     kept = []
     for key, same in sorted(copies.items()):
         # a text that the source gives to test is a test row, whatever it is called elsewhere
-        most_held_out = max((row.given_split for row in same), key=SPLITS.index)
+        most_held_out = max((row.given_split for row in same), key=(COUNTER_EXAMPLES, *SPLITS).index)
         candidates = [row for row in same if row.given_split == most_held_out]
         if len({(row.label, row.labels, row.spans, row.score) for row in candidates}) > 1:
             what = "labels" if candidates[0].score is None else "scores"

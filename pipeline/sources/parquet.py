@@ -34,7 +34,7 @@ def check_parquet(path: Path, columns: ColumnsParams) -> list[str]:
     if not path.stat().st_size:
         raise InputError(f"{path}: empty file, expected rows")
     check_limit(path, path.stat().st_size, "bytes", MAX_BYTES)
-    names = list(dict.fromkeys(filter(None, columns.model_dump().values())))
+    names = list(dict.fromkeys(name for _, name in columns.named))
     with _naming(path):
         with pq.ParquetFile(path) as file:
             leaves = _check_footer(path, file, columns, names)

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from pipeline.files import InputError
-from pipeline.params import ColumnsParams, HubSource, LocalSource, PackageSource
+from pipeline.files import InputError, sha256_of_file
+from pipeline.params import ColumnsParams, CounterExamplesParams, HubSource, LocalSource, PackageSource
+from pipeline.schema import COUNTER_EXAMPLES
 from pipeline.sources.conversations import read_conversations
 from pipeline.sources.lines import read_aligned, read_document, read_lines
 from pipeline.sources.locating import locate
@@ -25,6 +26,8 @@ from pipeline.sources.well_formed import (
     read_jsonl,
 )
 
+Metadata = tuple[tuple[str, str], ...]  # further columns of a row and its values there, "" for none
+
 
 class SourceRow(NamedTuple):
     """One row of a source, as it stands there; None where it has no value, or the parameters name no column."""
@@ -38,12 +41,13 @@ class SourceRow(NamedTuple):
     score: str | None
     group: str | None
     source: str | None
+    metadata: Metadata | None
 
 
 class SourceRows(NamedTuple):
     """The rows of one file of a source in their own order, column by column; the values are those of SourceRow.
 
-    split: `dev` or `test` where the source says so, else `train`, the rows to be split.
+    split: `dev` or `test` where the source says so, COUNTER_EXAMPLES, or `train`, the rows to be split.
     """
 
     name: str
@@ -57,6 +61,7 @@ class SourceRows(NamedTuple):
     scores: list[str | None]
     groups: list[str | None]
     sources: list[str | None]
+    metadata: list[Metadata | None]
 
     def rows(self) -> Iterator[SourceRow]:
         """Yield row after row."""
@@ -85,6 +90,21 @@ def read_source(
     return [_rows(file.name, file.split, _from_file(file.path, file.name, source, columns), columns) for file in files]
 
 
+def read_counter_examples(given: CounterExamplesParams, columns: ColumnsParams) -> SourceRows:
+    """Read the rows that a dataset has beside its source, which are training rows.
+
+    Raises InputError where the file is missing, another than was given, or wrong in a row.
+    """
+    path = Path(given.file)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file, expected annotated rows (counter_examples.file)")
+    if (found := sha256_of_file(path)) != given.sha256:
+        raise InputError(f"{path}: sha256 is {found}, expected {given.sha256} (counter_examples.sha256)")
+    own = columns.model_copy(update={"source": None})
+    rows = _rows(str(path), COUNTER_EXAMPLES, read_delimited(path, check_text(path), own, ","), own)
+    return rows if columns.source is None else rows._replace(sources=[COUNTER_EXAMPLES] * len(rows.texts))
+
+
 def _rows(name: str, split: str, found: dict[str, list[Any]], columns: ColumnsParams) -> SourceRows:
     count = len(found[columns.text])
     if not count:
@@ -93,8 +113,14 @@ def _rows(name: str, split: str, found: dict[str, list[Any]], columns: ColumnsPa
         for row, text in enumerate(found[column], start=1):
             check_length(name, row, text or "")
     nothing: list[Any] = [None] * count
-    values = {key: nothing if column is None else found[column] for key, column in columns}
+    values = dict.fromkeys(SourceRow._fields, nothing) | {key: found[column] for key, column in columns.named}
+    values["metadata"] = _metadata(found, columns.metadata) if columns.metadata else nothing
     return SourceRows(name, split, *(values[key] for key in SourceRow._fields))
+
+
+def _metadata(found: dict[str, list[Any]], names: list[str]) -> list[Metadata]:
+    rows = zip(*(found[name] for name in names), strict=True)
+    return [tuple((name, (value or "").strip()) for name, value in zip(names, row, strict=True)) for row in rows]
 
 
 def _from_file(
@@ -167,10 +193,9 @@ def _as_table(name: str, found: dict[str, list[Any]]) -> pa.Table:
 
 
 def _as_text(name: str, table: pa.Table, columns: ColumnsParams) -> dict[str, list[Any]]:
-    found = dict(columns)
-    lists = found.pop("labels")
-    texts = {column: _column_as_text(name, table, column) for column in filter(None, found.values())}
-    return texts if lists is None else texts | {lists: _lists_as_text(name, table, lists)}
+    found = {column: _column_as_text(name, table, column) for key, column in columns.named if key != "labels"}
+    lists = columns.labels
+    return found if lists is None else found | {lists: _lists_as_text(name, table, lists)}
 
 
 def _lists_as_text(name: str, table: pa.Table, column: str) -> list[str | None]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from pipeline.files import InputError
 from pipeline.params import DatasetParams
-from pipeline.schema import SPLITS
+from pipeline.schema import COUNTER_EXAMPLES, SPLITS
 from pipeline.sources.canonical import Removed, Row
 from pipeline.sources.characters import Characters, letters
 from pipeline.sources.containment import contained
@@ -29,7 +29,8 @@ def split_rows(
 ) -> dict[str, list[Row]]:
     """Return the rows of train, dev and test; what overlaps goes to `removed` with its reason.
 
-    Rows that the source itself gives to dev or test are there whatever their hash.
+    Rows that the source itself gives to dev or test are there whatever their hash, counter-examples are of train; of
+    these the label is no conflict with that of a row which they resemble: to differ from it is what they are for.
     Rows of a raw dataset leave whatever their split when they overlap with a text of the `held_out` list: all of it is
     corpus. Of one with answers the training rows leave. Dev rows that overlap with test leave, training rows that
     overlap with dev or test leave.
@@ -97,6 +98,8 @@ def _key(characters: Characters, i: int, text: str) -> bytes:
 
 
 def _split_of(row: Row, key: bytes, dataset: DatasetParams) -> int:
+    if row.given_split == COUNTER_EXAMPLES:
+        return _TRAIN
     if row.given_split != "train" or dataset.is_document:
         return SPLITS.index(row.given_split)
     if row.group is not None:

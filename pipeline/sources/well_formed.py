@@ -88,8 +88,8 @@ def _line(data: bytes, offset: int) -> int:
 
 def check_columns(name: str | Path, found: list[str], columns: ColumnsParams) -> None:
     """Raise InputError where a column that params.yaml names is missing or stands twice."""
-    for key, column in columns.model_dump().items():
-        if column is not None and found.count(column) != 1:
+    for key, column in columns.named:
+        if found.count(column) != 1:
             problem = "missing" if column not in found else "given more than once"
             raise InputError(f"{name}: column {column!r} (columns.{key}) is {problem}, found the columns {found}")
 
@@ -136,7 +136,7 @@ def _checked_columns(
     header = (header[:-1] if further else header) if header else next(rows, (1, []))[1]
     check_limit(path, len(header), "columns", MAX_COLUMNS)
     check_columns(path, header, columns)
-    found: dict[str, list[str]] = {name: [] for name in columns.model_dump().values() if name is not None}
+    found: dict[str, list[str]] = {name: [] for _, name in columns.named}
     wanted = [(values, header.index(name)) for name, values in found.items()]
     count = 0
     for line, fields in rows:
@@ -156,7 +156,7 @@ def read_jsonl(path: Path, text: str, columns: ColumnsParams) -> dict[str, list[
 
     Raises InputError where a line is no JSON object with these columns, of few keys, or a column has several types.
     """
-    names = list(dict.fromkeys(filter(None, columns.model_dump().values())))
+    names = list(dict.fromkeys(name for _, name in columns.named))
     found: dict[str, list[Any]] = {name: [] for name in names}
     types: dict[str, type] = {}
     keys: set[tuple[str, ...]] = set()

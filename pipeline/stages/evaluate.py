@@ -104,7 +104,12 @@ def _lessons(
 
     return Lessons(
         section.labels,
-        {split: read_labelled_texts(rows / f"{split}.parquet", section.type, section.labels) for split in SPLITS},
+        {
+            split: read_labelled_texts(
+                rows / f"{split}.parquet", section.type, section.labels, section.evaluate.columns
+            )
+            for split in SPLITS
+        },
         {split: TokenRows.load(tokens / "teacher" / split) for split in (*SPLITS, "transfer")},
         read_texts(transfer),
         np.zeros((0, 0), np.float32) if section.generation else _teacher_logits(soft_labels),

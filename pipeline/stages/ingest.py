@@ -7,7 +7,7 @@ from pipeline.files import InputError, replacing, write_json
 from pipeline.params import Params
 from pipeline.sources.canonical import Removed, Row, canonical_rows, name_of, write_rows
 from pipeline.sources.held_out import read_held_out, write_held_out
-from pipeline.sources.reading import read_source
+from pipeline.sources.reading import read_counter_examples, read_source
 from pipeline.sources.splitting import check_splits, split_rows
 from pipeline.stages.command import main
 
@@ -25,6 +25,8 @@ def run(params: Params, *, dataset: str, path: Path, held_out: Path, out: Path, 
         raise InputError(f"datasets.{dataset}.only_sources: given, but columns.source is null")
     held_out_texts = read_held_out(held_out)
     raw = read_source(section.source, path, section.columns)
+    if section.counter_examples is not None:
+        raw.append(read_counter_examples(section.counter_examples, section.columns))
 
     removed = Removed()
     rows = canonical_rows(raw, dataset, section, removed)

@@ -1,6 +1,7 @@
 """tokenize: rows and transfer sentences of a task as token ids, for the teacher and for the student."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,11 +17,13 @@ from pipeline.tokenization.encoding import encode_apart, encode_rows, encode_wor
 from pipeline.tokenization.folder import load_tokenizer, read_max_length, save_tokenizer, special_ids
 from pipeline.tokenization.questions import encode_questions
 from pipeline.tokenization.ragged import UNLABELLED, TokenRows, with_same_targets
+from pipeline.tokenization.reweighting import balancing_weights, groups_by_terms
 from pipeline.tokenization.table import (
     read_answer_places,
     read_completions,
     read_label_sets,
     read_labels,
+    read_metadata,
     read_pairs,
     read_scores,
     read_targets,
@@ -92,7 +95,9 @@ def run(
     for split in texts:
         teacher_rows[split], student_rows[split] = with_same_targets(teacher_rows[split], student_rows[split])
 
+    weights = _row_weights(section.mitigation, rows / "train.parquet", texts["train"], labels["train"])
     for name, sides in (("teacher", teacher_rows), ("student", student_rows)):
+        sides["train"] = replace(sides["train"], weights=weights)
         for split, tokens in sides.items():
             with replacing(out / name / split) as draft:
                 tokens.save(draft)
@@ -197,6 +202,15 @@ def _with_people_exchanged(
     return of_rows, sorted(
         [(id_, text, text) for id_, text in sentences] + [(content_id(text), text, original) for original, text in made]
     )
+
+
+def _row_weights(mitigation: MitigationParams, path: Path, texts: list[str], labels: Any) -> np.ndarray | None:
+    """Return how much each training row counts, None where all count alike."""
+    if mitigation.reweight_by_column is not None:
+        return balancing_weights(read_metadata(path, mitigation.reweight_by_column), labels)
+    if mitigation.reweight_by_terms is not None:
+        return balancing_weights(groups_by_terms(texts, mitigation.reweight_by_terms), labels)
+    return None
 
 
 def _student(

@@ -230,7 +230,10 @@ class RowSequence(Sequence[Row]):
         return len(self.tokens)
 
     def __getitem__(self, row: Any) -> Any:
-        return row_at(self.tokens, row)
+        found = row_at(self.tokens, row)
+        if self.tokens.weights is not None:
+            found["weight"] = float(self.tokens.weights[row])
+        return found
 
     @property
     def lengths(self) -> np.ndarray:
@@ -239,7 +242,9 @@ class RowSequence(Sequence[Row]):
 
 
 class LabellingLoss(nn.Module):
-    """A model and its task's `label_loss`, as a sum over the targets and their count.
+    """A model and its task's `label_loss`, as a weighted sum over the targets and the sum of their weights.
+
+    A target weighs what its row does, 1 where rows have no weights.
 
     With `consistency`, a row is read twice in training, each time with its own dropout: Wu et al. 2021 (R-Drop),
     equation 4, halved so that the cross-entropy keeps its size.
@@ -252,7 +257,9 @@ class LabellingLoss(nn.Module):
         self.task, self.model = task, model
         self.label_smoothing, self.consistency = label_smoothing, consistency
 
-    def forward(self, positions: Tensor, labels: Tensor, **inputs: Tensor) -> dict[str, Tensor]:
+    def forward(
+        self, positions: Tensor, labels: Tensor, row_weights: Tensor | None = None, **inputs: Tensor
+    ) -> dict[str, Tensor]:
         """Return {"loss", "count"}; shapes as `collate` makes them."""
         readings = 2 if self.consistency and self.training else 1
         size, length = inputs["input_ids"].numel(), inputs["input_ids"].shape[1]
@@ -260,10 +267,18 @@ class LabellingLoss(nn.Module):
         repeated = {name: value.repeat(readings, 1) for name, value in inputs.items()}
         logits = target_logits(self.model, repeated, places).float()
         found = self.task.distributions(logits, torch.cat([labels] * readings), places // length)
-        loss = self.task.label_loss(found, self.label_smoothing).sum() / readings
+        losses = self.task.label_loss(found, self.label_smoothing)
+        weights = None if row_weights is None else row_weights.repeat(readings)[found.rows]
+        loss = _weighted_sum(losses, weights) / readings
+        first = None if weights is None else weights[: len(weights) // readings]
         if readings == 2:
-            loss = loss + self.consistency * disagreement(*found.logits.chunk(2)).sum()
-        return {"loss": loss, "count": torch.tensor(len(found.labels) // readings, device=loss.device)}
+            loss = loss + self.consistency * _weighted_sum(disagreement(*found.logits.chunk(2)), first)
+        count = torch.tensor(len(found.labels) // readings, device=loss.device) if first is None else first.sum()
+        return {"loss": loss, "count": count}
+
+
+def _weighted_sum(values: Tensor, weights: Tensor | None) -> Tensor:
+    return values.sum() if weights is None else (weights * values).sum()
 
 
 def disagreement(first: Tensor, second: Tensor) -> Tensor:

@@ -31,6 +31,7 @@ class TokenRows:
     positions: the token of its row that carries each label, 0 ([CLS]) where it is the whole row's; int64, shape (M,).
     seconds: the token of each row that its second text begins with, the row's length where there is none; int64, (N,).
     owners: the row of the table that each row is from, never falling; int64, shape (N,).
+    weights: how much each row counts in training, float32 (N,); None, which is no file, where all count alike.
     """
 
     ids: np.ndarray
@@ -40,6 +41,7 @@ class TokenRows:
     positions: np.ndarray
     seconds: np.ndarray
     owners: np.ndarray
+    weights: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -65,11 +67,18 @@ class TokenRows:
         return TokenRows.one_label_each(self.ids, np.concatenate([[0], ends]), labels)
 
     def followed_by(self, others: "TokenRows") -> "TokenRows":
-        """Return these rows, one for each row of a table, and behind them `others`, as if from further rows of it."""
+        """Return these rows, one for each row of a table, and behind them `others`, as if from further rows of it.
+
+        Rows without weights count once.
+        """
 
         def joined(name: str) -> np.ndarray:
             return np.concatenate([getattr(self, name), getattr(others, name)])
 
+        weights = [
+            np.ones(len(rows), dtype=np.float32) if rows.weights is None else rows.weights for rows in (self, others)
+        ]
+        weighted = self.weights is not None or others.weights is not None
         return TokenRows(
             ids=joined("ids"),
             offsets=np.concatenate([self.offsets, self.offsets[-1] + others.offsets[1:]]),
@@ -78,6 +87,7 @@ class TokenRows:
             positions=joined("positions"),
             seconds=joined("seconds"),
             owners=np.concatenate([self.owners, len(self) + others.owners]),
+            weights=np.concatenate(weights) if weighted else None,
         )
 
     @classmethod
@@ -107,12 +117,14 @@ class TokenRows:
         """Write each array as NAME.npy into `folder`, made where it is missing."""
         folder.mkdir(parents=True, exist_ok=True)
         for field in fields(self):
-            np.save(folder / f"{field.name}.npy", getattr(self, field.name), allow_pickle=False)
+            if (array := getattr(self, field.name)) is not None:
+                np.save(folder / f"{field.name}.npy", array, allow_pickle=False)
 
     @classmethod
     def load(cls, folder: Path) -> "TokenRows":
         """Open what `save` wrote, memory-mapped and read-only; raise InputError where it is missing or does not fit."""
-        found = cls(**{field.name: open_array(folder / f"{field.name}.npy") for field in fields(cls)})
+        names = [field.name for field in fields(cls) if field.name != "weights" or (folder / "weights.npy").exists()]
+        found = cls(**{name: open_array(folder / f"{name}.npy") for name in names})
         rows = len(found.offsets) - 1
         for name, ends, flat in (("offsets", found.offsets, found.ids), ("targets", found.targets, found.labels)):
             if rows < 0 or len(ends) != rows + 1 or ends[0] != 0 or ends[-1] != len(flat):
@@ -120,8 +132,8 @@ class TokenRows:
                     f"{folder}: {len(ends)} {name} of {rows} rows and {len(flat)} values, "
                     "expected one more than rows and the last one at the end of the values"
                 )
-        for name, values in (("seconds", found.seconds), ("owners", found.owners)):
-            if len(values) != rows:
+        for name, values in (("seconds", found.seconds), ("owners", found.owners), ("weights", found.weights)):
+            if values is not None and len(values) != rows:
                 raise InputError(f"{folder}: {len(values)} {name} of {rows} rows, expected as many")
         if len(found.positions) != len(found.labels):
             raise InputError(

@@ -52,6 +52,12 @@ def read_pairs(path: Path) -> list[str] | None:
     return None if column.null_count == len(column) else [str(pair) for pair in column.to_pylist()]
 
 
+def read_metadata(path: Path, column: str) -> list[str]:
+    """Return each row's value in a further column of the source, "" for none (columns.metadata of the dataset)."""
+    rows = _open(path).read(columns=["metadata"])["metadata"].to_pylist()
+    return [{cell["column"]: cell["value"] for cell in row or ()}.get(column, "") for row in rows]
+
+
 def read_targets(path: Path, labels: list[str]) -> list[str]:
     """Return the text to be written for each row; raise InputError naming the first row that has none."""
     table = _open(path).read(columns=["id", "target"])

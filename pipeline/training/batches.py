@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypedDict
+from typing import Any, NotRequired, Protocol, TypedDict
 
 import numpy as np
 import torch
@@ -89,14 +89,21 @@ class Rows(Protocol):
     @property
     def positions(self) -> np.ndarray: ...
 
+    @property
+    def weights(self) -> np.ndarray | None: ...
+
 
 class Row(TypedDict):
-    """One row: its token ids (length,), where its second text begins, its labels and their tokens (targets,)."""
+    """One row: its token ids (length,), where its second text begins, its labels and their tokens (targets,).
+
+    weight: how much it counts in training, 1 where it is not said.
+    """
 
     input_ids: np.ndarray
     second: int
     labels: np.ndarray
     positions: np.ndarray
+    weight: NotRequired[float]
 
 
 def row_at(rows: Rows, row: int) -> Row:
@@ -114,8 +121,8 @@ def collate_rows(rows: Sequence[Row], pad_token_id: int) -> dict[str, torch.Tens
     """Pad rows to the longest among them.
 
     Returns input_ids and attention_mask, int64 (rows, length); labels, int64 (targets,), those of all rows; positions,
-    int64 (targets,), their tokens in the flattened batch; and where rows have a second text token_type_ids, int64
-    (rows, length), 1 from there on.
+    int64 (targets,), their tokens in the flattened batch; where rows have a second text token_type_ids, int64
+    (rows, length), 1 from there on; and where some have a weight row_weights, float32 (rows,).
     """
     input_ids, attention_mask = pad_rows([row["input_ids"] for row in rows], pad_token_id)
     length = input_ids.shape[1]
@@ -129,6 +136,8 @@ def collate_rows(rows: Sequence[Row], pad_token_id: int) -> dict[str, torch.Tens
     if any(row["second"] < len(row["input_ids"]) for row in rows):
         seconds = torch.tensor([row["second"] for row in rows])
         batch["token_type_ids"] = (torch.arange(length) >= seconds[:, None]).long() * attention_mask
+    if any("weight" in row for row in rows):
+        batch["row_weights"] = torch.tensor([row.get("weight", 1.0) for row in rows])
     return batch
 
 

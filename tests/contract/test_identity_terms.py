@@ -20,7 +20,9 @@ def words(group: Group) -> set[str]:
 
 
 def test_no_word_that_is_taught_by_is_measured_by() -> None:
-    taught = set().union(*map(words, TAUGHT))
+    described = f"{' '.join(augmentation.DESCRIBED.values())} {augmentation.PERSONS}"
+    taught = set().union(*map(words, TAUGHT), re.findall(r"\w+", described.lower()))
+    taught |= {f"{person}s" for person in augmentation.PERSONS.split()}
     measured = set().union(*map(words, MEASURED))
     spoken = " ".join([*fairness.TEMPLATES, *chain(*fairness.SPOKEN_OF.values())])
     assert not taught & measured
@@ -40,6 +42,8 @@ def test_a_word_has_one_counterpart_and_swapping_twice_gives_the_text_back(group
 
 def test_every_group_that_params_yaml_may_name_has_words_and_templates() -> None:
     groups = load_params(ROOT / "params.yaml").tasks["sentiment"].evaluate.identity_groups
+    groups.append("names")  # not asked about by default
+    assert [*augmentation.DESCRIBED, "names"] == groups
     assert groups == list(fairness.GROUPS) == list(fairness.SPOKEN_OF) == [group.name for group in TAUGHT]
     for one in fairness.counterfactuals(groups, []):
         assert one.kind == "templates" and one.direction == 1, one

@@ -1,5 +1,6 @@
 """distill from end to end: students that learnt and load again, a teacher asked once, equal bytes for equal seeds."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -164,6 +165,23 @@ def test_the_same_seed_gives_the_same_bytes_and_asks_the_teacher_once() -> None:
     assert content_hash(Path("reports/first.json")) == content_hash(Path("reports/second.json"))
     assert [item.stat().st_mtime_ns for item in Path(".stillhouse/teacher_cache").iterdir()] == [written]
     assert accuracy(first) > 0.9
+
+
+def test_weights_of_rows_reach_the_student_and_its_twin() -> None:
+    section, losses = params(soft_labels=1.0), {}
+    rows = token_rows(*SPLITS["train"])
+    for name, weights in (("alike", None), ("once", np.ones(len(rows))), ("weighted", np.linspace(0, 2, len(rows)))):
+        given = None if weights is None else weights.astype(np.float32)
+        replace(rows, weights=given).save(Path("tokens/student/train"))
+        distill(section, name)
+        records = [record for record in read_json(Path(f"reports/{name}.json")) if record["split"] == "train"]
+        for model in ("student", "undistilled_student"):
+            losses[name, model] = [record["loss"] for record in records if record["model"] == model]
+    for model in ("student", "undistilled_student"):
+        assert losses["once", model] == losses["alike", model]
+        assert losses["weighted", model][:1] != losses["alike", model][:1]
+    assert content_hash(Path("models/once")) == content_hash(Path("models/alike"))
+    assert content_hash(Path("models/weighted")) != content_hash(Path("models/alike"))
 
 
 def test_temperature_0_is_refused() -> None:

@@ -15,6 +15,7 @@ from transformers import BertForSequenceClassification, PreTrainedTokenizerFast
 from pipeline.evaluation import efficiency
 from pipeline.files import InputError, content_hash, read_json
 from pipeline.params import Params, load_params
+from pipeline.schema import CANONICAL
 from pipeline.tasks import TASKS
 from pipeline.tokenization.ragged import TokenRows
 from tests.stages.stage_runs import run_evaluate
@@ -92,6 +93,25 @@ def test_models_are_compared_by_what_the_gate_decides_on_and_slices_have_what_on
     low, high = found["student"]["interval"]
     assert low <= found["student"]["macro_f1"] <= high
     assert found["slices"] == by_accuracy["slices"]
+
+
+def test_slices_by_a_column_that_rows_keep(project: Path, params: Params) -> None:
+    for split, count in ROWS.items():
+        path = project / "rows" / f"{split}.parquet"
+        cities = ["Rome" if row < 35 else ["Oslo", ""][row % 2] for row in range(count)]
+        kept = pa.array([[("city", city)] for city in cities], CANONICAL.field("metadata").type)
+        pq.write_table(pq.read_table(path).append_column("metadata", kept), path)
+    values = params.model_dump()
+    values["tasks"]["sentiment"]["evaluate"]["slices"] = ["city"]
+    values["datasets"]["rotten_tomatoes"]["columns"]["metadata"] = ["city"]
+    out = run_evaluate(Params.model_validate(values), "sentiment", project, project / "first")
+    nothing, oslo, rome = read_json(out / "evaluation.json")["slices"]
+    assert [(record["value"], record["rows"]) for record in (nothing, oslo)] == [("(nothing)", 3), ("Oslo", 2)]
+    assert nothing["student"] is nothing["teacher_interval"] is oslo["student"] is None
+    rows = pq.read_table(out / "predictions.parquet").to_pydict()
+    right = np.array(rows["student"][:35]) == np.array(rows["label"][:35])
+    assert (rome["value"], rome["rows"], rome["student"]) == ("Rome", 35, pytest.approx(right.mean(), abs=1e-6))
+    assert rome["student_interval"][0] <= rome["student"] <= rome["student_interval"][1]
 
 
 def test_people_exchanged_by_hand(project: Path, params: Params) -> None:

@@ -1,6 +1,7 @@
 """finetune from end to end: a teacher that learnt and loads again, no word of new weights, equal bytes twice."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -129,6 +130,20 @@ def test_rows_about_others_are_learnt_from() -> None:
     joined.save(Path("tokens/train"))
     TokenRows.from_rows([], [], np.dtype(np.uint16)).save(Path("tokens/counterfactuals"))
     assert content_hash(finetune(params(), "as_rows")) == content_hash(Path("models/with_others"))
+
+
+def test_rows_that_weigh_next_to_nothing_teach_next_to_nothing() -> None:
+    right = token_rows(40, 0)
+    wrong = replace(right, labels=1 - right.labels)
+    mostly_wrong = right.followed_by(wrong).followed_by(wrong)
+    mostly_wrong.save(Path("tokens/train"))
+    learnt = {}
+    for name in ("alike", "weighted"):
+        finetune(params(), name)
+        dev = [record for record in read_json(Path(f"reports/{name}.json")) if record["split"] == "dev"]
+        learnt[name] = max(record["accuracy"] for record in dev)
+        replace(mostly_wrong, weights=np.repeat([1.0, 0.001, 0.001], 40).astype(np.float32)).save(Path("tokens/train"))
+    assert learnt["weighted"] == 1.0 and learnt["alike"] < 0.9
 
 
 def test_consistency_reaches_the_weights() -> None:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline.files import InputError, content_hash, read_json
+from pipeline.files import InputError, content_hash, read_json, sha256_of_file
 from pipeline.params import Params, check_params
 from pipeline.stages.ingest import run
 
@@ -91,14 +91,58 @@ def test_what_is_written_agrees_with_itself() -> None:
             ("target", "string"),
             ("score", "double"),
             ("source", "string"),
+            ("metadata", "list<element: struct<column: string, value: string>>"),
         ]
-        for column in ("pair", "spans", "target", "score"):
+        for column in ("pair", "spans", "target", "score", "metadata"):
             assert split[column].null_count == split.num_rows
         assert split["id"].to_pylist() == sorted(split["id"].to_pylist())
         assert set(split["label"].to_pylist()) == {"negative", "positive"}
     held_out = [json.loads(line) for line in Path("data/held_out/rotten_tomatoes.jsonl").read_text().splitlines()]
     texts = {row["id"]: row["text"] for name in ("dev", "test") for row in tables[name].to_pylist()}
     assert {item["id"]: item["text"] for item in held_out} == texts
+
+
+def test_further_columns_are_kept_beside_their_rows() -> None:
+    rows = table()
+    write(rows)
+    columns: dict[str, Any] = {"text": "text", "label": "label", "metadata": ["label"]}
+    with pytest.raises(InputError, match=r"columns: metadata must not name source, label, length"):
+        params(columns=columns)
+    ROWS.write_text("text,label,city\n" + "".join(f"{','.join(row)}\n" for row in rows), encoding="utf-8")
+    columns["metadata"] = ["town"]
+    with pytest.raises(InputError, match=r"rows\.csv: column 'town' \(columns\.metadata\) is missing, found .*'city'"):
+        ingest(params(columns=columns))
+    columns["metadata"] = ["city", "text"]
+    out = ingest(params(columns=columns))
+    kept = [row for split in ("train", "dev", "test") for row in pq.read_table(out / f"{split}.parquet").to_pylist()]
+    given = {text: [{"column": "city", "value": city}, {"column": "text", "value": text}] for text, label, city in rows}
+    assert {row["text"]: row["metadata"] for row in kept} == {row["text"]: given[row["text"]] for row in kept}
+
+
+def test_counter_examples_are_training_rows_that_no_dev_or_test_row_resembles() -> None:
+    rows, own = table(), Path("data/own.csv")
+    write(rows)
+    first = ingest(params())
+    tables = {split: pq.read_table(first / f"{split}.parquet").to_pydict() for split in ("train", "dev", "test")}
+    resembled, trained_on = tables["test"]["text"][0], tables["train"]["text"][0]
+    new = [text for text, _, _ in table(20, seed=5)]
+    given = [*new, f"{resembled} indeed", f"{trained_on} indeed"]
+    other = "0" if tables["train"]["label"][0] == "positive" else "1"
+    lines = [f"{text},{i % 2 if i < 21 else other}" for i, text in enumerate(given)]
+    own.write_text("text,label\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    file = {"file": str(own), "sha256": sha256_of_file(own)}
+    out = ingest(params(counter_examples=file, only_sources=["site0", "site1", "site2"]))
+    for split in ("dev", "test"):
+        assert pq.read_table(out / f"{split}.parquet").to_pydict() == tables[split]
+    found = pq.read_table(out / "train.parquet").to_pylist()
+    texts = {row["text"] for row in found if row["source"] == "counter_examples"}
+    assert texts == {*new, given[-1]} and trained_on in {row["text"] for row in found}
+    own.write_text("text,label\nanother,0\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"own\.csv: sha256 is [0-9a-f]{64}, expected .* \(counter_examples\.sha256\)"):
+        ingest(params(counter_examples=file))
+    own.unlink()
+    with pytest.raises(InputError, match=r"own\.csv: no such file, expected annotated rows \(counter_examples\.file\)"):
+        ingest(params(counter_examples=file))
 
 
 def test_the_held_out_list_grows_from_dataset_to_dataset() -> None:

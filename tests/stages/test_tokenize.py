@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from pipeline.files import InputError, content_hash, sha256_of_file
+from pipeline.schema import CANONICAL
 from pipeline.tokenization.folder import load_tokenizer
 from pipeline.tokenization.ragged import UNLABELLED, TokenRows
 from tests.span_dataset import SPAN_DATASET
@@ -84,6 +86,33 @@ def test_people_are_exchanged_and_the_teacher_reads_the_text_as_it_was() -> None
     assert [row.tolist() for row in about_others] == [one.ids for one in teacher.encode_batch(rows)]
     assert about_others.labels.tolist() == [1] * len(rows)  # every second row is positive
     assert content_hash(run_tokenize(mitigated)) == first
+
+
+def test_training_rows_of_both_sides_weigh_what_balances_their_groups() -> None:
+    settings = params()
+    run_train_tokenizer(settings)
+    out = run_tokenize(settings)
+    assert not list(out.rglob("weights.npy"))
+    # 40 rows, every second one positive: 10 from Rome, 8 of which are, and 30 from elsewhere, 12 of which are
+    table = pq.read_table(ROWS / "train.parquet")
+    from_rome = {*range(1, 17, 2), 0, 2}
+    cities = [[("city", "Rome" if row in from_rome else "")] for row in range(40)]
+    kept = pa.array(cities, CANONICAL.field("metadata").type)
+    pq.write_table(table.append_column("metadata", kept), ROWS / "train.parquet")
+    mitigation = {"rows": False, "transfer": False, "reweight_by_column": "city"}
+    columns = {"text": "text", "label": "label", "source": "source", "metadata": ["city"]}
+    out = run_tokenize(params(tasks__sentiment__mitigation=mitigation, datasets__rotten_tomatoes__columns=columns))
+    of_city = {(True, 1): 10 * 20 / 8, (True, 0): 10 * 20 / 2, (False, 1): 30 * 20 / 12, (False, 0): 30 * 20 / 18}
+    expected = [of_city[row in from_rome, row % 2] / 40 for row in range(40)]
+    for side in ("teacher", "student"):
+        assert TokenRows.load(out / side / "train").weights == pytest.approx(expected)
+        assert TokenRows.load(out / side / "dev").weights is None
+
+    texts_of_rows = [f"king {text}" if row % 2 else text for row, text in enumerate(texts(ROWS / "train.parquet"))]
+    write_table(ROWS / "train.parquet", texts_of_rows, ["negative", "positive"])
+    mitigation = {"rows": True, "transfer": False, "reweight_by_terms": "gender"}
+    out = run_tokenize(params(tasks__sentiment__mitigation=mitigation))
+    assert TokenRows.load(out / "teacher/train").weights == pytest.approx([0.5] * 40)  # no king is negative
 
 
 TAGGER = {

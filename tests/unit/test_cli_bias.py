@@ -48,8 +48,8 @@ def saved(model: PreTrainedModel) -> str:
     return "model"
 
 
-def printed(*arguments: str) -> tuple[int, str]:
-    result = CliRunner().invoke(app, ["bias", "--data", "pairs.csv", *arguments], env={"COLUMNS": "120"})
+def printed(*arguments: str, pairs: tuple[str, ...] = ("--data", "pairs.csv")) -> tuple[int, str]:
+    result = CliRunner().invoke(app, ["bias", *pairs, *arguments], env={"COLUMNS": "120"})
     return result.exit_code, " ".join(result.output.split())
 
 
@@ -63,6 +63,16 @@ def test_the_shares_and_what_they_are_worth(model: PreTrainedModel) -> None:
     assert code == 0
     assert "all 4" in said and "age 1" in said and "gender 3" in said
     assert "Blodgett et al. 2021" in said and "no gate reads it" in said
+
+
+def test_winobias_is_asked_of_the_same_models() -> None:
+    write_text(Path("pro_stereotyped_type2.txt.dev"), "1 [The man] cooks well.\n2 the woman cooks [her] well\n")
+    write_text(Path("anti_stereotyped_type2.txt.dev"), "1 [The man] cooks badly.\n2 the woman cooks [him] well\n")
+    code, said = printed("--model", saved(BertForMaskedLM(CONFIG)), pairs=("--winobias", "."))
+    assert code == 0 and "all 1" in said and "type 2: the syntax tells who is meant 1" in said
+    assert "1 pairs that differ in more than pronouns were left out" in said
+    for pairs in ((), ("--winobias", ".", "--data", "pairs.csv")):
+        assert printed(pairs=pairs) == (2, "stillhouse: bias: expected one of --data FILE and --winobias FOLDER")
 
 
 def test_a_head_that_nobody_trained_is_refused() -> None:

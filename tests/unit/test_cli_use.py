@@ -174,7 +174,7 @@ def test_own_data_become_task_and_corpus(project: Path, tmp_path: Path, kind: st
         "files": None,
         "origin": None,
     }
-    assert dataset.columns.model_dump(exclude_none=True) == {"text": "review", "label": "stars"}
+    assert dict(dataset.columns.named) == {"text": "review", "label": "stars"}
     assert task.labels == ["bad", "good", "so-so"] and params.corpus.dataset == task.dataset == "shop-reviews"
     assert (project / dataset.path).read_bytes() == data.read_bytes()
     assert (project / f"{dataset.path}.dvc").is_file()

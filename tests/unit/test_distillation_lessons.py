@@ -76,6 +76,16 @@ def test_labelled_rows_weigh_more_and_only_they_have_hard_labels(tmp_path: Path)
     assert found["loss"].item() == pytest.approx(-3 * logits.log_softmax(dim=1)[1, 0].item(), rel=1e-5)
 
 
+def test_a_row_weighs_its_weight_times_what_its_label_makes_of_it(tmp_path: Path) -> None:
+    student, distill = bert(8, seed=5), distillation(logits=1.0)
+    batch = lessons(tmp_path, distill, [0, 1])  # row 0 has no label, row 1 has label 0
+    logits = student(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+    mse = (logits - batch["teacher_logits"]).square().mean(dim=1)
+    found = DistillationLoss(HEAD, student, distill, 16)(**batch, row_weights=torch.tensor([0.5, 2.0]))
+    assert found["count"].item() == 0.5 + 2 * 3
+    assert found["loss"].item() == pytest.approx((0.5 * mse[0] + 2 * 3 * mse[1]).item(), rel=1e-5)
+
+
 @pytest.mark.parametrize("loss", [loss for loss in OF_LABELS if loss != "hard_labels"])
 def test_the_teacher_has_nothing_to_learn_from_itself(loss: str, tmp_path: Path) -> None:
     distill = distillation(**{loss: 1.0})

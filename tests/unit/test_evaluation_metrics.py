@@ -9,8 +9,11 @@ import pytest
 
 from pipeline.evaluation import metrics
 from pipeline.evaluation.figures import FIGURES
+from pipeline.evaluation.significance import Bootstrap
 from pipeline.evaluation.table import SPANS, as_column, from_column, read_labelled_texts
 from pipeline.files import InputError
+
+BOOTSTRAP = Bootstrap(samples=2000, confidence=0.95, seed=0)
 
 
 def test_reliability_and_calibration_error_by_hand() -> None:
@@ -44,8 +47,9 @@ def test_slices_cover_every_row_once_per_heading() -> None:
     actual = np.array([0, 1, 1, 0])
     answers = {"student": np.array([0, 0, 1, 0]), "teacher": actual}
     counts = {model: FIGURES["accuracy"].counts(actual, said) for model, said in answers.items()}
-    found = metrics.slice_metrics("accuracy", {"source": ["b", "a", "a", "b"], "label": ["x", "x", "x", "x"]}, counts)
-    assert found == [
+    groups = {"source": ["b", "a", "a", "b"], "label": ["x", "x", "x", "x"]}
+    found = metrics.slice_metrics("accuracy", groups, counts, 1, BOOTSTRAP)
+    assert [{name: value for name, value in record.items() if "interval" not in name} for record in found] == [
         {"slice": "source", "value": "a", "rows": 2, "student": 0.5, "teacher": 1.0},
         {"slice": "source", "value": "b", "rows": 2, "student": 1.0, "teacher": 1.0},
         {"slice": "label", "value": "x", "rows": 4, "student": 0.75, "teacher": 1.0},
@@ -57,9 +61,24 @@ def test_slices_of_spans_have_the_f1_of_their_rows_together() -> None:
     actual = [[(0, 3, "a"), (4, 6, "b")], [(0, 3, "a")], []]
     answers = [[(0, 3, "a")], [(0, 2, "a"), (4, 6, "b")], []]
     counts = {"student": FIGURES["span_f1"].counts(actual, answers)}
-    found = metrics.slice_metrics("span_f1", {"source": ["web", "web", "print"]}, counts)
+    found = metrics.slice_metrics("span_f1", {"source": ["web", "web", "print"]}, counts, 1, BOOTSTRAP)
     assert [(record["value"], record["student"]) for record in found] == [("print", 1.0), ("web", pytest.approx(2 / 6))]
     assert metrics.slice_gaps(found, "student") == {"source": pytest.approx(4 / 6)}
+
+
+def test_a_group_has_the_interval_of_its_own_rows_or_is_too_small_for_a_figure() -> None:
+    actual, student = np.zeros(110, dtype=np.int64), np.repeat([0, 1, 0, 1], [80, 20, 1, 9])
+    counts = {"student": FIGURES["accuracy"].counts(actual, student)}
+    cities = ["Rome"] * 100 + ["Oslo"] * 10
+    small, large = metrics.slice_metrics("accuracy", {"city": cities}, counts, 11, BOOTSTRAP)
+    assert small == {"slice": "city", "value": "Oslo", "rows": 10, "student": None, "student_interval": None}
+    assert (large["value"], large["rows"], large["student"]) == ("Rome", 100, 0.8)
+    # of 100 rows of which 80 are right: 0.8 less and more 1.96 times the root of 0.8 * 0.2 / 100, 0.04
+    assert large["student_interval"] == pytest.approx([0.72, 0.88], abs=0.011)
+    assert metrics.slice_gaps([small, large], "student") == {"city": 0.0}
+    both = metrics.slice_metrics("accuracy", {"city": cities}, counts, 10, BOOTSTRAP)
+    assert metrics.slice_gaps(both, "student") == {"city": pytest.approx(0.7)}
+    assert metrics.slice_gaps([small], "student") == {"city": 0.0}
 
 
 def test_length_groups_are_thirds() -> None:

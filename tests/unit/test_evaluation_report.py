@@ -69,7 +69,15 @@ def write_reports(reports: Path, naive_bayes: float, figures: tuple[str, ...] = 
             "agreement": 0.93,
         }
         | {f"student_minus_{name}": paired for name in ("teacher", *BASELINES)},
-        "slices": [{"slice": "source", "value": "<b>s</b>", "rows": 3, "teacher": 0.9, "student": 0.8}],
+        "slices": [
+            {"slice": "source", "value": "<b>s</b>", "rows": 3, "teacher": 0.9, "student": 0.8}
+            | {"teacher_interval": [0.85, 0.95], "student_interval": [0.71, 0.89]},
+            *(
+                {"slice": "city", "value": f"<i>{place}</i>", "rows": place}
+                | dict.fromkeys(("teacher", "student", "teacher_interval", "student_interval"))
+                for place in range(1, 13)
+            ),
+        ],
         "counterfactuals": people(0.0),
         "confusion": [[1, 1], [0, 1]],
         "reliability": [{"rows": 3, "confidence": 0.9, "accuracy": 0.67}],
@@ -188,6 +196,13 @@ def test_a_confusion_of_many_classes_shows_the_most_frequent(reports: Path, para
     text = page.index_page(reports, params, report.summary(reports, ["sentiment"]))
     assert "the 20 most frequent of 25 classes" in text
     assert [name in text for name in classes] == [True] * 19 + [False] * 5 + [True]
+
+
+def test_slices_have_intervals_and_small_groups_are_named(reports: Path, params: Params) -> None:
+    text = page.index_page(reports, params, report.summary(reports, ["sentiment"]))
+    assert "80.0% (71.0% to 89.0%)" in text and "90.0% (85.0% to 95.0%)" in text
+    largest = ", ".join(f"&lt;i&gt;{place}&lt;/i&gt; ({place})" for place in range(12, 2, -1))
+    assert f"By city too small for a figure, of fewer than 30 rows: {largest} and 2 more." in text
 
 
 def test_a_broken_file_is_named(reports: Path) -> None:

@@ -96,6 +96,37 @@ def test_gaps_are_limited_where_slices_are_measured_only() -> None:
         check_params(values("token_classification", "span_f1", ["length"], {"source": 0.1}), Path("params.yaml"))
 
 
+def test_slices_are_groupings_or_columns_that_the_rows_keep() -> None:
+    found = values("text_classification", "accuracy", ["length", "city"], {"city": 0.1})
+    expected = (
+        r"tasks\.sentiment\.evaluate\.slices: must be of source, label, length and "
+        r"datasets\.rotten_tomatoes\.columns\.metadata \['town'\], got city$"
+    )
+    found["datasets"]["rotten_tomatoes"]["columns"]["metadata"] = ["town"]
+    with pytest.raises(InputError, match=expected):
+        check_params(found, Path("params.yaml"))
+    found["datasets"]["rotten_tomatoes"]["columns"]["metadata"] = ["town", "city"]
+    check_params(found, Path("params.yaml"))
+
+
+def test_rows_are_weighted_by_a_column_that_they_keep_or_by_terms_of_single_texts() -> None:
+    found = values("text_classification", "accuracy", [], {})
+    task, columns = found["tasks"]["sentiment"], found["datasets"]["rotten_tomatoes"]["columns"]
+    task["mitigation"]["reweight_by_column"] = "city"
+    expected = r"mitigation\.reweight_by_column: must be of datasets\.rotten_tomatoes\.columns\.metadata \[\], got city"
+    with pytest.raises(InputError, match=expected):
+        check_params(found, Path("params.yaml"))
+    columns["metadata"] = ["city"]
+    check_params(found, Path("params.yaml"))
+    task["mitigation"]["reweight_by_terms"] = "gender"
+    with pytest.raises(InputError, match="reweight_by_terms must be null where reweight_by_column is given"):
+        check_params(found, Path("params.yaml"))
+    task["mitigation"]["reweight_by_column"] = None
+    columns["pair"] = "question"
+    with pytest.raises(InputError, match=r"mitigation\.reweight_by_terms: must be off where datasets\."):
+        check_params(found, Path("params.yaml"))
+
+
 def test_a_family_that_does_not_read_ahead_answers_no_questions() -> None:
     recipe = read_yaml(ROOT / "recipes/xquad.yaml")
     check_params(recipe, Path("params.yaml"))
@@ -120,6 +151,11 @@ def test_questions_and_the_places_of_their_answers_are_named(column: str) -> Non
     [
         ("evaluate.identity_groups", ["gender"], r"evaluate\.identity_groups: must be \[\] for token_classification"),
         ("mitigation.rows", True, "mitigation.rows: must be false for token_classification, got true"),
+        (
+            "mitigation.reweight_by_column",
+            "city",
+            "mitigation.reweight_by_column: must be null for token_classification, got city",
+        ),
         ("gate.max_flip_rate", 0.1, r"gate\.max_flip_rate: must be null when evaluate\.identity_groups is \[\]"),
     ],
 )

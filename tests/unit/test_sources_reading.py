@@ -84,6 +84,23 @@ def test_formats_agree(file_format: str, content: bytes | str) -> None:
     assert rows.name == f"data/raw/rows.{file_format}"
 
 
+@pytest.mark.parametrize(
+    ("file_format", "content"),
+    [
+        ("csv", "text,label,city,age\na,0,Rome,7\nb,1,,8\n"),
+        (
+            "jsonl",
+            '{"text": "a", "label": 0, "city": "Rome", "age": 7}\n{"text": "b", "label": 1, "city": null, "age": 8}',
+        ),
+        ("parquet", parquet({"text": ["a", "b"], "label": [0, 1], "city": ["Rome", None], "age": [7, 8]})),
+    ],
+)
+def test_further_columns_are_kept_as_text(file_format: str, content: bytes | str) -> None:
+    rows = read(content, file_format, COLUMNS.model_copy(update={"metadata": ["age", "city"]}))
+    assert rows.metadata == [(("age", "7"), ("city", "Rome")), (("age", "8"), ("city", ""))]
+    assert read(content, file_format).metadata == [None, None]
+
+
 def test_plain_text_is_one_row_a_line() -> None:
     rows = read('one\ntwo, "three"\r\n\nfour\x0b\u2028five\r', "text", COLUMNS.model_copy(update={"label": "file"}))
     assert rows.texts == ["one", 'two, "three"', "", "four\x0b\u2028five"]
@@ -165,15 +182,15 @@ def test_fields_beyond_those_that_the_parameters_name_are_not_read() -> None:
 
 
 def test_every_column_is_read_under_its_key() -> None:
-    columns = ColumnsParams(text="a", pair="b", target="c", score="d", group="e", source="f")
+    columns = ColumnsParams(text="a", pair="b", target="c", score="d", group="e", source="f", metadata=["e"])
     lines = [{"a": "A", "b": "B", "c": None, "d": 1, "e": 7, "f": "F"}, {"a": "", "b": "B", "c": "C", "d": 2.5}]
     lines[1] |= {"e": None, "f": "F"}
     rows = read("\n".join(map(json.dumps, lines)), "jsonl", columns)
     assert [row._asdict() for row in rows.rows()] == [
         {"text": "A", "pair": "B", "label": None, "labels": None, "spans": None, "target": None}
-        | {"score": "1", "group": "7", "source": "F"},
+        | {"score": "1", "group": "7", "source": "F", "metadata": (("e", "7"),)},
         {"text": "", "pair": "B", "label": None, "labels": None, "spans": None, "target": "C"}
-        | {"score": "2.5", "group": None, "source": "F"},
+        | {"score": "2.5", "group": None, "source": "F", "metadata": (("e", ""),)},
     ]
 
 

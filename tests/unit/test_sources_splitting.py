@@ -119,7 +119,7 @@ def test_conflicting_labels_leave_together() -> None:
 
 
 def test_a_class_that_a_split_lacks_is_named() -> None:
-    row = Row("0" * 16, "text", None, "negative", None, None, None, None, "rows", "train", None)
+    row = Row("0" * 16, "text", None, "negative", None, None, None, None, "rows", None, "train", None)
     other = row._replace(label="positive")
     full = {"train": [row, other], "dev": [row, other], "test": [row, other]}
     check_splits("rows.csv", full, dataset())
@@ -221,7 +221,7 @@ def test_labels_that_conflict_with_training_rows_take_no_given_test_row_away() -
 
 
 def test_a_given_split_needs_rows_but_not_of_every_class() -> None:
-    row = Row("0" * 16, "text", None, "negative", None, None, None, None, "rows", "test", None)
+    row = Row("0" * 16, "text", None, "negative", None, None, None, None, "rows", None, "test", None)
     train = [row._replace(given_split="train"), row._replace(given_split="train", label="positive")]
     check_splits("test.txt", {"train": train, "dev": [row], "test": [row]}, dataset(**GIVEN))
     with pytest.raises(InputError, match=r"no row of dev is left, expected some \(source.files.dev\)"):

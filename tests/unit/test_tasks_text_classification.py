@@ -1,6 +1,7 @@
 """Text classification: padding, the loss as a sum, answers and the metric, on numbers worked out by hand."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -51,6 +52,22 @@ def test_collate_pads_to_the_longest_row() -> None:
     assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 1, 0]]
     assert batch["labels"].tolist() == [1, -1]
     assert batch["positions"].tolist() == [0, 3]
+
+
+def test_rows_with_weights_count_and_lose_as_much_as_they_weigh() -> None:
+    rows = HEAD.rows(replace(token_rows(), weights=np.array([2.0, 7.0, 0.5], dtype=np.float32)))
+    batch = HEAD.collate([rows[0], rows[1], rows[2]], pad_token_id=5)
+    assert batch["row_weights"].tolist() == [2.0, 7.0, 0.5]
+    module = HEAD.loss(Linear())
+    found = module(**batch)
+    means = [(2 + 7 + 3) / 3, (2 + 8 + 9 + 3) / 4]  # of the token ids of the two rows with labels, 1 and 0
+    logits = [(0.3 * mean, -0.2 * mean) for mean in means]
+    losses = [math.log(1 + math.exp(logits[0][0] - logits[0][1])), math.log(1 + math.exp(logits[1][1] - logits[1][0]))]
+    assert found["loss"].item() == pytest.approx(2 * losses[0] + 0.5 * losses[1], rel=1e-5)
+    assert found["count"].item() == 9.5
+    # a second reading that says the same leaves both as they are
+    again = HEAD.loss(Linear(), consistency=1.0).train()(**batch)
+    assert again["loss"].item() == pytest.approx(found["loss"].item()) and again["count"].item() == 9.5
 
 
 def test_score_is_the_hand_computed_value() -> None:

@@ -1,5 +1,6 @@
 """Rows of unequal length survive the disk unchanged and are mapped, not read."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -64,3 +65,18 @@ def test_files_that_do_not_fit_are_named(tmp_path: Path) -> None:
     (tmp_path / "labels.npy").write_bytes(b"\x93NUMPY but not really")
     with pytest.raises(InputError, match=r"labels\.npy: not a readable npy file"):
         TokenRows.load(tmp_path)
+
+
+def test_weights_are_a_file_where_rows_have_them_and_rows_behind_them_count_once(tmp_path: Path) -> None:
+    plain = TokenRows.from_rows([[2, 3], [2, 4, 3]], [0, 1], np.dtype(np.uint16))
+    weighted = replace(plain, weights=np.array([0.5, 2.0], dtype=np.float32))
+    for rows in (plain, weighted):
+        rows.save(tmp_path / str(rows.weights is None))
+    assert TokenRows.load(tmp_path / "True").weights is None and not (tmp_path / "True/weights.npy").exists()
+    assert TokenRows.load(tmp_path / "False").weights.tolist() == [0.5, 2.0]
+    assert weighted.followed_by(plain).weights.tolist() == [0.5, 2.0, 1.0, 1.0]
+    assert plain.followed_by(weighted).weights.tolist() == [1.0, 1.0, 0.5, 2.0]
+    assert plain.followed_by(plain).weights is None
+    np.save(tmp_path / "False/weights.npy", np.ones(3, dtype=np.float32), allow_pickle=False)
+    with pytest.raises(InputError, match="3 weights of 2 rows, expected as many"):
+        TokenRows.load(tmp_path / "False")
