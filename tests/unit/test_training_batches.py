@@ -24,7 +24,7 @@ def test_batches_are_a_function_of_seed_and_step_whatever_step_the_run_begins_at
 
     def made(start: int) -> list[tuple[list[int], list[float]]]:
         batches = Batches(range(10), collate, np.arange(10), 3, seed=5, steps=11, start=start)
-        return [(part["rows"].tolist(), part["noise"].tolist()) for batch in batches for part in batch["parts"]]
+        return [(part["rows"].tolist(), part["noise"].tolist()) for batch in batches for part, _ in batch["parts"]]
 
     assert made(7) == made(0)[7:]
     first, second = made(0)[:4], made(0)[4:8]
@@ -35,7 +35,7 @@ def test_batches_are_a_function_of_seed_and_step_whatever_step_the_run_begins_at
 def test_micro_batches_share_out_the_rows_of_a_batch() -> None:
     batches = Batches(range(5), lambda rows, _: {"rows": torch.tensor(rows)}, None, 5, seed=0, steps=1, micro_batches=2)
     [batch] = batches
-    assert [len(part["rows"]) for part in batch["parts"]] == [3, 2]
+    assert [len(part["rows"]) for part, _ in batch["parts"]] == [3, 2]
     assert batch["items"] == 5
 
 
