@@ -13,7 +13,7 @@ from torch import nn
 
 from pipeline.files import InputError, sha256_of_file, stable_hash, write_json
 from pipeline.processes import rank
-from pipeline.training import runtime
+from pipeline.training import ranks, runtime
 
 FOLDER = Path(".stillhouse/checkpoints")
 MARKER = "complete.json"
@@ -30,9 +30,15 @@ def work_folder(stage: str, key: dict[str, Any]) -> Iterator[Path]:
     of the pipeline, library versions and the kind of processor are added here. So a checkpoint made by other code,
     parameters or data is never found. The folder is removed when the block ends well and stays when it raises.
     Of the processes of one training the first does all this; the others get the path alone.
-    Raises RuntimeError when another process holds the folder.
+    Raises RuntimeError when another process holds the folder, InputError when processes of one training differ in `key`
+    or code.
     """
-    whole_key = {"key": key, "code": code_hash(), "runtime": runtime.fingerprint()}
+    determined = {"key": key, "code": code_hash()}
+    if len(set(ranks.of_all(stable_hash(determined)))) > 1:
+        raise InputError(
+            f"{stage}: its inputs, params.yaml or code differ between the machines, expected the same on all"
+        )
+    whole_key = determined | {"runtime": runtime.fingerprint()}
     folder = FOLDER / f"{stage}-{stable_hash(whole_key)[:16]}"
     if rank():
         yield folder
