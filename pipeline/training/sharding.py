@@ -5,6 +5,7 @@ train replicas without a word. Source: Zhao et al. 2023, "PyTorch FSDP"; Rajbhan
 """
 
 import copy
+from typing import Any
 
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
@@ -19,7 +20,7 @@ def sharded(module: nn.Module) -> nn.Module:
     Each layer is gathered for its own forward and backward pass and let go again. What stands outside of layers, and
     the last layer of each stack, of which a classifier computes parts by hand, is gathered for the whole step.
     """
-    trained = copy.deepcopy(module)
+    trained: Any = copy.deepcopy(module)
     mesh = init_device_mesh(next(module.parameters()).device.type, (ranks.count(),))
     for part in list(trained.modules()):
         if isinstance(part, nn.ModuleList):

@@ -69,7 +69,7 @@ def test_whoever_started_them_is_killed(whole: Path, tmp_path: Path) -> None:
     process = start(folder)
     at_work(folder, process)
     process.kill()
-    process.wait()
+    process.communicate(timeout=120)
     assert not left_after(folder, 60)
     ends_the_same(folder, whole)
 

@@ -10,8 +10,10 @@ from pipeline.objectives.causal_lm import CausalLM
 from pipeline.tokenization.ragged import open_array
 from pipeline.training.batches import Batches
 
-ROWS, LENGTH, BATCH_SIZE = 8_000_000, 2_048, 64
-BYTES_A_ROW = 40  # the order of the rows of one pass, and their batches
+LENGTH, BATCH_SIZE = 2_048, 64
+BYTES_A_ROW = 24  # the order of the rows of one pass, twice while it is made, and their batches
+MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+ROWS = int(1.25 * MEMORY) // (2 * LENGTH)
 
 
 def own_memory() -> int:
@@ -26,8 +28,7 @@ def test_batches_of_a_corpus_that_does_not_fit_into_memory(tmp_path: Path) -> No
     array = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint16, shape=(ROWS, LENGTH))
     array[12_345] = 7  # the rest is a hole in the file
     del array
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    assert file.stat().st_size > memory
+    assert file.stat().st_size > MEMORY
 
     rows = open_array(file)
     objective = CausalLM(1, across_documents=True)
