@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -19,15 +21,21 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project after a run that nobody killed."""
-    folder = project(tmp_path_factory.mktemp("whole"))
-    run(folder)
-    return folder
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Returns the project after a run that nobody killed."""
+
+    @cache
+    def ended(distributed: str) -> Path:
+        folder = project(tmp_path_factory.mktemp("whole"), distributed)
+        run(folder)
+        return folder
+
+    return ended
 
 
-def project(parent: Path) -> Path:
-    return make_project(parent / "project", dropout=0.1, checkpoint_minutes=0.005, distributed="ddp", processes=2)
+def project(parent: Path, distributed: str) -> Path:
+    runtime = {"distributed": distributed, "processes": 2}
+    return make_project(parent / "project", dropout=0.1, checkpoint_minutes=0.005, **runtime)
 
 
 def at_work(folder: Path, process: "subprocess.Popen[str]") -> dict[int, int]:
@@ -49,8 +57,9 @@ def ends_the_same(folder: Path, whole: Path) -> None:
         assert (folder / name).read_bytes() == (whole / name).read_bytes()
 
 
-def test_a_process_is_killed(whole: Path, tmp_path: Path) -> None:
-    folder = project(tmp_path)
+@pytest.mark.parametrize("distributed", ["ddp", "fsdp"])
+def test_a_process_is_killed(distributed: str, whole: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = project(tmp_path, distributed)
     process = start(folder)
     os.kill(at_work(folder, process)[1], signal.SIGKILL)
     printed = process.communicate(timeout=120)[0]
@@ -61,21 +70,21 @@ def test_a_process_is_killed(whole: Path, tmp_path: Path) -> None:
     assert read_json(folder / ".stillhouse/stages/pretrain.json") == {"code": 1, "line": line}
     assert not left_after(folder, 60)
     assert not (folder / PRETRAINED).exists()
-    ends_the_same(folder, whole)
+    ends_the_same(folder, whole(distributed))
 
 
-def test_whoever_started_them_is_killed(whole: Path, tmp_path: Path) -> None:
-    folder = project(tmp_path)
+def test_whoever_started_them_is_killed(whole: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = project(tmp_path, "ddp")
     process = start(folder)
     at_work(folder, process)
     process.kill()
     process.communicate(timeout=120)
     assert not left_after(folder, 60)
-    ends_the_same(folder, whole)
+    ends_the_same(folder, whole("ddp"))
 
 
 def test_they_are_told_to_stop(tmp_path: Path) -> None:
-    folder = project(tmp_path)
+    folder = project(tmp_path, "ddp")
     process = start(folder)
     at_work(folder, process)
     process.terminate()

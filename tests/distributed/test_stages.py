@@ -48,6 +48,9 @@ def assert_same_weights(one: str, two: str) -> None:
     expected, found = (load_file(f"models/{name}/model.safetensors") for name in (one, two))
     assert found.keys() == expected.keys()
     for name, weight in expected.items():
+        # it adds the same to all scores of a query, so its gradient is nothing but rounding, of which Adam makes steps
+        if name.endswith("attention.self.key.bias"):
+            continue
         torch.testing.assert_close(
             found[name], weight, rtol=0, atol=1e-4, msg=lambda line, name=name: f"{name}: {line}"
         )
