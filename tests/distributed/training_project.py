@@ -62,8 +62,9 @@ def write_params(folder: Path, params: Params) -> None:
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """Return this process's environment for a stage in another folder; what MLflow shows has its own tests."""
-    return os.environ | {"PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": "http://127.0.0.1:9"} | variables
+    """Return the environment of a stage in another folder: DVC's, and no MLflow, which has tests of its own."""
+    own = {"PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "DVC_STAGE": "pretrain"}
+    return os.environ | own | variables
 
 
 def start(folder: Path, command: str = COMMAND, **variables: str) -> "subprocess.Popen[str]":
