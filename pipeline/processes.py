@@ -13,6 +13,21 @@ _libc = ctypes.CDLL(None)  # loaded here, because between fork and exec a child 
 _PR_SET_PDEATHSIG = 1
 
 
+def is_rank() -> bool:
+    """Tell whether this process is one of several that torchrun has started for one stage."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def rank() -> int:
+    """Return which of the processes of one training this is: 0 for the first, which alone writes, or a lone one."""
+    return int(os.environ["RANK"]) if is_rank() else 0
+
+
+def local_rank() -> int:
+    """Return which of them this is on its own machine."""
+    return int(os.environ["LOCAL_RANK"]) if is_rank() else 0
+
+
 def end_with_parent() -> None:
     """Ask Linux to send this process SIGTERM when its parent dies, however it dies; elsewhere nobody does."""
     if sys.platform == "linux":

@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from pipeline.files import InputError, refusals_naming, replacing, without_credentials, write_json
-from pipeline.processes import identity, is_running
+from pipeline.processes import identity, is_running, rank
 
 EXPERIMENT = "stillhouse"
 DATABASE = Path("mlflow.db")
@@ -204,8 +204,12 @@ def stage_run(name: str, params: dict[str, Any], folder: Path | None = None) -> 
 
     `params` may be nested. `folder`, the stage's work folder, keeps the run's id, so that a stage that was killed goes
     on in the run it had begun. Set `run.tags[OUTPUT_HASH]` to the content hash of what the stage publishes.
+    Of the processes of one training the first shows the run, in the others nothing is written.
     """
     run = StageRun(name, params, folder)
+    if rank():
+        yield run
+        return
     run.start()
     try:
         yield run

@@ -16,6 +16,18 @@ class RuntimeParams(Section):
     """Processor threads that models compute with; another number gives slightly different results."""
     precision: Literal["auto", "float32", "bfloat16"]
     """Number format of matrix products; `auto` is bfloat16 where the hardware computes in it, else float32."""
+    distributed: Literal["none", "ddp", "fsdp"] = "none"
+    """Whether `pretrain`, `finetune` and `distill` train in several processes, each computing its share of every batch:
+    `ddp` keeps weights and optimizer in each of them, `fsdp` divides both among them; `none` is one process."""
+    processes: Annotated[int, Field(ge=1)] = 1
+    """Number of these processes, on all machines together; on cards one for each. 1 where `distributed` is `none`."""
+
+    @model_validator(mode="after")
+    def _several_processes_are_distributed(self) -> "RuntimeParams":
+        if (self.distributed == "none") != (self.processes == 1):
+            needed = "1" if self.distributed == "none" else "> 1"
+            raise ValueError(f"processes must be {needed} when distributed is {self.distributed}, got {self.processes}")
+        return self
 
 
 class ArchitectureParams(Section):

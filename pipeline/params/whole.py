@@ -85,6 +85,9 @@ def _disagreements(params: Params) -> list[str]:
                 "pretrain.architecture.dropout: must be > 0 for contrastive, else both readings of a sentence are the "
                 "same, got 0.0"
             )
+    if params.pretrain.objective == "contrastive" and params.runtime.distributed != "none":
+        # a share of a batch has fewer others to be told from: another loss
+        problems.append(f"runtime.distributed: must be none for contrastive, got {params.runtime.distributed}")
     for name, task in params.tasks.items():
         problems += _task_disagreements(f"tasks.{name}", task, params)
     return problems
@@ -135,10 +138,13 @@ def _family_disagreements(key: str, task: TaskParams, params: Params) -> list[st
     return problems
 
 
-def _loss_disagreements(key: str, task: TaskParams) -> list[str]:
+def _loss_disagreements(key: str, task: TaskParams, params: Params) -> list[str]:
     """Name what keeps a student from the losses that compare its layers with any teacher's."""
     student, distill, problems = task.student, task.distill, []
     for loss, weight in distill.losses.model_dump().items():
+        if weight and loss in OF_ATTENTION and params.runtime.distributed == "fsdp":
+            # queries and keys are computed outside of their layer, whose weights are elsewhere then
+            problems.append(f"{key}.distill.losses.{loss}: must be 0 when runtime.distributed is fsdp, got {weight}")
         if weight and loss in OF_LAYERS and student.vocabulary_size is not None:
             problems.append(
                 f"{key}.student.vocabulary_size: must be null (the teacher's tokens) when {loss} has a weight, "
@@ -251,7 +257,7 @@ def _task_disagreements(key: str, task: TaskParams, params: Params) -> list[str]
                 f"datasets.{task.dataset}.columns.{column}: must be given for {key}, a {task.type}, got null"
             )
     student, teacher = task.student.architecture, params.pretrain.architecture
-    problems += _loss_disagreements(key, task)
+    problems += _loss_disagreements(key, task, params)
     if teacher:
         problems += misfits(key, task, TeacherShape.from_params(teacher))
     if task.type in WRITTEN_FOR_TEXTS:

@@ -8,27 +8,33 @@ where `stillhouse run` and the flow read them.
 import argparse
 import contextlib
 import inspect
+import json
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from pipeline.files import InputError, explain, write_json
-from pipeline.params import load_params
-from pipeline.processes import end_with_parent
+from pipeline.params import Params, RuntimeParams, load_params
+from pipeline.processes import end_with_parent, is_rank, rank
 
 STATE = Path(".stillhouse/stages")
 
 
-def main(run: Callable[..., None]) -> None:
+Launch = Callable[[RuntimeParams, list[str]], tuple[int, str]]
+
+
+def main(run: Callable[..., None], launch: Launch | None = None) -> None:
     """Run a stage from the command line and exit.
 
     `run` is `run(params, *, dataset: str, rows: Path, ...)`; every keyword becomes a required option of the same name
     (`held_out` is `--held-out`). `params.yaml` is read from the current folder. `--debug` shows the traceback.
+    A stage that trains gives `launch`, which starts this command once for each of `runtime.processes`, where these are
+    several (`pipeline.training.launching`).
     """
     module = inspect.getmodule(run).__spec__.name  # type: ignore[union-attr]
     parser = argparse.ArgumentParser(prog=f"python -m {module}", description=run.__doc__)
@@ -40,6 +46,7 @@ def main(run: Callable[..., None]) -> None:
     debug = arguments.pop("debug") or bool(os.environ.get("STILLHOUSE_DEBUG"))
     stage = run.__module__ if run.__module__ != "__main__" else parser.prog.rsplit(" ", 1)[1]
     key = arguments.get("dataset") or arguments.get("task")
+    command = [parser.prog.rsplit(" ", 1)[1], *sys.argv[1:]]
     name = stage.rsplit(".", 1)[1] + (f"@{key}" if key else "")
     signal.signal(signal.SIGTERM, _terminated)
     _die_with_parent()
@@ -47,7 +54,16 @@ def main(run: Callable[..., None]) -> None:
     # for others takes from them what it waits for: beside other work a step took thirty times as long, now twice
     os.environ.setdefault("TQDM_DISABLE", "1")
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    sys.exit(_outcome(run, arguments, name, debug))
+    if rank():  # the first process speaks for all
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+    def begin(params: Params) -> tuple[int, str]:
+        if launch is not None and params.runtime.processes > 1 and not is_rank():
+            return launch(params.runtime, command)
+        run(params, **arguments)
+        return 0, ""
+
+    sys.exit(_outcome(begin, name, debug))
 
 
 def _die_with_parent() -> None:
@@ -57,25 +73,34 @@ def _die_with_parent() -> None:
     parent from another group has taken over a stage whose DVC was gone before the call.
     """
     end_with_parent()
-    if sys.platform == "linux" and "DVC_STAGE" in os.environ and os.getpgid(os.getppid()) != os.getpgrp():
+    if (
+        sys.platform == "linux"
+        and not is_rank()
+        and "DVC_STAGE" in os.environ
+        and os.getpgid(os.getppid()) != os.getpgrp()
+    ):
         sys.exit(143)
 
 
-def _outcome(run: Callable[..., None], arguments: dict[str, Any], name: str, debug: bool) -> int:
+def _outcome(begin: Callable[[Params], tuple[int, str]], name: str, debug: bool) -> int:
     state = STATE / f"{name}.json"
     try:
-        state.unlink(missing_ok=True)
-        run(load_params(Path("params.yaml")), **arguments)
-        return 0
+        if not is_rank():
+            state.unlink(missing_ok=True)
+        code, line = begin(load_params(Path("params.yaml")))
     except Exception as error:
         code, line = explain(error)
         if debug:
             traceback.print_exc()
     except (SystemExit, KeyboardInterrupt):
         code, line = 143, "ended by a signal"
-    print(f"{name}: {line}", file=sys.stderr, flush=True)
-    with contextlib.suppress(InputError, OSError):  # a full or read-only disk is what the line above already says
-        write_json(state, {"code": code, "line": line})
+    if code and is_rank():  # whoever started the processes prints the line of the first that failed
+        note = {"message": line, "timestamp": int(time.time())}
+        Path(os.environ["TORCHELASTIC_ERROR_FILE"]).write_text(json.dumps(note), encoding="utf-8")
+    elif code:
+        print(f"{name}: {line}", file=sys.stderr, flush=True)
+        with contextlib.suppress(InputError, OSError):  # a full or read-only disk is what the line above already says
+            write_json(state, {"code": code, "line": line})
     return code
 
 

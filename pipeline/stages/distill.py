@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 from pipeline import tracking
 from pipeline.files import content_hash, replacing, write_json
 from pipeline.params import Params, TaskParams
+from pipeline.processes import rank
 from pipeline.stages.command import main
+from pipeline.training.launching import launch
 
 if TYPE_CHECKING:
     import torch
@@ -43,7 +45,7 @@ def run(
     from pipeline.tasks import TASKS
     from pipeline.tokenization.folder import load_tokenizer, special_ids
     from pipeline.tokenization.ragged import TokenRows
-    from pipeline.training import runtime
+    from pipeline.training import ranks, runtime
     from pipeline.training.checkpoints import work_folder
 
     section, dtype = params.tasks[task], runtime.prepare(params.runtime)
@@ -69,25 +71,29 @@ def run(
         pad_token_id = ids["pad_token_id"]
         course = Course(section, params.runtime, head, names, rows, teacher_ids, pad_token_id, dtype, work, stage.log)
         if section.distill.losses.sequences:
-            written = _teacher_texts(section, head, teacher, teacher_tokens, rows, dtype)
-            with replacing(soft_labels) as draft:
-                for split, tokens in written.items():
-                    tokens.save(draft / split)
+            written = ranks.one_first(lambda: _teacher_texts(section, head, teacher, teacher_tokens, rows, dtype))
+            if rank() == 0:
+                with replacing(soft_labels) as draft:
+                    for split, tokens in written.items():
+                        tokens.save(draft / split)
             student, records = course.taught_by_texts(written, teacher)
         else:
-            outputs = _teacher_outputs(section, head, teacher, teacher_tokens, dtype)
-            with replacing(soft_labels) as draft:
-                draft.mkdir()
-                for split, said in outputs.items():
-                    np.save(draft / f"{split}.npy", said.logits, allow_pickle=False)
-                    if said.likeliest is not None:
-                        np.save(draft / f"{split}_likeliest.npy", said.likeliest, allow_pickle=False)
+            outputs = ranks.one_first(lambda: _teacher_outputs(section, head, teacher, teacher_tokens, dtype))
+            if rank() == 0:
+                with replacing(soft_labels) as draft:
+                    draft.mkdir()
+                    for split, said in outputs.items():
+                        np.save(draft / f"{split}.npy", said.logits, allow_pickle=False)
+                        if said.likeliest is not None:
+                            np.save(draft / f"{split}_likeliest.npy", said.likeliest, allow_pickle=False)
             student, records = course.distilled(outputs, teacher, teacher_shape.hidden_size)
-        publish_model(student, student_tokenizer, out)
+        if rank() == 0:
+            publish_model(student, student_tokenizer, out)
         twin, twin_records = course.undistilled()
-        publish_model(twin, student_tokenizer, undistilled)
-        write_json(history, records + twin_records)
-        stage.tags[tracking.OUTPUT_HASH] = content_hash(out)
+        if rank() == 0:
+            publish_model(twin, student_tokenizer, undistilled)
+            write_json(history, records + twin_records)
+            stage.tags[tracking.OUTPUT_HASH] = content_hash(out)
 
 
 def _teacher_outputs(
@@ -138,4 +144,4 @@ def _teacher_texts(
 
 
 if __name__ == "__main__":
-    main(run)
+    main(run, launch)

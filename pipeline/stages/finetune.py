@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from pipeline.params import Params
+from pipeline.processes import rank
 from pipeline.stages.command import main
+from pipeline.training.launching import launch
 
 
 def run(
@@ -66,10 +68,11 @@ def run(
             log=tracked.log,
             name=f"finetune {task}",
         )
-        publish_model(model, pretrained, out)
-        write_json(history, records)
-        tracked.tags[OUTPUT_HASH] = content_hash(out)
+        if rank() == 0:
+            publish_model(model, pretrained, out)
+            write_json(history, records)
+            tracked.tags[OUTPUT_HASH] = content_hash(out)
 
 
 if __name__ == "__main__":
-    main(run)
+    main(run, launch)

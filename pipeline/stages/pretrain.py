@@ -7,7 +7,9 @@ from pipeline import tracking
 from pipeline.files import InputError, content_hash, write_json
 from pipeline.params import Params
 from pipeline.params.families import OBJECTIVES as FITTING
+from pipeline.processes import rank
 from pipeline.stages.command import main
+from pipeline.training.launching import launch
 
 if TYPE_CHECKING:
     import torch
@@ -75,9 +77,10 @@ def run(params: Params, *, tokens: Path, tokenizer: Path, init_from: Path, out: 
             print(f"pretrain  dev loss {records[0]['loss']:.3f} before, {records[-1]['loss']:.3f} after", flush=True)
         else:  # no dev loss either: the masked-LM head of adopted weights may be a new one, which tells nothing
             print("pretrain  the weights as they are", flush=True)
-        publish_model(model, tokenizer, out)
-        write_json(history, records)
-        stage.tags[tracking.OUTPUT_HASH] = content_hash(out)
+        if rank() == 0:
+            publish_model(model, tokenizer, out)
+            write_json(history, records)
+            stage.tags[tracking.OUTPUT_HASH] = content_hash(out)
 
 
 def _vocabulary(folder: Path) -> "Vocabulary":
@@ -105,7 +108,7 @@ def _lengths(input_ids: Any, vocabulary: "Vocabulary") -> Any:
     import numpy as np
 
     if input_ids.ndim == 2:
-        return np.full(len(input_ids), input_ids.shape[1])
+        return np.broadcast_to(np.int64(input_ids.shape[1]), len(input_ids))  # no memory, however many rows
     return (input_ids != vocabulary.ids["pad_token_id"]).sum(axis=(1, 2))
 
 
@@ -182,4 +185,4 @@ def _start_embeddings(model: "PreTrainedModel", params: Params, input_ids: Any, 
 
 
 if __name__ == "__main__":
-    main(run)
+    main(run, launch)

@@ -10,6 +10,9 @@ import torch
 
 POOL = 50  # batches sorted together: enough to leave next to no padding, few enough to keep the order random
 
+# of a batch with "positions", these have a line for each of them; everything else has one for each row
+OF_TARGETS = frozenset({"positions", "labels", "teacher_logits", "teacher_likeliest"})
+
 Collate = Callable[[list[Any], np.random.Generator], dict[str, torch.Tensor]]
 
 
@@ -33,7 +36,9 @@ def epoch_batches(
 class Batches:
     """The batches of a run, one a step from `start` to `steps`: a function of seed and step alone.
 
-    Each is {"parts": micro-batches as `collate` made them, "items": tokens in it, or rows where lengths are None}.
+    Each is {"parts": micro-batches as `collate` made them and whether they count, "items": tokens in it, or rows where
+    lengths are None}. Of several `ranks` each makes the same whole micro-batches, whose masks are thus those of one
+    process, and keeps its `share` of them.
     """
 
     rows: Sequence[Any]
@@ -44,6 +49,8 @@ class Batches:
     steps: int
     micro_batches: int = 1
     start: int = 0
+    rank: int = 0
+    ranks: int = 1
 
     def __len__(self) -> int:
         return self.steps
@@ -58,10 +65,32 @@ class Batches:
             members = order[step % per_epoch]
             generator = np.random.default_rng([self.seed, 1, step])
             parts = np.array_split(members, min(self.micro_batches, len(members)))
+            collated = [self.collate([self.rows[int(i)] for i in part], generator) for part in parts]
             yield {
-                "parts": [self.collate([self.rows[int(i)] for i in part], generator) for part in parts],
+                "parts": [share(batch, self.rank, self.ranks) for batch in collated],
                 "items": len(members) if self.lengths is None else int(self.lengths[members].sum()),
             }
+
+
+def share(batch: dict[str, torch.Tensor], rank: int, ranks: int) -> tuple[dict[str, torch.Tensor], bool]:
+    """Return the rows of a collated batch that one of `ranks` processes computes, and whether they count.
+
+    Neighbours, nearly as many for each. Where there are fewer rows than processes some compute the first one, which
+    does not count: all have to take part in a step.
+    """
+    if ranks == 1:
+        return batch, True
+    rows = len(next(value for name, value in batch.items() if name not in OF_TARGETS))
+    start, stop = rows * rank // ranks, rows * (rank + 1) // ranks
+    counts = start < stop
+    if not counts:
+        start, stop = 0, 1
+    if "positions" not in batch:
+        return {name: value[start:stop] for name, value in batch.items()}, counts
+    length = batch["input_ids"].shape[1]
+    own = (batch["positions"] >= start * length) & (batch["positions"] < stop * length)
+    shared = {name: value[own] if name in OF_TARGETS else value[start:stop] for name, value in batch.items()}
+    return shared | {"positions": shared["positions"] - start * length}, counts
 
 
 class Rows(Protocol):

@@ -12,7 +12,8 @@ from filelock import FileLock, Timeout
 from torch import nn
 
 from pipeline.files import InputError, sha256_of_file, stable_hash, write_json
-from pipeline.training import runtime
+from pipeline.processes import rank
+from pipeline.training import ranks, runtime
 
 FOLDER = Path(".stillhouse/checkpoints")
 MARKER = "complete.json"
@@ -28,10 +29,20 @@ def work_folder(stage: str, key: dict[str, Any]) -> Iterator[Path]:
     `key` is the JSON-able rest of what determines the result: parameters and `content_hash` of every input; the code
     of the pipeline, library versions and the kind of processor are added here. So a checkpoint made by other code,
     parameters or data is never found. The folder is removed when the block ends well and stays when it raises.
-    Raises RuntimeError when another process holds the folder.
+    Of the processes of one training the first does all this; the others get the path alone.
+    Raises RuntimeError when another process holds the folder, InputError when processes of one training differ in `key`
+    or code.
     """
-    whole_key = {"key": key, "code": code_hash(), "runtime": runtime.fingerprint()}
+    determined = {"key": key, "code": code_hash()}
+    if len(set(ranks.of_all(stable_hash(determined)))) > 1:
+        raise InputError(
+            f"{stage}: its inputs, params.yaml or code differ between the machines, expected the same on all"
+        )
+    whole_key = determined | {"runtime": runtime.fingerprint()}
     folder = FOLDER / f"{stage}-{stable_hash(whole_key)[:16]}"
+    if rank():
+        yield folder
+        return
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder.with_suffix(".lock"))
     try:

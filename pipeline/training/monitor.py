@@ -11,7 +11,8 @@ from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from pipeline.files import read_json, write_json
-from pipeline.training import checkpoints, snapshots
+from pipeline.processes import rank
+from pipeline.training import checkpoints, ranks, runtime, snapshots
 from pipeline.training.batches import Batches
 from pipeline.training.progress import Progress
 
@@ -23,11 +24,16 @@ TRAIN_RECORDS = 100  # points of the training curve
 
 
 class Monitor(TrainerCallback):
-    """Keeps the history of one run, reads dev, remembers the best weights, saves and restores all of it."""
+    """Keeps the history of one run, reads dev, remembers the best weights, saves and restores all of it.
+
+    Of several processes the first does so. `trained` is what each of them trains, `module` the whole of it: the same
+    one, unless the weights are divided.
+    """
 
     def __init__(
         self,
         module: nn.Module,
+        trained: nn.Module,
         batches: Batches,
         training: "OptimizationParams",
         folder: Path,
@@ -37,7 +43,7 @@ class Monitor(TrainerCallback):
         log: Callable[[Record], None],
         name: str,
     ) -> None:
-        self.module, self.batches, self.folder = module, batches, folder
+        self.module, self.trained, self.batches, self.folder = module, trained, batches, folder
         self.evaluate, self.select, self.log, self.name = evaluate, select, log, name
         self.patience: int | None = getattr(training, "patience", None)
         self.seconds_between_checkpoints = 60 * training.checkpoint_minutes
@@ -54,6 +60,9 @@ class Monitor(TrainerCallback):
 
     def finished(self) -> bool:
         """Load the result where the run had already ended; else tell that there is something left to do."""
+        return ranks.from_first(self._finished)
+
+    def _finished(self) -> bool:
         checkpoint = checkpoints.newest(self.folder)
         if checkpoint is None or not (state := read_json(checkpoint / "state.json"))["finished"]:
             return False
@@ -63,6 +72,9 @@ class Monitor(TrainerCallback):
 
     def finish(self) -> None:
         """Put the best weights into the module and keep them, so that a stage killed later need not train again."""
+        snapshots.gather(self.trained, self.module)
+        if rank():
+            return
         if self.best is not None:
             snapshots.restore(self.module, self.best)
         with checkpoints.saving(self.folder, self.batches.steps) as checkpoint:
@@ -79,15 +91,18 @@ class Monitor(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Go on where the newest complete checkpoint ends."""
-        checkpoint = checkpoints.newest(self.folder)
-        if checkpoint is not None:
-            self._restore(checkpoint, state, kwargs["optimizer"], kwargs["lr_scheduler"])
+        found = ranks.from_first(self._newest)
+        snapshots.spread(self.module, self.trained)
+        if found is not None:
+            self._go_on(*found, state, kwargs["optimizer"], kwargs["lr_scheduler"])
             print(f"{self.name}  goes on from step {state.global_step:,}", flush=True)
+        elif rank():
+            torch.manual_seed(args.seed + rank())  # other rows, other dropout
         self.batches.start = state.global_step
         unit = "rows" if self.batches.lengths is None else "tokens"
         self.progress = Progress(self.name, self.batches.steps, unit=unit, start=state.global_step)
         self.saved = time.monotonic()
-        self.module.train()
+        self.trained.train()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Record, evaluate, save and show what is due after this step."""
@@ -100,7 +115,7 @@ class Monitor(TrainerCallback):
             self._evaluate(step)
             control.should_training_stop |= self.patience is not None and self.evaluations_without_gain >= self.patience
         done = control.should_training_stop or step == self.batches.steps
-        if not done and time.monotonic() - self.saved >= self.seconds_between_checkpoints:
+        if not done and ranks.from_first(lambda: time.monotonic() - self.saved >= self.seconds_between_checkpoints):
             self._save(step, kwargs["optimizer"], scheduler)
 
     def _loss(self) -> float:
@@ -116,52 +131,76 @@ class Monitor(TrainerCallback):
         self.totals = torch.zeros_like(self.totals)
 
     def _evaluate(self, step: int) -> None:
-        assert self.evaluate is not None
-        self.module.eval()
-        with torch.inference_mode():
-            figures = self.evaluate(self.module)
-        self.module.train()
+        snapshots.gather(self.trained, self.module)
+        figures = ranks.from_first(self._figures)
+        self.trained.train()
         self._keep({"step": step, "split": "dev", **figures})
         if self.select is None:
             return
         figure, direction = self.select
         value = figures[figure] if direction == "max" else -figures[figure]
         if self.best_value is None or value > self.best_value:
-            self.best_value, self.best, self.evaluations_without_gain = value, snapshots.copy_of(self.module), 0
+            self.best_value, self.evaluations_without_gain = value, 0
+            self.best = None if rank() else snapshots.copy_of(self.module)
         else:
             self.evaluations_without_gain += 1
+
+    def _figures(self) -> dict[str, float]:
+        assert self.evaluate is not None
+        self.module.to(runtime.device()).eval()
+        with torch.inference_mode():
+            figures = self.evaluate(self.module)
+        if self.trained is not self.module:
+            self.module.to("cpu")  # the card is the divided weights'
+        return figures
 
     def _keep(self, record: Record) -> None:
         self.history.append(record)
         self.log(record)
 
     def _save(self, step: int, optimizer: torch.optim.Optimizer, scheduler: Any) -> None:
-        with checkpoints.saving(self.folder, step) as checkpoint:
-            snapshots.save_tensors(snapshots.tensors_of(self.module), checkpoint / "model.safetensors")
-            if self.best is not None:
-                snapshots.save_tensors(self.best, checkpoint / "best.safetensors")
-            state = {
-                "finished": False,
-                "step": step,
-                "groups": snapshots.save_optimizer(optimizer, checkpoint / "optimizer.safetensors"),
-                "schedule": scheduler.state_dict(),
-                "history": self.history,
-                "totals": self.totals.tolist(),
-                "items": self.items,
-                "best_value": self.best_value,
-                "evaluations_without_gain": self.evaluations_without_gain,
-            }
-            write_json(checkpoint / "state.json", state)
+        snapshots.gather(self.trained, self.module)
+        tensors = snapshots.optimizer_tensors(optimizer)
+        if rank() == 0:
+            with checkpoints.saving(self.folder, step) as checkpoint:
+                snapshots.save_tensors(snapshots.tensors_of(self.module), checkpoint / "model.safetensors")
+                snapshots.save_tensors(tensors, checkpoint / "optimizer.safetensors")
+                if self.best is not None:
+                    snapshots.save_tensors(self.best, checkpoint / "best.safetensors")
+                state = {
+                    "finished": False,
+                    "step": step,
+                    "groups": optimizer.state_dict()["param_groups"],
+                    "schedule": scheduler.state_dict(),
+                    "history": self.history,
+                    "totals": self.totals.tolist(),
+                    "items": self.items,
+                    "best_value": self.best_value,
+                    "evaluations_without_gain": self.evaluations_without_gain,
+                }
+                write_json(checkpoint / "state.json", state)
         self.saved = time.monotonic()
 
-    def _restore(
-        self, checkpoint: Path, trainer: TrainerState, optimizer: torch.optim.Optimizer, scheduler: Any
-    ) -> None:
+    def _newest(self) -> tuple[dict[str, Any], dict[str, torch.Tensor]] | None:
+        """Take the weights of the newest complete checkpoint and return its state and its optimizer's tensors."""
+        checkpoint = checkpoints.newest(self.folder)
+        if checkpoint is None:
+            return None
         state = read_json(checkpoint / "state.json")
         snapshots.restore(self.module, snapshots.load_tensors(checkpoint / "model.safetensors"))
         if state["best_value"] is not None:
             self.best = snapshots.load_tensors(checkpoint / "best.safetensors")
-        snapshots.load_optimizer(optimizer, checkpoint / "optimizer.safetensors", state["groups"])
+        return state, snapshots.load_tensors(checkpoint / "optimizer.safetensors")
+
+    def _go_on(
+        self,
+        state: dict[str, Any],
+        tensors: dict[str, torch.Tensor],
+        trainer: TrainerState,
+        optimizer: torch.optim.Optimizer,
+        scheduler: Any,
+    ) -> None:
+        snapshots.load_optimizer(optimizer, tensors, state["groups"])
         scheduler.load_state_dict(state["schedule"])
         trainer.global_step, self.history = state["step"], state["history"]
         self.totals, self.items = torch.tensor(state["totals"], dtype=torch.float64), state["items"]

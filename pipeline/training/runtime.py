@@ -5,6 +5,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from pipeline.processes import local_rank
+from pipeline.training import ranks
+
 if TYPE_CHECKING:
     from pipeline.params import RuntimeParams
 
@@ -12,9 +15,12 @@ if TYPE_CHECKING:
 def prepare(runtime: "RuntimeParams") -> torch.dtype:
     """Set threads, seed and deterministic kernels for this process and return the dtype to autocast to.
 
+    Where torchrun has started it as one of several, it meets the others.
+
     bfloat16 where `precision` asks for it, or where it is `auto` and the processor computes in it; else float32, which
     means no autocast.
     """
+    ranks.meet()
     torch.set_num_threads(runtime.threads)
     torch.manual_seed(runtime.seed)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read by CUDA when its first matrix product runs
@@ -41,8 +47,8 @@ def computes_in_bfloat16() -> bool:
 
 
 def device() -> torch.device:
-    """Return the first CUDA card, or the processor where there is none."""
-    return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+    """Return the CUDA card of this process, the first one where it is alone, or the processor where there is none."""
+    return torch.device("cuda", local_rank()) if torch.cuda.is_available() else torch.device("cpu")
 
 
 def autocast(dtype: torch.dtype) -> torch.autocast:

@@ -14,10 +14,14 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel, Trainer, TrainingArguments, get_scheduler
 
+from pipeline.processes import rank
+from pipeline.training import ranks
 from pipeline.training import runtime as machine
 from pipeline.training.batches import Batches, Collate
 from pipeline.training.checkpoints import require_room
 from pipeline.training.monitor import Monitor, Record
+from pipeline.training.sharding import sharded
+from pipeline.training.snapshots import whole
 
 if TYPE_CHECKING:
     from pipeline.params import OptimizationParams, RuntimeParams
@@ -55,6 +59,9 @@ def train(
         gradients; its figures become a "dev" record.
     select: a figure of `evaluate` and its direction; the module ends with the weights of the best evaluation.
     log: gets each record as it is made. name: stands at the start of the progress lines.
+    runtime: its `distributed` says how the processes that torchrun has started train together: each computes its share
+        of every batch, and the gradient is that of one process. The first one reads dev, writes and returns the
+        history; only there does `module` end with the right weights.
     micro_batches: parts that each batch is computed in, one after the other, to fit into memory.
 
     Raises FloatingPointError when the loss is no longer a number, InputError where the disk cannot hold checkpoints.
@@ -66,10 +73,15 @@ def train(
         steps = epochs * math.ceil(len(rows) / training.batch_size)
     module.to(machine.device())
     batches = Batches(rows, collate, lengths, training.batch_size, runtime.seed, steps, micro_batches)
-    monitor = Monitor(module, batches, training, checkpoints, evaluate=evaluate, select=select, log=log, name=name)
+    batches.rank, batches.ranks = rank(), ranks.count()
+    trained = sharded(module) if ranks.count() > 1 and runtime.distributed == "fsdp" else module
+    monitor = Monitor(
+        module, trained, batches, training, checkpoints, evaluate=evaluate, select=select, log=log, name=name
+    )
     if not monitor.finished():
-        require_room(checkpoints, module)
-        loop = Loop(module, batches, monitor, training, machine.autocast_dtype(runtime), runtime.seed)
+        if rank() == 0:
+            require_room(checkpoints, module)
+        loop = Loop(trained, batches, monitor, training, machine.autocast_dtype(runtime), runtime.seed)
         loop.train()
         monitor.finish()
     module.eval()
@@ -116,22 +128,26 @@ class Loop(Trainer):
     ) -> torch.Tensor:
         """Add up the gradients of the summed losses of all micro-batches; return the mean loss."""
         totals = torch.zeros(2, dtype=torch.float64, device=self.args.device)
-        for part in inputs["parts"]:
+        for part, counts in inputs["parts"]:
             batch = {key: value.to(self.args.device) for key, value in part.items()}
             with machine.autocast(self.dtype):
                 output = model(**batch)
+            if not counts:
+                output = {name: value * 0 for name, value in output.items()}
             output["loss"].backward()
             totals[0] += output["loss"].detach()
             totals[1] += output["count"]
-        self.count = totals[1].clamp(min=1.0)
+        ranks.add_up(totals)
         self.monitor.count(totals, inputs["items"])
-        return (totals[0] / self.count).float()
+        count = totals[1].clamp(min=1.0)
+        self.divisor = count / ranks.count()  # the gradients are means over the processes already
+        return (totals[0] / count).float()
 
     def _clip_grad_norm(self, model: nn.Module) -> torch.Tensor:
         # the division by the count and the clipping share one pass over the gradients
         gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients) / self.count
-        factor = ((self.args.max_grad_norm / (norm + 1e-6)).clamp(max=1.0) / self.count).float()
+        norm = whole(torch.nn.utils.get_total_norm(gradients)) / self.divisor
+        factor = ((self.args.max_grad_norm / (norm + 1e-6)).clamp(max=1.0) / self.divisor).float()
         for gradient in gradients:
             gradient.mul_(factor)
         return norm

@@ -16,6 +16,7 @@ from pipeline.params import DistillParams, LossWeights, TrainingParams
 from pipeline.params.task_types import OF_LABELS, OF_LAYERS
 from pipeline.tasks.text_classification import TextClassification
 from pipeline.tokenization.ragged import TokenRows
+from pipeline.training.batches import OF_TARGETS, share
 
 HEAD = TextClassification(["negative", "positive"])
 
@@ -151,3 +152,14 @@ def test_one_batch_equals_micro_batches_in_gradient(tmp_path: Path) -> None:
     parts = [gradients(rows) for rows in ([0], [1, 2], [3, 4, 5])]
     for whole, *pieces in zip(gradients([0, 1, 2, 3, 4, 5]), *parts, strict=True):
         torch.testing.assert_close(torch.stack(pieces).sum(dim=0), whole, rtol=1e-4, atol=1e-5)
+
+
+def test_the_shares_of_a_batch_lose_together_what_it_loses(tmp_path: Path) -> None:
+    distill = distillation(**dict.fromkeys(OF_LABELS, 0.5))
+    torch.manual_seed(1)
+    loss = DistillationLoss(HEAD, bert(8, seed=5), distill, 16)
+    batch = lessons(tmp_path, distill, [0, 1, 2, 3, 4, 5])
+    assert {name for name, value in batch.items() if len(value) != len(batch["input_ids"])} <= OF_TARGETS
+    whole, shares = loss(**batch), [loss(**share(batch, rank, 4)[0]) for rank in range(4)]
+    for figure in ("loss", "count"):
+        torch.testing.assert_close(sum(output[figure] for output in shares), whole[figure], rtol=1e-5, atol=1e-5)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -137,3 +138,15 @@ def test_a_database_without_room_or_access_is_named(tmp_path: Path) -> None:
     assert room.startswith("2 mlflow.db: could not be written (") and room.endswith("), expected room on the disk")
     assert access.startswith("2 mlflow.db: could not be written (") and access.endswith(" to have access")
     assert "Traceback" not in ended.stderr
+
+
+def test_of_several_processes_the_first_alone_shows_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "one")
+    monkeypatch.setenv("RANK", "1")
+    before = threading.active_count()
+    with stage_run("pretrain", {"steps": 1}, tmp_path) as run:
+        run.log({"step": 1, "split": "train", "loss": 1.0})
+        assert threading.active_count() == before
+    assert list(tmp_path.iterdir()) == []
