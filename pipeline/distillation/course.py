@@ -22,7 +22,7 @@ from pipeline.training.trainer import Record, train
 
 Best = tuple[str, Literal["max", "min"]]  # the figure of dev by which the best state is chosen, and its direction
 UNDISTILLED_EVALUATIONS = 60  # labels alone are learnt, and overlearnt, within a few passes: dev is read often
-PASSES_WITHOUT_GAIN = 4  # over the labelled rows, at least, before it stops: one of few steps begins to learn late
+PASSES_WITHOUT_GAIN = 6  # over the labelled rows before it stops: one of few steps begins to learn late
 
 
 @dataclass(frozen=True)
@@ -112,15 +112,14 @@ class Course:
         """Train the same student, all its weights random, on the labels alone; return it and its history.
 
         For at most as many steps as the student took its lessons. Dev is read UNDISTILLED_EVALUATIONS times, and
-        training stops when a tenth of them in a row, and PASSES_WITHOUT_GAIN passes, bring nothing better, or as many
-        of them as `training.patience` says.
+        training stops when PASSES_WITHOUT_GAIN passes bring nothing better, whatever patience the student is given.
         """
         student = self._student()
         training = self.task.distill.training
-        between = self._steps(training) / UNDISTILLED_EVALUATIONS
-        passes = PASSES_WITHOUT_GAIN * len(self.rows["train"]) / training.batch_size / between
-        patience = training.patience or math.ceil(max(UNDISTILLED_EVALUATIONS / 10, passes))
-        training = training.model_copy(update={"evaluations": UNDISTILLED_EVALUATIONS, "patience": patience})
+        steps, without_gain = self._steps(training), PASSES_WITHOUT_GAIN * len(self.rows["train"]) / training.batch_size
+        evaluations = min(UNDISTILLED_EVALUATIONS, steps)
+        patience = math.ceil(without_gain * evaluations / steps)
+        training = training.model_copy(update={"evaluations": evaluations, "patience": patience})
         rows = self.head.rows(self.rows["train"])
         evaluate = self.head.evaluation(
             self.rows["dev"], batch_size=training.batch_size, pad_token_id=self.pad_token_id, dtype=self.dtype

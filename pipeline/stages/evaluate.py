@@ -72,7 +72,7 @@ def run(
     if section.type == "question_answering":
         found["retrieval"] = _with_retrieved_passages(head, lessons.splits["test"], served)
     if section.type == "sentence_similarity":
-        found["retrieval"] = _pairs_found(section, lessons.splits["test"], {"teacher": teacher, "student": student})
+        found["retrieval"] = _pairs_found(section, lessons.splits["test"], {"teacher": teacher, "student": served})
     if section.evaluate.identity_groups:
         found["counterfactuals"] = _with_people_exchanged(
             section, head, lessons.splits["test"].texts, {"teacher": teacher, "student": served}, params.runtime.seed
