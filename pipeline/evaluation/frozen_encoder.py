@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from transformers import AutoModel
 from transformers.utils import logging
 
-from pipeline.architectures.exported import ExportedModel, is_exported
 from pipeline.training import runtime
 from pipeline.training.batches import Rows
 from pipeline.training.prediction import predict_logits
@@ -47,26 +46,21 @@ def frozen_vectors(
 ) -> dict[str, np.ndarray]:
     """Return the vectors of each split's targets, float32 (targets, width), as `read` takes them from an encoder.
 
-    `folder` is the encoder's, `dtype` what matrix products are computed in, `name` what progress lines call it. A graph
-    that compares texts has the vectors by which it does, whatever `read` is.
+    `folder` is the encoder's, `dtype` what matrix products are computed in, `name` what progress lines call it.
     """
-    model = ExportedModel(folder) if is_exported(folder) else read(_encoder(folder)).to(runtime.device())
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # the head of the language model is left behind, and that is what is wanted
+    encoder = AutoModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+    logging.set_verbosity(verbosity)
+    model = read(encoder).to(runtime.device())
     return {
         split: predict_logits(
             model,
             rows,
             batch_size=BATCH_SIZE,
-            pad_token_id=model.config.pad_token_id,
+            pad_token_id=encoder.config.pad_token_id,
             dtype=dtype,
             name=f"{name}, {split}",
         )
         for split, rows in splits.items()
     }
-
-
-def _encoder(folder: Path) -> nn.Module:
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()  # the head of the language model is left behind, and that is what is wanted
-    encoder: nn.Module = AutoModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
-    logging.set_verbosity(verbosity)
-    return encoder

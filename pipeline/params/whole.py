@@ -5,7 +5,14 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from pipeline.params.datasets import DatasetParams
-from pipeline.params.families import MASKED, OBJECTIVES, TOKENIZERS, WITH_ATTENTIONS, WITH_WHOLE_WORDS
+from pipeline.params.families import (
+    MASKED,
+    OBJECTIVES,
+    TOKENIZERS,
+    WITH_ATTENTIONS,
+    WITH_WHOLE_WORDS,
+    WITHOUT_LAYERS,
+)
 from pipeline.params.fit import TeacherShape, misfits
 from pipeline.params.pretraining import (
     CorpusParams,
@@ -94,6 +101,9 @@ def _pretraining_disagreements(pretrain: PretrainParams, tokenizer: TokenizerPar
     problems = []
     if pretrain.architecture is not None:
         family = pretrain.architecture.family
+        if not OBJECTIVES[family]:
+            able = " or ".join(name for name, fitting in OBJECTIVES.items() if fitting)
+            return [f"pretrain.architecture.family: must be {able}, which can be language models, got {family}"]
         for key, found, fitting in (
             ("pretrain.objective", pretrain.objective, OBJECTIVES[family]),
             ("tokenizer.kind", tokenizer.kind, TOKENIZERS[family]),
@@ -143,6 +153,11 @@ def _loss_disagreements(key: str, task: TaskParams) -> list[str]:
             problems.append(
                 f"{key}.student.vocabulary_size: must be null (the teacher's tokens) when {loss} has a weight, "
                 f"got {student.vocabulary_size}"
+            )
+        if weight and loss in OF_LAYERS and student.architecture.family in WITHOUT_LAYERS:
+            problems.append(
+                f"{key}.distill.losses.{loss}: must be 0 where {key}.student.architecture.family is "
+                f"{student.architecture.family}, whose layers are not the teacher's kind, got {weight}"
             )
         if weight and loss in OF_ATTENTION and student.architecture.family not in WITH_ATTENTIONS:
             problems.append(

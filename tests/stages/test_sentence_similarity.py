@@ -12,7 +12,7 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from pipeline.evaluation.frozen_encoder import MeanPooled, frozen_vectors
+from pipeline.architectures.exported import ExportedModel
 from pipeline.files import InputError, read_json
 from pipeline.params import Params
 from pipeline.params.task_types import OF_LABELS
@@ -20,6 +20,7 @@ from pipeline.registry import champion
 from pipeline.stages import tokenize
 from pipeline.tokenization.encoding import encode_rows
 from pipeline.tokenization.folder import load_tokenizer
+from pipeline.training.prediction import predict_logits
 from tests.stages.pair_project import ROWS, Pair, pair_params, predict_elsewhere, run_stages, texts_of, write_pairs
 
 LOSSES = dict.fromkeys(OF_LABELS, 0.0) | {"logits": 1.0, "hard_labels": 0.5}
@@ -73,7 +74,7 @@ def test_from_raw_text_to_similarities_elsewhere(family: str, tmp_path: Path, mo
     off = [float((vectors[text] - plain_vector(Path("student"), text)).abs().max()) for text in texts]
     assert 1e-4 < max(off) < 0.5  # of the graph in 8 bits, and near what it was made of
     read = encode_rows(load_tokenizer(Path("exported"))[0], texts, np.zeros(len(texts), np.int64), 24)
-    asked = frozen_vectors(MeanPooled, Path("exported"), {"all": read}, torch.float32)["all"]
+    asked = predict_logits(ExportedModel(Path("exported")), read, batch_size=8, pad_token_id=0, dtype=torch.float32)
     np.testing.assert_allclose(asked, torch.stack([*vectors.values()]).numpy(), atol=1e-5)
     assert retrieval["found_by"]["student"] == found_plainly(vectors, said)
     assert set(retrieval["found_by"]) == {"bm25", "teacher", "student"}
