@@ -43,6 +43,11 @@ def _shrink_task(task: dict[str, Any], *, narrow: bool) -> None:
         task["transfer"][texts] = min(task["transfer"][texts], TRANSFER_SENTENCES)
     for stage in ("finetune", "distill"):
         task[stage]["training"].update(epochs=1, evaluations=1, patience=None)
+    if before := task["student"].get("distill_pretrained"):
+        before["max_tokens"] = min(before["max_tokens"], PRETRAINING_TOKENS)
+        before["training"].update(epochs=1, evaluations=1, patience=None, batch_size=PRETRAINING_BATCH)
+        if narrow and before["relation_heads"] is not None:
+            before["relation_heads"] = SMALL["attention_heads"]
     if task.get("generation"):
         task["generation"].update(max_tokens=min(task["generation"]["max_tokens"], WRITTEN_TOKENS), beams=1)
     if narrow:

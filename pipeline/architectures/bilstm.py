@@ -96,7 +96,7 @@ class BilstmHead(BilstmPreTrainedModel):
         self.bilstm = BilstmModel(config)
         self.dense = nn.Linear(config.hidden_size, config.intermediate_size)
         self.dropout = nn.Dropout(config.dropout)
-        self.classifier = nn.Linear(config.intermediate_size, config.num_labels)
+        self.classifier = nn.Linear(config.intermediate_size, config.num_labels or 0)
         self.post_init()
 
     def answer(self, states: Tensor) -> Tensor:

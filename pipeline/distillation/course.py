@@ -12,9 +12,9 @@ from torch import nn
 from torch.utils.data import ConcatDataset
 from transformers import PreTrainedModel
 
-from pipeline.distillation.lessons import DistillationLoss, Lessons, with_teacher
-from pipeline.distillation.losses import divergence, soft_label_loss
-from pipeline.distillation.student import build_student, start_from_teacher
+from pipeline.distillation.lessons import DistillationLoss, Lessons, divergences, with_teacher
+from pipeline.distillation.losses import divergence
+from pipeline.distillation.student import build_student, start_from_pretrained_student, start_from_teacher
 from pipeline.distillation.teacher_cache import TeacherOutputs
 from pipeline.params import RuntimeParams, TaskParams, TrainingParams
 from pipeline.training.prediction import Reduce, predict_logits
@@ -32,7 +32,8 @@ class Course:
     head: the task (pipeline.tasks). names: what the student's configuration says of it and of its vocabulary. rows: the
     student's token rows of train, dev and transfer. teacher_ids: int64
     (student's vocabulary,), the teacher's id of each of the student's. work: folder of the checkpoints. log: gets each
-    history record as it is made.
+    history record as it is made. pretrained_student: folder of the student as it has learnt from the language model,
+    None where it has not.
     """
 
     task: TaskParams
@@ -45,6 +46,7 @@ class Course:
     dtype: torch.dtype
     work: Path
     log: Callable[[Record], None]
+    pretrained_student: Path | None = None
 
     def distilled(
         self, outputs: Mapping[str, TeacherOutputs], teacher: Path, teacher_width: int
@@ -55,7 +57,10 @@ class Course:
             first weights.
         """
         student = self._student()
-        start_from_teacher(student, self.task.student, teacher, self.teacher_ids)
+        if self.pretrained_student is not None:
+            start_from_pretrained_student(student, self.pretrained_student)
+        else:
+            start_from_teacher(student, self.task.student, teacher, self.teacher_ids)
         taught = ("train", "transfer")
         lessons: ConcatDataset[Any] = ConcatDataset(
             [Lessons(self.head.rows(self.rows[name]), outputs[name]) for name in taught]
@@ -138,17 +143,10 @@ class Course:
 
         At the temperature at which the teacher's likeliest classes were kept; None where all its classes were.
         """
-        kept, likeliest = self.head.reduction(rows), teacher.likeliest
-        if likeliest is None:
+        if teacher.likeliest is None:
             return None
-
-        def reduce(logits: torch.Tensor, chosen: np.ndarray) -> torch.Tensor:
-            its = torch.from_numpy(teacher.logits[chosen]).to(logits.device)
-            classes = torch.from_numpy(likeliest[chosen].astype(np.int64)).to(logits.device)
-            divergence = soft_label_loss(logits, its, self.task.distill.temperature, classes)
-            return torch.cat([kept(logits, chosen), divergence.unsqueeze(1)], dim=1)
-
-        return reduce
+        kept, own = self.head.reduction(rows), divergences(teacher, self.task.distill.temperature)
+        return lambda logits, chosen: torch.cat([kept(logits, chosen), own(logits, chosen)], dim=1)
 
     def _student(self) -> PreTrainedModel:
         student = build_student(

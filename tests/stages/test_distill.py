@@ -102,6 +102,7 @@ def distill(section: Params, name: str = "student") -> Path:
         teacher_tokens=tokens / "teacher",
         student_tokens=tokens / "student",
         student_tokenizer=Path("models/student_tokenizer"),
+        pretrained_student=Path("models/pretrained_student"),
         out=out,
         undistilled=Path(f"models/un{name}"),
         soft_labels=Path(f"soft/{name}"),

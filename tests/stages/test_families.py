@@ -113,7 +113,7 @@ def run_stages(given: Params) -> None:
     distill.run(
         given, task="sentiment", teacher=models / "teacher", teacher_tokens=tokens / "teacher",
         student_tokens=tokens / "student", student_tokenizer=models / "student_tokenizer", out=models / "student",
-        undistilled=models / "undistilled", soft_labels=Path("soft"), history=history,
+        pretrained_student=Path("none"), undistilled=models / "undistilled", soft_labels=Path("soft"), history=history,
     )  # fmt: skip
 
 
