@@ -77,6 +77,7 @@ def taught_more(params: Params, task: str, share: float, scratch: Path) -> Point
         teacher_tokens=scratch / "tokens/teacher",
         student_tokens=scratch / "tokens/student",
         student_tokenizer=scratch / "tokenizer",
+        pretrained_student=MODELS / task / "pretrained_student",
         out=scratch / "student",
         undistilled=scratch / "undistilled",
         soft_labels=scratch / "soft_labels",

@@ -29,7 +29,7 @@ def at_smoke_scale(values: dict[str, Any]) -> dict[str, Any]:
     pretrain["training"].update(evaluations=1, batch_size=min(pretrain["training"]["batch_size"], PRETRAINING_BATCH))
     from_nothing = pretrain["architecture"] is not None
     if from_nothing:
-        pretrain["architecture"].update(SMALL)
+        _narrow(pretrain["architecture"])
     if tokenizer["vocabulary_size"] is not None:
         tokenizer["vocabulary_size"] = min(tokenizer["vocabulary_size"], VOCABULARY)
 
@@ -43,13 +43,22 @@ def _shrink_task(task: dict[str, Any], *, narrow: bool) -> None:
         task["transfer"][texts] = min(task["transfer"][texts], TRANSFER_SENTENCES)
     for stage in ("finetune", "distill"):
         task[stage]["training"].update(epochs=1, evaluations=1, patience=None)
+    if before := task["student"].get("distill_pretrained"):
+        before["max_tokens"] = min(before["max_tokens"], PRETRAINING_TOKENS)
+        before["training"].update(epochs=1, evaluations=1, patience=None, batch_size=PRETRAINING_BATCH)
+        if narrow and before["relation_heads"] is not None:
+            before["relation_heads"] = SMALL["attention_heads"]
     if task.get("generation"):
         task["generation"].update(max_tokens=min(task["generation"]["max_tokens"], WRITTEN_TOKENS), beams=1)
     if narrow:
-        task["student"]["architecture"].update(SMALL)
+        _narrow(task["student"]["architecture"])
         if task["distill"]["relation_heads"] is not None:  # they have to divide the widths
             task["distill"]["relation_heads"] = SMALL["attention_heads"]
         if task["student"]["vocabulary_size"] is not None:
             task["student"]["vocabulary_size"] = min(task["student"]["vocabulary_size"], VOCABULARY)
     task["evaluate"]["bootstrap_samples"] = min(task["evaluate"]["bootstrap_samples"], 200)
     task["gate"]["min_rows"] = min(task["gate"]["min_rows"], 20)
+
+
+def _narrow(architecture: dict[str, Any]) -> None:
+    architecture.update({size: width for size, width in SMALL.items() if architecture[size] is not None})

@@ -19,6 +19,7 @@ from transformers import (
     MarianMTModel,
 )
 
+from pipeline.architectures.bilstm import BilstmConfig, BilstmForTokenClassification
 from pipeline.architectures.sentence_similarity import BertForSentenceSimilarity
 from pipeline.tokenization.folder import SPECIAL_TOKENS, assemble, save_tokenizer
 
@@ -71,6 +72,19 @@ def save_topic_student(folder: Path) -> None:
     shape: dict[str, Any] = {"num_hidden_layers": 1, "num_attention_heads": 2, "initializer_range": 0.5}
     settings = _settings(TOPICS, hidden_size=16, problem_type="multi_label_classification", **shape)
     BertForSequenceClassification(settings).save_pretrained(folder)
+    _save_tokenizer(folder)
+
+
+def save_bilstm_student(folder: Path) -> None:
+    """Write a BiLSTM that finds spans by chance."""
+    torch.manual_seed(1)
+    shape: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 2, "intermediate_size": 16}
+    model = BilstmForTokenClassification(BilstmConfig(vocab_size=len(PIECES), pad_token_id=0, **shape, **_names(TAGS)))
+    with torch.no_grad():
+        model.classifier.weight.mul_(20)  # else it is hardly surer of one tag than of another
+        pieces = torch.arange(len(PIECES))[None]
+        model.classifier.bias -= model(pieces, torch.ones_like(pieces)).logits.mean(dim=(0, 1))  # nor always of one
+    model.save_pretrained(folder)
     _save_tokenizer(folder)
 
 

@@ -1,7 +1,8 @@
 """Model families by the name that params.yaml gives them; the chosen one is imported when it is called for.
 
-`ARCHITECTURES["bert"]()` is a module with HEADS (the model class for each objective and type of task), `build` (random
-weights), `load` (weights of a folder) and `dropout_settings` (where its configuration keeps a model's dropout).
+`ARCHITECTURES["bert"]()` is a module with HEADS (the model class for each objective and type of task) and `build`
+(random weights); that of a family of language models also has `load` (weights of a folder) and `dropout_settings`
+(where its configuration keeps a model's dropout).
 """
 
 from collections.abc import Callable
@@ -41,6 +42,12 @@ def _llama() -> ModuleType:
     return llama
 
 
+def _bilstm() -> ModuleType:
+    from pipeline.architectures import bilstm
+
+    return bilstm
+
+
 def _encoder_decoder() -> ModuleType:
     from pipeline.architectures import encoder_decoder
 
@@ -54,9 +61,10 @@ ARCHITECTURES: dict[str, Callable[[], ModuleType]] = {
     "gpt": _gpt,
     "llama": _llama,
     "encoder_decoder": _encoder_decoder,
+    "bilstm": _bilstm,
 }
 MODEL_TYPES = {  # transformers' names for them
-    **{name: name for name in ("bert", "roberta", "modernbert", "llama")},
+    **{name: name for name in ("bert", "roberta", "modernbert", "llama", "bilstm")},
     "gpt2": "gpt",
     **dict.fromkeys(("marian", "bart", "t5"), "encoder_decoder"),
 }

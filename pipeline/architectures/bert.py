@@ -47,6 +47,7 @@ def build(
     `architecture.dropout` is that of hidden states and embeddings; attention maps have none. `settings` are further
     keys of transformers' BertConfig, such as `id2label`.
     """
+    assert architecture.attention_heads is not None  # pipeline.params refuses null for this family
     config = BertConfig(
         vocab_size=vocabulary_size,
         pad_token_id=pad_token_id,

@@ -1,22 +1,32 @@
 """Logits of a classifier at the tokens that carry a label, without the work that no logit depends on."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import (
+    BertForMaskedLM,
     BertForQuestionAnswering,
     BertForSequenceClassification,
     BertForTokenClassification,
     GPT2LMHeadModel,
     LlamaForCausalLM,
+    ModernBertForMaskedLM,
+    RobertaForMaskedLM,
     RobertaForQuestionAnswering,
     RobertaForTokenClassification,
 )
 
 from pipeline.architectures.exported import ExportedModel
 from pipeline.architectures.sentence_similarity import EncodesApart
+
+# what scores the words of a masked language model, by its model_type
+WORD_SCORES: dict[str, Callable[[Any, Tensor], Tensor]] = {
+    "bert": lambda model, states: model.cls(states),
+    "roberta": lambda model, states: model.lm_head(states),
+    "modernbert": lambda model, states: model.decoder(model.head(states)),
+}
 
 
 def target_logits(model: nn.Module, inputs: Mapping[str, Tensor], positions: Tensor) -> Tensor:
@@ -39,7 +49,20 @@ def target_logits(model: nn.Module, inputs: Mapping[str, Tensor], positions: Ten
     if isinstance(model, GPT2LMHeadModel | LlamaForCausalLM):
         states = model.base_model(**inputs, use_cache=False).last_hidden_state
         return model.lm_head(states.flatten(0, 1).index_select(0, positions))
+    if predicts_masked_tokens(model):
+        encoder: Any = model.base_model
+        return word_scores(model, encoder(**inputs).last_hidden_state, positions)
     return at_targets(logits_of(model(**inputs)), positions)
+
+
+def predicts_masked_tokens(model: nn.Module) -> bool:
+    """Whether a model is a masked language model, whose classes are its words: too many to score every token."""
+    return isinstance(model, BertForMaskedLM | RobertaForMaskedLM | ModernBertForMaskedLM)
+
+
+def word_scores(model: Any, states: Tensor, positions: Tensor) -> Tensor:
+    """Return the scores of all words, (positions, vocabulary), at `positions` of the flattened last hidden states."""
+    return WORD_SCORES[model.config.model_type](model, states.flatten(0, 1).index_select(0, positions))
 
 
 def accepted(model: nn.Module, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:

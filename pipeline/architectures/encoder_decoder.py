@@ -53,7 +53,8 @@ def build(
     `architecture.layers` are the encoder's, `architecture.decoder_layers` the decoder's; the dropout is that of
     embeddings and hidden states. `settings` are further keys of transformers' MarianConfig.
     """
-    assert architecture.decoder_layers is not None  # pipeline.params refuses null for this family
+    # pipeline.params refuses null for this family
+    assert architecture.decoder_layers is not None and architecture.attention_heads is not None
     config = MarianConfig(
         vocab_size=vocabulary_size,
         pad_token_id=pad_token_id,

@@ -50,13 +50,14 @@ class ExportedModel(nn.Module):
         """Return an object with `logits`, float32, as the exported model's class has them.
 
         inputs: input_ids, attention_mask and, where rows have a second text, token_type_ids, int64 (rows, tokens).
-        Start and end of an answer are two classes of each token's logits.
+        Start and end of an answer are two classes of each token's logits. A graph that compares texts gives a row of
+        two their cosine, (rows, 1), and single texts their vectors, (rows, width).
         """
         if self._session is None:
             self._session = open_session(str(self.folder / GRAPH), torch.get_num_threads())
             self._reads = {value.name for value in self._session.get_inputs()}
             self._compares = self._session.get_outputs()[0].name == "vectors"
-        if self._compares:
+        if self._compares and "token_type_ids" in inputs:
             return self._cosines(**inputs)
         return SimpleNamespace(logits=self._run(inputs))
 

@@ -40,6 +40,7 @@ def build(
 
     `settings` are further keys of transformers' LlamaConfig, such as `id2label`.
     """
+    assert architecture.attention_heads is not None  # pipeline.params refuses null for this family
     # those that transformers would put there are of another vocabulary
     unnamed: dict[str, Any] = {"bos_token_id": None, "eos_token_id": None}
     config = LlamaConfig(

@@ -45,6 +45,7 @@ def build(
     `architecture.dropout` is that of embeddings and feed-forward layers; attention maps have none. `settings` are
     further keys of transformers' ModernBertConfig, such as `id2label`.
     """
+    assert architecture.attention_heads is not None  # pipeline.params refuses null for this family
     # those that transformers would put there are of another vocabulary
     unnamed: dict[str, Any] = dict.fromkeys(("bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id"))
     config = ModernBertConfig(

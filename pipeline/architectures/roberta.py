@@ -48,6 +48,7 @@ def build(
     `architecture.dropout` is that of hidden states and embeddings; attention maps have none. `settings` are further
     keys of transformers' RobertaConfig, such as `id2label`.
     """
+    assert architecture.attention_heads is not None  # pipeline.params refuses null for this family
     # those that transformers would put there are of another vocabulary
     unnamed: dict[str, Any] = {"bos_token_id": None, "eos_token_id": None}
     config = RobertaConfig(

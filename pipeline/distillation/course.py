@@ -12,9 +12,9 @@ from torch import nn
 from torch.utils.data import ConcatDataset
 from transformers import PreTrainedModel
 
-from pipeline.distillation.lessons import DistillationLoss, Lessons, with_teacher
-from pipeline.distillation.losses import divergence, soft_label_loss
-from pipeline.distillation.student import build_student, start_from_teacher
+from pipeline.distillation.lessons import DistillationLoss, Lessons, divergences, with_teacher
+from pipeline.distillation.losses import divergence
+from pipeline.distillation.student import build_student, start_from_pretrained_student, start_from_teacher
 from pipeline.distillation.teacher_cache import TeacherOutputs
 from pipeline.params import RuntimeParams, TaskParams, TrainingParams
 from pipeline.training.prediction import Reduce, predict_logits
@@ -22,7 +22,7 @@ from pipeline.training.trainer import Record, train
 
 Best = tuple[str, Literal["max", "min"]]  # the figure of dev by which the best state is chosen, and its direction
 UNDISTILLED_EVALUATIONS = 60  # labels alone are learnt, and overlearnt, within a few passes: dev is read often
-PASSES_WITHOUT_GAIN = 4  # over the labelled rows, at least, before it stops: one of few steps begins to learn late
+PASSES_WITHOUT_GAIN = 6  # over the labelled rows before it stops: one of few steps begins to learn late
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,8 @@ class Course:
     head: the task (pipeline.tasks). names: what the student's configuration says of it and of its vocabulary. rows: the
     student's token rows of train, dev and transfer. teacher_ids: int64
     (student's vocabulary,), the teacher's id of each of the student's. work: folder of the checkpoints. log: gets each
-    history record as it is made.
+    history record as it is made. pretrained_student: folder of the student as it has learnt from the language model,
+    None where it has not.
     """
 
     task: TaskParams
@@ -45,6 +46,7 @@ class Course:
     dtype: torch.dtype
     work: Path
     log: Callable[[Record], None]
+    pretrained_student: Path | None = None
 
     def distilled(
         self, outputs: Mapping[str, TeacherOutputs], teacher: Path, teacher_width: int
@@ -55,7 +57,10 @@ class Course:
             first weights.
         """
         student = self._student()
-        start_from_teacher(student, self.task.student, teacher, self.teacher_ids)
+        if self.pretrained_student is not None:
+            start_from_pretrained_student(student, self.pretrained_student)
+        else:
+            start_from_teacher(student, self.task.student, teacher, self.teacher_ids)
         taught = ("train", "transfer")
         lessons: ConcatDataset[Any] = ConcatDataset(
             [Lessons(self.head.rows(self.rows[name]), outputs[name]) for name in taught]
@@ -112,15 +117,14 @@ class Course:
         """Train the same student, all its weights random, on the labels alone; return it and its history.
 
         For at most as many steps as the student took its lessons. Dev is read UNDISTILLED_EVALUATIONS times, and
-        training stops when a tenth of them in a row, and PASSES_WITHOUT_GAIN passes, bring nothing better, or as many
-        of them as `training.patience` says.
+        training stops when PASSES_WITHOUT_GAIN passes bring nothing better, whatever patience the student is given.
         """
         student = self._student()
         training = self.task.distill.training
-        between = self._steps(training) / UNDISTILLED_EVALUATIONS
-        passes = PASSES_WITHOUT_GAIN * len(self.rows["train"]) / training.batch_size / between
-        patience = training.patience or math.ceil(max(UNDISTILLED_EVALUATIONS / 10, passes))
-        training = training.model_copy(update={"evaluations": UNDISTILLED_EVALUATIONS, "patience": patience})
+        steps, without_gain = self._steps(training), PASSES_WITHOUT_GAIN * len(self.rows["train"]) / training.batch_size
+        evaluations = min(UNDISTILLED_EVALUATIONS, steps)
+        patience = math.ceil(without_gain * evaluations / steps)
+        training = training.model_copy(update={"evaluations": evaluations, "patience": patience})
         rows = self.head.rows(self.rows["train"])
         evaluate = self.head.evaluation(
             self.rows["dev"], batch_size=training.batch_size, pad_token_id=self.pad_token_id, dtype=self.dtype
@@ -139,17 +143,10 @@ class Course:
 
         At the temperature at which the teacher's likeliest classes were kept; None where all its classes were.
         """
-        kept, likeliest = self.head.reduction(rows), teacher.likeliest
-        if likeliest is None:
+        if teacher.likeliest is None:
             return None
-
-        def reduce(logits: torch.Tensor, chosen: np.ndarray) -> torch.Tensor:
-            its = torch.from_numpy(teacher.logits[chosen]).to(logits.device)
-            classes = torch.from_numpy(likeliest[chosen].astype(np.int64)).to(logits.device)
-            divergence = soft_label_loss(logits, its, self.task.distill.temperature, classes)
-            return torch.cat([kept(logits, chosen), divergence.unsqueeze(1)], dim=1)
-
-        return reduce
+        kept, own = self.head.reduction(rows), divergences(teacher, self.task.distill.temperature)
+        return lambda logits, chosen: torch.cat([kept(logits, chosen), own(logits, chosen)], dim=1)
 
     def _student(self) -> PreTrainedModel:
         student = build_student(

@@ -7,7 +7,14 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from pipeline.architectures.classifier import accepted, at_targets, logits_of, target_logits
+from pipeline.architectures.classifier import (
+    accepted,
+    at_targets,
+    logits_of,
+    predicts_masked_tokens,
+    target_logits,
+    word_scores,
+)
 
 # of the attention of BERT and RoBERTa
 PROJECTIONS = {"queries": "query", "keys": "key", "values": "value"}
@@ -46,11 +53,14 @@ def layer_outputs(
     """
     if not states:
         return LayerOutputs(target_logits(model, inputs, positions), {})
-    output = model(**accepted(model, inputs), output_hidden_states=True)
-    return LayerOutputs(
-        at_targets(logits_of(output), positions),
-        {state: _state(model, state, output.hidden_states) for state in states},
-    )
+    if predicts_masked_tokens(model):
+        encoder: Any = model.base_model
+        output = encoder(**accepted(model, inputs), output_hidden_states=True)
+        logits = word_scores(model, output.last_hidden_state, positions)
+    else:
+        output = model(**accepted(model, inputs), output_hidden_states=True)
+        logits = at_targets(logits_of(output), positions)
+    return LayerOutputs(logits, {state: _state(model, state, output.hidden_states) for state in states})
 
 
 def _state(model: Any, state: State, hidden_states: Sequence[Tensor]) -> Tensor:

@@ -19,8 +19,9 @@ from pipeline.distillation.layer_losses import (
 )
 from pipeline.distillation.losses import jensen_shannon_loss, logit_mse, reverse_kl_loss, soft_label_loss
 from pipeline.distillation.teacher_cache import TeacherOutputs, TeacherRow
-from pipeline.params import DistillParams
+from pipeline.params import AnyLessons
 from pipeline.params.task_types import OF_LAYERS, OF_RELATION_MAP
+from pipeline.training.prediction import Reduce
 
 OF_TEACHER = "teacher_"  # how the names of the teacher's outputs begin in a batch
 # the states of a layer that each loss compares
@@ -70,6 +71,22 @@ def with_teacher(batch: dict[str, Tensor], teacher: Sequence[TeacherRow]) -> dic
     return batch
 
 
+def divergences(teacher: TeacherOutputs, temperature: float) -> Reduce:
+    """Return what makes of the student's logits each target's divergence from its teacher, (targets, 1).
+
+    teacher: of whose classes the likeliest were kept, at that temperature.
+    """
+    likeliest = teacher.likeliest
+    assert likeliest is not None
+
+    def reduce(logits: Tensor, chosen: np.ndarray) -> Tensor:
+        its = torch.from_numpy(teacher.logits[chosen]).to(logits.device)
+        classes = torch.from_numpy(likeliest[chosen].astype(np.int64)).to(logits.device)
+        return soft_label_loss(logits, its, temperature, classes).unsqueeze(1)
+
+    return reduce
+
+
 class DistillationLoss(nn.Module):
     """A student and the weighted sum of its distillation losses, with the projections W_h of TinyBERT's equation 8.
 
@@ -78,7 +95,7 @@ class DistillationLoss(nn.Module):
     The cosine of hidden states reads the student's through the same projections, but where both are of one width.
     """
 
-    def __init__(self, task: Any, student: PreTrainedModel, distill: DistillParams, teacher_width: int) -> None:
+    def __init__(self, task: Any, student: PreTrainedModel, distill: AnyLessons, teacher_width: int) -> None:
         super().__init__()
         self.task, self.model = task, student
         self.distill = distill
@@ -159,13 +176,13 @@ class DistillationLoss(nn.Module):
         return compare(student, teacher, attention_mask)
 
 
-def layer_pairs(distill: DistillParams, loss: str) -> list[tuple[int, int]]:
+def layer_pairs(distill: AnyLessons, loss: str) -> list[tuple[int, int]]:
     """Return the (student, teacher) layers that a loss compares; embeddings, layer 0, have no attention."""
     pairs = distill.relation_map if loss in OF_RELATION_MAP else distill.layer_map
     return [(own, its) for own, its in pairs if COMPARED[loss] == ("hidden_states",) or (own and its)]
 
 
-def states_compared(distill: DistillParams, *, student: bool) -> tuple[State, ...]:
+def states_compared(distill: AnyLessons, *, student: bool) -> tuple[State, ...]:
     """Return what the losses read of the layers of the student, or of the teacher: what its cache has to hold."""
     side, weights = (0 if student else 1), distill.losses
     read = {

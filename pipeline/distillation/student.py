@@ -63,6 +63,25 @@ def start_from_teacher(student: PreTrainedModel, chosen: StudentParams, teacher:
 
 
 @torch.no_grad()
+def start_from_pretrained_student(student: PreTrainedModel, folder: Path) -> None:
+    """Start the student's encoder, all but a pooler, from that of the student without a task in `folder`.
+
+    Raises InputError naming a weight that is not there, or has another shape.
+    """
+    prefix = f"{student.base_model_prefix}."
+    with safe_open(folder / "model.safetensors", framework="pt") as weights:
+        names = set(weights.keys())
+        for name, own in student.state_dict().items():
+            if not name.startswith(prefix) or name.startswith(f"{prefix}pooler."):
+                continue
+            its = weights.get_tensor(name) if name in names else own.new_zeros(0)
+            its = its[: len(own)] if name.endswith(WORDS) else its  # the teacher may have room for more words
+            if its.shape != own.shape:
+                raise InputError(f"{folder}: {name} is {list(its.shape)}, expected {list(own.shape)} for the student")
+            own.copy_(its)
+
+
+@torch.no_grad()
 def start_embeddings(student: PreTrainedModel, words: Tensor, *, reduced: bool) -> None:
     """Start the student's word embeddings from the teacher's as they are, or reduced to its width; [PAD] is zero then.
 
@@ -88,9 +107,11 @@ def start_layers(student: PreTrainedModel, folder: Path) -> None:
         names = set(weights.keys())
         layers = 1 + max(int(found[1]) for found in map(LAYER.search, names) if found)
         step = layers // student.config.num_hidden_layers
+        started = {words.data_ptr()}
         for name, own in student.state_dict().items():
-            if own.data_ptr() == words.data_ptr():  # tied output layers too
+            if own.data_ptr() in started:  # a weight that is tied to another, as of output layers, is in no file twice
                 continue
+            started.add(own.data_ptr())
             source = LAYER.sub(lambda found: found[0].replace(found[1], str((int(found[1]) + 1) * step - 1)), name)
             its = weights.get_tensor(source) if source in names else own.new_zeros(0)
             its = its[: len(own)] if name.endswith(POSITIONS) else its

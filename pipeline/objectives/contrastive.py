@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pipeline.architectures.classifier import word_scores
 from pipeline.architectures.pooling import pooled
-from pipeline.objectives.masked_lm import HEADS
 from pipeline.objectives.masking import Masking
 from pipeline.objectives.vocabulary import Vocabulary
 
@@ -102,8 +102,7 @@ class ContrastiveLoss(nn.Module):
         first, second = vectors.chunk(2)
         loss = contrastive_loss(first, second, self.settings.temperature).sum()
         if positions is not None and labels is not None and len(labels):
-            score = HEADS[self.model.config.model_type]
-            scores = score(self.model, states.flatten(0, 1).index_select(0, positions))
+            scores = word_scores(self.model, states, positions)
             loss = loss + self.settings.masked_lm * count * F.cross_entropy(scores.float(), labels)
         return {"loss": loss, "count": torch.tensor(count, device=loss.device)}
 

@@ -1,6 +1,6 @@
 """Masked language modelling: predict the tokens that were hidden. Source: Devlin et al. 2019, section 3.1, task 1."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -8,18 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pipeline.architectures.classifier import word_scores
 from pipeline.objectives.masking import Masking
 from pipeline.objectives.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from pipeline.params import PretrainParams
-
-# what scores the words, by a model's model_type
-HEADS: dict[str, Callable[[Any, Tensor], Tensor]] = {
-    "bert": lambda model, states: model.cls(states),
-    "roberta": lambda model, states: model.lm_head(states),
-    "modernbert": lambda model, states: model.decoder(model.head(states)),
-}
 
 
 class MaskedLM:
@@ -69,7 +63,6 @@ class MaskedLMLoss(nn.Module):
         """Return {"loss": summed cross-entropy, "count": chosen tokens}; shapes as `MaskedLM.collate` makes them."""
         # no attention mask: packed rows have no padding, and without one the fused kernel is at its fastest
         hidden = self.model.base_model(input_ids=input_ids).last_hidden_state
-        score = HEADS[self.model.config.model_type]
-        scores = score(self.model, hidden.flatten(0, 1).index_select(0, positions))
+        scores = word_scores(self.model, hidden, positions)
         loss = F.cross_entropy(scores.float(), labels, reduction="sum")
         return {"loss": loss, "count": torch.tensor(len(labels), device=loss.device)}

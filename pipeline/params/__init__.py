@@ -11,7 +11,13 @@ from pipeline.params.datasets import (
     SplitParams,
     ValidationParams,
 )
-from pipeline.params.distillation import DistillParams, LossWeights, StudentParams
+from pipeline.params.distillation import (
+    AnyLessons,
+    DistillParams,
+    DistillPretrainedParams,
+    LossWeights,
+    StudentParams,
+)
 from pipeline.params.evaluation import EvaluateParams, GateParams
 from pipeline.params.export import ExportParams
 from pipeline.params.generation import GenerationParams
@@ -32,6 +38,7 @@ from pipeline.params.training import ArchitectureParams, OptimizationParams, Run
 from pipeline.params.whole import Params
 
 __all__ = [
+    "AnyLessons",
     "ArchitectureParams",
     "ColumnsParams",
     "ContrastiveParams",
@@ -40,6 +47,7 @@ __all__ = [
     "DatasetParams",
     "DecontaminationParams",
     "DistillParams",
+    "DistillPretrainedParams",
     "EvaluateParams",
     "ExportParams",
     "FilesParams",

@@ -1,35 +1,12 @@
 """The sections `tasks.NAME.student` and `tasks.NAME.distill`: the student, and what it learns from its teacher."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from pipeline.params.section import Section
 from pipeline.params.task_types import OF_LAYER_MAP, OF_RELATION_MAP, RELATIONS
 from pipeline.params.training import ArchitectureParams, TrainingParams
-
-
-class StudentParams(Section):
-    """The student: its shape, its vocabulary, its first weights."""
-
-    architecture: ArchitectureParams
-    """Shape of the student, which may not be wider than the teacher."""
-    vocabulary_size: Annotated[int, Field(ge=100)] | None
-    """How many of the teacher's WordPiece tokens the student keeps, the most frequent ones; null keeps them all, as
-    the losses that compare layers need."""
-    embeddings: Literal["teacher_svd", "teacher", "random"]
-    """First word embeddings: the teacher's, reduced to the student's width by an SVD, the teacher's as they are, which
-    needs its width, or random ones."""
-    layers: Literal["random", "teacher"]
-    """First weights of everything else: random ones, or the teacher's, of its layers every k-th; that needs its family
-    (`bert`, `roberta`, `gpt` or `llama`), width, heads and feed-forward width, a number of layers that divides the
-    teacher's, and `embeddings: teacher`."""
-
-    @model_validator(mode="after")
-    def _layers_read_the_embeddings_that_they_know(self) -> "StudentParams":
-        if self.layers == "teacher" and self.embeddings != "teacher":
-            raise ValueError(f"embeddings must be teacher when layers is teacher, got {self.embeddings}")
-        return self
 
 
 class LossWeights(Section):
@@ -71,8 +48,8 @@ class LossWeights(Section):
 LayerPairs = list[Annotated[list[int], Field(min_length=2, max_length=2)]]
 
 
-class DistillParams(Section):
-    """The student's training, on the labelled rows and the transfer set."""
+class LessonParams(Section):
+    """What a student learns from a teacher by, whatever rows the teacher reads."""
 
     losses: LossWeights
     temperature: Annotated[float, Field(gt=0)]
@@ -90,15 +67,9 @@ class DistillParams(Section):
     relation_heads: Annotated[int, Field(ge=1)] | None
     """Number of heads that queries, keys and values are cut into for the relations; it divides the widths of teacher
     and student, and null where no relation has a weight."""
-    labelled_weight: Annotated[float, Field(gt=0)]
-    """Weight of a labelled row in the loss; an unlabelled one weighs 1."""
-    likeliest: Annotated[int, Field(ge=1)] | None = None
-    """How many of the likeliest next tokens the losses on probabilities tell apart, all others together being one more
-    class; for `text_generation` only."""
-    training: TrainingParams
 
     @model_validator(mode="after")
-    def _losses_have_what_they_read(self) -> "DistillParams":
+    def _losses_have_what_they_read(self) -> Self:
         for key, missing, readers in (
             ("layer_map must pair layers", not self.layer_map, OF_LAYER_MAP),
             ("relation_map must pair layers", not self.relation_map, OF_RELATION_MAP),
@@ -109,3 +80,69 @@ class DistillParams(Section):
                 if missing and getattr(self.losses, loss):
                     raise ValueError(f"{key} when losses.{loss} has a weight, got none")
         return self
+
+
+class DistillPretrainedParams(LessonParams):
+    """The student's first training, before it has a task: it learns from the language model to read the corpus.
+
+    Both predict the tokens that are masked for `masked_lm`, as `pretrain` has it, the masks being drawn once. Of the
+    losses `sequences` and `logits` are none of these. What the language model says of a token is worth something where
+    its masked-LM head was trained: weights without one have a new one, and layers alone to be learnt from.
+    """
+
+    labelled_weight: ClassVar[float] = 1.0  # every masked token is known
+    likeliest: Annotated[int, Field(ge=1)]
+    """How many of the likeliest tokens the losses on probabilities tell apart, all others together being one more
+    class."""
+    max_tokens: Annotated[int, Field(ge=1)]
+    """Maximum number of the corpus's tokens to read, from its beginning."""
+    training: TrainingParams
+
+    @model_validator(mode="after")
+    def _losses_are_those_of_masked_tokens(self) -> "DistillPretrainedParams":
+        for loss in ("sequences", "logits"):
+            if weight := getattr(self.losses, loss):
+                raise ValueError(f"losses.{loss}: must be 0, got {weight}")
+        if not any(self.losses.model_dump().values()):
+            raise ValueError("losses: one must be > 0, got 0.0")
+        return self
+
+
+class StudentParams(Section):
+    """The student: its shape, its vocabulary, its first weights."""
+
+    architecture: ArchitectureParams
+    """Shape of the student, which may not be wider than the teacher."""
+    vocabulary_size: Annotated[int, Field(ge=100)] | None
+    """How many of the teacher's WordPiece tokens the student keeps, the most frequent ones; null keeps them all, as
+    the losses that compare layers need."""
+    embeddings: Literal["teacher_svd", "teacher", "random"]
+    """First word embeddings: the teacher's, reduced to the student's width by an SVD, the teacher's as they are, which
+    needs its width, or random ones."""
+    layers: Literal["random", "teacher"]
+    """First weights of everything else: random ones, or the teacher's, of its layers every k-th; that needs its family
+    (`bert`, `roberta`, `gpt` or `llama`), width, heads and feed-forward width, a number of layers that divides the
+    teacher's, and `embeddings: teacher`."""
+    distill_pretrained: DistillPretrainedParams | None = None
+    """The student's first training, by the language model on the corpus; null leaves it out. It needs the objective
+    `masked_lm`, a family that can learn by it and all of the teacher's tokens (`vocabulary_size: null`)."""
+
+    @model_validator(mode="after")
+    def _layers_read_the_embeddings_that_they_know(self) -> "StudentParams":
+        if self.layers == "teacher" and self.embeddings != "teacher":
+            raise ValueError(f"embeddings must be teacher when layers is teacher, got {self.embeddings}")
+        return self
+
+
+class DistillParams(LessonParams):
+    """The student's training, on the labelled rows and the transfer set."""
+
+    labelled_weight: Annotated[float, Field(gt=0)]
+    """Weight of a labelled row in the loss; an unlabelled one weighs 1."""
+    likeliest: Annotated[int, Field(ge=1)] | None = None
+    """How many of the likeliest next tokens the losses on probabilities tell apart, all others together being one more
+    class; for `text_generation` only."""
+    training: TrainingParams
+
+
+AnyLessons = DistillParams | DistillPretrainedParams

@@ -7,6 +7,7 @@ OBJECTIVES = {
     "gpt": ("causal_lm",),
     "llama": ("causal_lm",),
     "encoder_decoder": ("text_infilling", "span_corruption"),
+    "bilstm": (),  # a student alone
 }
 TOKENIZERS = {
     "bert": ("wordpiece", "bpe"),
@@ -15,8 +16,10 @@ TOKENIZERS = {
     "gpt": ("bpe",),
     "llama": ("bpe",),
     "encoder_decoder": ("wordpiece", "bpe"),
+    "bilstm": (),  # whichever its teacher has
 }
 EXPORTED = ("bert", "roberta")  # of which pipeline/exporting writes graphs, by transformers' names for them too
+WITHOUT_LAYERS = ("bilstm",)  # whose layers are none that a Transformer's could be compared with, and have no heads
 WITH_ATTENTIONS = ("bert", "roberta")  # whose queries, keys and values a student can learn from
 # whose layers can start from a teacher's: those of ModernBERT are not alike, an encoder-decoder has two stacks of them
 WITH_ALIKE_LAYERS = ("bert", "roberta", "gpt", "llama")

@@ -2,7 +2,9 @@
 
 from typing import NamedTuple
 
+from pipeline.params.distillation import AnyLessons
 from pipeline.params.families import WITH_ALIKE_LAYERS, WITH_ATTENTIONS
+from pipeline.params.lessons import lessons_of
 from pipeline.params.task_types import OF_ATTENTION, OF_HEADS, RELATIONS
 from pipeline.params.tasks import TaskParams
 from pipeline.params.training import ArchitectureParams
@@ -37,7 +39,10 @@ def misfits(key: str, task: TaskParams, teacher: TeacherShape) -> list[str]:
             f"{key}.student.architecture.hidden_size: must be <= {teacher.hidden_size}, the teacher's, "
             f"got {student.hidden_size}"
         )
-    return problems + _of_first_weights(key, task, teacher) + _of_losses(key, task, teacher)
+    problems += _of_first_weights(key, task, teacher)
+    for place, lessons in lessons_of(key, task).items():
+        problems += _of_losses(key, place, student, lessons, teacher)
+    return problems
 
 
 def _of_first_weights(key: str, task: TaskParams, teacher: TeacherShape) -> list[str]:
@@ -72,13 +77,15 @@ def _of_first_weights(key: str, task: TaskParams, teacher: TeacherShape) -> list
     return problems
 
 
-def _of_losses(key: str, task: TaskParams, teacher: TeacherShape) -> list[str]:
-    student, distill, problems = task.student.architecture, task.distill, []
-    weights = {loss: weight for loss, weight in distill.losses.model_dump().items() if weight}
+def _of_losses(
+    key: str, place: str, student: ArchitectureParams, lessons: AnyLessons, teacher: TeacherShape
+) -> list[str]:
+    problems = []
+    weights = {loss: weight for loss, weight in lessons.losses.model_dump().items() if weight}
     for loss, weight in weights.items():
         if loss in OF_ATTENTION and teacher.family not in WITH_ATTENTIONS:
             problems.append(
-                f"{key}.distill.losses.{loss}: must be 0 where the teacher, a {teacher.family}, is none of "
+                f"{place}.losses.{loss}: must be 0 where the teacher, a {teacher.family}, is none of "
                 f"{', '.join(WITH_ATTENTIONS)}, got {weight}"
             )
         if loss in OF_HEADS and student.attention_heads != teacher.attention_heads:
@@ -86,21 +93,20 @@ def _of_losses(key: str, task: TaskParams, teacher: TeacherShape) -> list[str]:
                 f"{key}.student.architecture.attention_heads: must be {teacher.attention_heads}, the teacher's, when "
                 f"{loss} has a weight, got {student.attention_heads}"
             )
-        if loss in RELATIONS and distill.relation_heads and teacher.hidden_size % distill.relation_heads:
+        if loss in RELATIONS and lessons.relation_heads and teacher.hidden_size % lessons.relation_heads:
             problems.append(
-                f"{key}.distill.relation_heads: must divide {teacher.hidden_size}, the teacher's width, "
-                f"got {distill.relation_heads}"
+                f"{place}.relation_heads: must divide {teacher.hidden_size}, the teacher's width, "
+                f"got {lessons.relation_heads}"
             )
-    for name, pairs, first in (("layer_map", distill.layer_map, 0), ("relation_map", distill.relation_map, 1)):
+    for name, pairs, first in (("layer_map", lessons.layer_map, 0), ("relation_map", lessons.relation_map, 1)):
         for own, its in pairs:
             if not (first <= own <= student.layers and first <= its <= teacher.layers):
                 problems.append(
-                    f"{key}.distill.{name}: got [{own}, {its}], expected student layers from {first} to "
+                    f"{place}.{name}: got [{own}, {its}], expected student layers from {first} to "
                     f"{student.layers} and teacher layers from {first} to {teacher.layers}"
                 )
-    if teacher.vocabulary_size is not None and (distill.likeliest or 0) > teacher.vocabulary_size:
+    if teacher.vocabulary_size is not None and (lessons.likeliest or 0) > teacher.vocabulary_size:
         problems.append(
-            f"{key}.distill.likeliest: must be <= {teacher.vocabulary_size}, the teacher's tokens, "
-            f"got {distill.likeliest}"
+            f"{place}.likeliest: must be <= {teacher.vocabulary_size}, the teacher's tokens, got {lessons.likeliest}"
         )
     return problems

@@ -40,7 +40,7 @@ TASK_TYPES = {
         slices=("source", "label", "length"),
         columns=("label",),
         optional=("pair",),
-        families=("bert", "roberta", "modernbert", "gpt", "llama"),
+        families=("bert", "roberta", "modernbert", "gpt", "llama", "bilstm"),
         losses=OF_LABELS,
     ),
     "multi_label_classification": TaskType(
@@ -48,7 +48,7 @@ TASK_TYPES = {
         slices=("source", "label", "length"),
         columns=("labels",),
         optional=("pair",),
-        families=("bert", "roberta", "modernbert", "gpt", "llama"),
+        families=("bert", "roberta", "modernbert", "gpt", "llama", "bilstm"),
         losses=OF_LABELS,
     ),
     "token_classification": TaskType(
@@ -56,7 +56,12 @@ TASK_TYPES = {
         slices=("source", "length"),
         columns=("spans",),
         optional=(),
-        families=("bert", "roberta", "modernbert"),  # a GPT's tag of a token would not know what comes after it
+        families=(
+            "bert",
+            "roberta",
+            "modernbert",
+            "bilstm",
+        ),  # a GPT's tag of a token would not know what comes after it
         losses=OF_LABELS,
     ),
     "question_answering": TaskType(

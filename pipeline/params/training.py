@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from pipeline.params.families import WITHOUT_LAYERS
 from pipeline.params.section import Section, Share
 
 
@@ -33,20 +34,22 @@ class RuntimeParams(Section):
 class ArchitectureParams(Section):
     """The shape of a model. Source: Devlin et al. 2019, table of sizes in section 3."""
 
-    family: Literal["bert", "roberta", "modernbert", "gpt", "llama", "encoder_decoder"]
+    family: Literal["bert", "roberta", "modernbert", "gpt", "llama", "encoder_decoder", "bilstm"]
     """Kind of network: `bert`, `roberta` and `modernbert` see a whole text at once; `gpt`, as GPT-2, and `llama` see
-    what is before a token; `encoder_decoder`, as Marian, reads one text and writes another."""
+    what is before a token; `encoder_decoder`, as Marian, reads one text and writes another; `bilstm`, for students
+    alone, reads a text from both ends, as Tang et al. 2019 have it."""
     layers: Annotated[int, Field(ge=1)]
-    """Number of Transformer layers, of an encoder-decoder those of the encoder."""
+    """Number of layers, of an encoder-decoder those of the encoder."""
     decoder_layers: Annotated[int, Field(ge=1)] | None = None
     """Number of the decoder's layers; for `encoder_decoder` only. Writing costs a pass through them for every token, so
     a deep encoder with a shallow decoder is fast (Kasai et al. 2020)."""
     hidden_size: Annotated[int, Field(ge=8)]
-    """Width of the hidden states; a multiple of `attention_heads`."""
-    attention_heads: Annotated[int, Field(ge=1)]
-    """Number of attention heads of each layer."""
+    """Width of embeddings and hidden states; a multiple of `attention_heads`. Of a `bilstm` half of it is each
+    direction's."""
+    attention_heads: Annotated[int, Field(ge=1)] | None
+    """Number of attention heads of each layer; null for a `bilstm`."""
     intermediate_size: Annotated[int, Field(ge=8)]
-    """Width of the feed-forward network of each layer."""
+    """Width of the feed-forward network of each layer, of a `bilstm` that of the one before its answer."""
     max_length: Annotated[int, Field(ge=16)]
     """Maximum length of an input in tokens, special tokens included."""
     dropout: Annotated[float, Field(ge=0, lt=1)]
@@ -61,7 +64,12 @@ class ArchitectureParams(Section):
 
     @model_validator(mode="after")
     def _heads_divide_the_width(self) -> "ArchitectureParams":
-        if self.hidden_size % self.attention_heads:
+        if (self.family in WITHOUT_LAYERS) != (self.attention_heads is None):
+            needed = "given" if self.attention_heads is None else "null"
+            raise ValueError(f"attention_heads must be {needed} for family {self.family}, got {self.attention_heads}")
+        if self.attention_heads is None and self.hidden_size % 2:
+            raise ValueError(f"hidden_size must be even for family {self.family}, got {self.hidden_size}")
+        if self.attention_heads is not None and self.hidden_size % self.attention_heads:
             raise ValueError(
                 f"attention_heads must divide hidden_size, got {self.attention_heads} heads, width {self.hidden_size}"
             )

@@ -5,8 +5,9 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from pipeline.params.datasets import DatasetParams
-from pipeline.params.families import MASKED, OBJECTIVES, TOKENIZERS, WITH_ATTENTIONS, WITH_WHOLE_WORDS
+from pipeline.params.families import MASKED, OBJECTIVES, TOKENIZERS, WITH_WHOLE_WORDS
 from pipeline.params.fit import TeacherShape, misfits
+from pipeline.params.lessons import misfits_of_first_training, misplaced_losses
 from pipeline.params.pretraining import (
     CorpusParams,
     HubWeights,
@@ -17,13 +18,7 @@ from pipeline.params.pretraining import (
     TokenizerParams,
 )
 from pipeline.params.section import Name, Section
-from pipeline.params.task_types import (
-    OF_ATTENTION,
-    OF_LAYERS,
-    RELATIONS,
-    TASK_TYPES,
-    WRITTEN_FOR_TEXTS,
-)
+from pipeline.params.task_types import TASK_TYPES, WRITTEN_FOR_TEXTS
 from pipeline.params.tasks import TaskParams
 from pipeline.params.training import ArchitectureParams, RuntimeParams
 
@@ -97,6 +92,9 @@ def _pretraining_disagreements(pretrain: PretrainParams, tokenizer: TokenizerPar
     problems = []
     if pretrain.architecture is not None:
         family = pretrain.architecture.family
+        if not OBJECTIVES[family]:
+            able = " or ".join(name for name, fitting in OBJECTIVES.items() if fitting)
+            return [f"pretrain.architecture.family: must be {able}, which can be language models, got {family}"]
         for key, found, fitting in (
             ("pretrain.objective", pretrain.objective, OBJECTIVES[family]),
             ("tokenizer.kind", tokenizer.kind, TOKENIZERS[family]),
@@ -135,31 +133,6 @@ def _family_disagreements(key: str, task: TaskParams, params: Params) -> list[st
             f"{key}.student.vocabulary_size: must be null (the teacher's tokens) when tokenizer.kind is bpe, "
             f"got {task.student.vocabulary_size}"
         )
-    return problems
-
-
-def _loss_disagreements(key: str, task: TaskParams, params: Params) -> list[str]:
-    """Name what keeps a student from the losses that compare its layers with any teacher's."""
-    student, distill, problems = task.student, task.distill, []
-    for loss, weight in distill.losses.model_dump().items():
-        if weight and loss in OF_ATTENTION and params.runtime.distributed == "fsdp":
-            # queries and keys are computed outside of their layer, whose weights are elsewhere then
-            problems.append(f"{key}.distill.losses.{loss}: must be 0 when runtime.distributed is fsdp, got {weight}")
-        if weight and loss in OF_LAYERS and student.vocabulary_size is not None:
-            problems.append(
-                f"{key}.student.vocabulary_size: must be null (the teacher's tokens) when {loss} has a weight, "
-                f"got {student.vocabulary_size}"
-            )
-        if weight and loss in OF_ATTENTION and student.architecture.family not in WITH_ATTENTIONS:
-            problems.append(
-                f"{key}.distill.losses.{loss}: must be 0 where {key}.student.architecture.family is none of "
-                f"{', '.join(WITH_ATTENTIONS)}, got {weight}"
-            )
-        if weight and loss in RELATIONS and student.architecture.hidden_size % (distill.relation_heads or 1):
-            problems.append(
-                f"{key}.distill.relation_heads: must divide {student.architecture.hidden_size}, the student's width, "
-                f"got {distill.relation_heads}"
-            )
     return problems
 
 
@@ -257,7 +230,8 @@ def _task_disagreements(key: str, task: TaskParams, params: Params) -> list[str]
                 f"datasets.{task.dataset}.columns.{column}: must be given for {key}, a {task.type}, got null"
             )
     student, teacher = task.student.architecture, params.pretrain.architecture
-    problems += _loss_disagreements(key, task, params)
+    problems += misplaced_losses(key, task, params.runtime.distributed)
+    problems += misfits_of_first_training(key, task, params.pretrain.objective, params.corpus.sequence_length)
     if teacher:
         problems += misfits(key, task, TeacherShape.from_params(teacher))
     if task.type in WRITTEN_FOR_TEXTS:

@@ -17,6 +17,8 @@ GRAPH = "model.onnx"  # as pipeline/architectures/exported.py names both
 OF_GRAPH = (GRAPH, "export.json")
 REWRITTEN = ("registered_model_meta",)  # by MLflow, whenever it loads a model
 STORED = "stillhouse.stored_files"  # of a version: the sha256 of each file of its run and its model, as JSON
+ARCHITECTURES = Path(__file__).parents[1] / "architectures"
+OWN_FAMILIES = ("bilstm",)  # of which transformers has no model, as served_model.py names them too
 REQUIREMENTS = ("mlflow", "pandas", "safetensors", "tokenizers", "torch", "transformers")
 
 
@@ -126,18 +128,20 @@ def register_version(
     """Log the student to its run as a pyfunc and register it as a new version of `name`; return the version.
 
     The logged model holds the plain `from_pretrained` folder under artifacts/model, with a graph in it where the
-    student was exported, the code that serves it, the pinned requirements, a signature and `examples`, by column, of
-    what it reads; `markers` are what each text has to hold once. Nothing in it is pickled. Raises InputError where the
-    student is no model that served_model.py serves.
+    student was exported, the code that serves it (and is its family, where transformers has none), the pinned
+    requirements, a signature and `examples`, by column, of what it reads; `markers` are what each text has to hold
+    once. Nothing in it is pickled. Raises InputError where the student is no model that served_model.py serves.
     """
     import pandas as pd
 
+    family = read_json(student / "config.json").get("model_type")
     needed = (*REQUIREMENTS, "onnxruntime") if (student / GRAPH).is_file() else REQUIREMENTS
     with mlflow.start_run(run_id=run_id):
         model = mlflow.pyfunc.log_model(
             name="student",
             python_model=str(Path(__file__).with_name("served_model.py")),
             artifacts={"model": str(student)},
+            code_paths=[str(ARCHITECTURES / f"{family}.py")] if family in OWN_FAMILIES else None,
             model_config={"inputs": list(examples), "markers": list(markers)},
             signature=_signature(student, list(examples)),
             input_example=pd.DataFrame(examples),

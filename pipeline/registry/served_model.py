@@ -3,6 +3,7 @@
 MLflow copies this file beside the weights, so it may import only what the model's requirements name.
 """
 
+import importlib
 import json
 import math
 import re
@@ -33,6 +34,7 @@ from transformers import (
 
 BATCH_ROWS = 32
 GRAPH = "model.onnx"  # in the folder of a student that was exported
+OWN_FAMILIES = ("bilstm",)  # the modules of pipeline/architectures that are registered beside this file
 SEED = 0  # of what a model draws: the same text is gone on with in the same way
 MAX_CHARACTERS = 1_000_000  # as ingest has it: what is longer is no text
 MIN_ROOM = 8  # tokens of a text that a question has to leave room for, as pipeline/tokenization/questions.py has it
@@ -59,6 +61,7 @@ class Student(PythonModel):
         """Load the `from_pretrained` folder that was registered with this file."""
         _make_server_strict()
         folder = context.artifacts["model"]
+        _know_family(Path(folder))
         config = AutoConfig.from_pretrained(folder)
         (architecture,) = config.architectures
         named = (str(config.problem_type), architecture)  # of two tasks with one class the first tells them apart
@@ -102,6 +105,13 @@ class Student(PythonModel):
         told_apart = bool(pairs) and getattr(self.model.config, "type_vocab_size", 1) > 1
         read = ["input_ids", "attention_mask", *(["token_type_ids"] if told_apart else [])]
         return batch, self.model(**{name: batch[name] for name in read})
+
+
+def _know_family(folder: Path) -> None:
+    """Have transformers know the family of the student in `folder`: what it does not bring was registered as code."""
+    family = json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
+    if family in OWN_FAMILIES:
+        importlib.import_module(family)
 
 
 class Graph:

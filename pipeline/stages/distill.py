@@ -30,12 +30,16 @@ def run(
     teacher_tokens: Path,
     student_tokens: Path,
     student_tokenizer: Path,
+    pretrained_student: Path,
     out: Path,
     undistilled: Path,
     soft_labels: Path,
     history: Path,
 ) -> None:
-    """Distil the teacher of a task into its student, and train the same student without a teacher."""
+    """Distil the teacher of a task into its student, and train the same student without a teacher.
+
+    pretrained_student: the student as it has learnt from the language model, or a record that it has not.
+    """
     import numpy as np
 
     from pipeline.architectures.model_folder import publish_model
@@ -62,6 +66,9 @@ def run(
         student_tokenizer,
         *(side / split for side in (teacher_tokens, student_tokens) for split in SPLITS),
     ]
+    has_learnt = (pretrained_student / "config.json").is_file()
+    if has_learnt:
+        inputs.append(pretrained_student)
     if section.generation is not None:
         chosen["generation"] = section.generation.model_dump()
     key = {"params": chosen, "runtime": params.runtime.model_dump(), "labels": section.labels}
@@ -69,7 +76,19 @@ def run(
     with work_folder(f"distill-{task}", key) as work, tracking.stage_run(f"distill@{task}", chosen, work) as stage:
         names = head.names | ({"eos_token_id": ids["sep_token_id"]} if section.generation else {})
         pad_token_id = ids["pad_token_id"]
-        course = Course(section, params.runtime, head, names, rows, teacher_ids, pad_token_id, dtype, work, stage.log)
+        course = Course(
+            section,
+            params.runtime,
+            head,
+            names,
+            rows,
+            teacher_ids,
+            pad_token_id,
+            dtype,
+            work,
+            stage.log,
+            pretrained_student if has_learnt else None,
+        )
         if section.distill.losses.sequences:
             written = ranks.one_first(lambda: _teacher_texts(section, head, teacher, teacher_tokens, rows, dtype))
             if rank() == 0:

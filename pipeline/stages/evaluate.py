@@ -72,7 +72,7 @@ def run(
     if section.type == "question_answering":
         found["retrieval"] = _with_retrieved_passages(head, lessons.splits["test"], served)
     if section.type == "sentence_similarity":
-        found["retrieval"] = _pairs_found(section, lessons.splits["test"], {"teacher": teacher, "student": student})
+        found["retrieval"] = _pairs_found(section, lessons.splits["test"], {"teacher": teacher, "student": served})
     if section.evaluate.identity_groups:
         found["counterfactuals"] = _with_people_exchanged(
             section, head, lessons.splits["test"].texts, {"teacher": teacher, "student": served}, params.runtime.seed
@@ -176,10 +176,8 @@ def _with_retrieved_passages(head: "LabellingTask", test: "LabelledTexts", stude
 def _pairs_found(section: TaskParams, test: "LabelledTexts", models: dict[str, Path]) -> dict[str, Any]:
     """Return how often the pair of a text that is much like it is found among all pairs of the split."""
     import numpy as np
-    import torch
 
     from pipeline.evaluation import retrieval
-    from pipeline.evaluation.frozen_encoder import MeanPooled, frozen_vectors
     from pipeline.tokenization.encoding import encode_rows
     from pipeline.tokenization.folder import load_tokenizer
 
@@ -194,9 +192,24 @@ def _pairs_found(section: TaskParams, test: "LabelledTexts", models: dict[str, P
             split: encode_rows(tokenizer, texts, np.zeros(len(texts), np.int64), section.max_length)
             for split, texts in (("passages", passages), ("questions", questions))
         }
-        vectors = frozen_vectors(MeanPooled, folder, read, torch.float32, name)
+        vectors = _vectors_compared(folder, read, name)
         found[name] = retrieval.found_among(retrieval.nearest_passages(**vectors, count=5), right)
     return {"passages": len(passages), "questions": len(questions), "found_by": found}
+
+
+def _vectors_compared(folder: Path, read: "dict[str, TokenRows]", name: str) -> "dict[str, np.ndarray]":
+    """Return the vectors, (rows, width), by which a model that compares texts does it, for the rows of each split."""
+    import torch
+
+    from pipeline.architectures.exported import ExportedModel, is_exported
+    from pipeline.evaluation.frozen_encoder import MeanPooled, frozen_vectors
+    from pipeline.training.prediction import predict_logits
+
+    if not is_exported(folder):
+        return frozen_vectors(MeanPooled, folder, read, torch.float32, name)
+    graph = ExportedModel(folder)
+    settings: dict[str, Any] = {"batch_size": 32, "pad_token_id": graph.config.pad_token_id, "dtype": torch.float32}
+    return {split: predict_logits(graph, rows, **settings, name=f"{name}, {split}") for split, rows in read.items()}
 
 
 def _with_people_exchanged(

@@ -54,7 +54,7 @@ def _exported(params: Params, section: TaskParams, student: Path, dev: Path, out
         export_model(student, out, format_, rows, wanted.calibration_rows)
         said = _said(head, out, rows)
         after = head.score(said, rows)[figure]
-        tried[format_] = {figure: round(after, 6), "agreement": round(_agreement(plain, said), 6)}
+        tried[format_] = {figure: round(after, 6), "agreement": round(_agreement(head, rows, plain, said), 6)}
         if format_ == "float32" or worse * (before - after) <= wanted.max_loss:
             break
     reason = f"{figure} on dev {after:.4f}, {before:.4f} in PyTorch"
@@ -74,11 +74,15 @@ def _said(head: "LabellingTask", folder: Path, rows: "TokenRows") -> "np.ndarray
     return predict_logits(model, rows, batch_size=32, pad_token_id=pad_token_id, dtype=torch.float32)
 
 
-def _agreement(plain: "np.ndarray", exported: "np.ndarray") -> float:
-    """Return the share of targets with the same likeliest class; of numbers, those that differ by less than 0.01."""
-    if plain.shape[1] == 1:
-        return float((abs(plain - exported) < 0.01).mean())
-    return float((plain.argmax(axis=1) == exported.argmax(axis=1)).mean())
+def _agreement(head: "LabellingTask", rows: "TokenRows", plain: "np.ndarray", exported: "np.ndarray") -> float:
+    """Return the share of the task's choices that come out the same; of numbers, those that differ by less than 0.01.
+
+    What is chosen among is the head's to say: of several labels each by itself, of an answer its start and its end.
+    """
+    before, after = (head.choices(logits, rows).logits for logits in (plain, exported))
+    if before.shape[1] == 1:
+        return float(((before - after).abs() < 0.01).double().mean())
+    return float((before.argmax(dim=1) == after.argmax(dim=1)).double().mean())
 
 
 if __name__ == "__main__":

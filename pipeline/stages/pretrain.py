@@ -154,6 +154,8 @@ def _loaded(weights: Path, head: str, pad_token_id: int) -> "PreTrainedModel":
     from pipeline.architectures import ARCHITECTURES, family_of
 
     family = family_of(weights)
+    if not FITTING[family]:
+        raise InputError(f"init_from: {weights} holds a {family}, expected a family that can be a language model")
     if head not in FITTING[family]:
         raise InputError(
             f"pretrain.objective: must be {' or '.join(FITTING[family])} for the {family} of init_from, got {head}"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import tracking
-from pipeline.files import read_json, without_credentials, write_json, write_text
+from pipeline.files import content_hash, read_json, without_credentials, write_json, write_text
 from pipeline.params import Params
 from pipeline.stages.command import main
 
@@ -22,8 +22,10 @@ def run(
     teacher: Path,
     student: Path,
     exported: Path,
+    pretrained_student: Path,
     pretrain_history: Path,
     finetune_history: Path,
+    distill_pretrained_history: Path,
     distill_history: Path,
     evaluation: Path,
     predictions: Path,
@@ -54,7 +56,10 @@ def run(
             run_id = publish.record_candidate(
                 mlflow,
                 f"{task} {links['student'][:8]}",
-                stages=_trained(params, task, links, pretrain_history, finetune_history, distill_history),
+                stages=[
+                    *_trained(params, task, links, pretrain_history, finetune_history, distill_history),
+                    *_first_trained(params, task, pretrained_student, distill_pretrained_history),
+                ],
                 datasets=[
                     publish.DatasetRecord(settings.dataset, rows, links["rows"], "training and testing"),
                     publish.DatasetRecord(params.corpus.dataset, corpus, links["corpus"], "pretraining and transfer"),
@@ -129,6 +134,17 @@ def _trained(
         StageRecord(f"finetune@{task}", links["teacher"], finetune, settings.finetune.model_dump()),
         StageRecord(f"distill@{task}", links["student"], distill, settings.distill.model_dump()),
     ]
+
+
+def _first_trained(params: Params, task: str, pretrained_student: Path, history: Path) -> list[Any]:
+    """Return the student's training before it had a task, where it had one."""
+    from pipeline.registry.publish import StageRecord
+
+    section = params.tasks[task].student.distill_pretrained
+    if section is None:
+        return []
+    found = content_hash(pretrained_student)
+    return [StageRecord(f"distill_pretrained@{task}", found, history, section.model_dump())]
 
 
 def _as_registered(mlflow: Any, task: str, version: Any) -> dict[str, Any]:

@@ -191,12 +191,13 @@ def test_a_student_may_be_of_another_family(family: dict[str, Any], student: str
         ),
         (
             TAGGER | {"tasks.sentiment.student.architecture.family": "gpt"},
-            "tasks.sentiment.student.architecture.family: must be bert or roberta or modernbert for "
-            "token_classification, got gpt",
+            "tasks.sentiment.student.architecture.family: must be bert or roberta or modernbert or bilstm "
+            "for token_classification, got gpt",
         ),
         (
             GPT | TAGGER,
-            "pretrain.architecture.family: must be bert or roberta or modernbert for token_classification, got gpt",
+            "pretrain.architecture.family: must be bert or roberta or modernbert or bilstm for token_classification, "
+            "got gpt",
         ),
         (
             {

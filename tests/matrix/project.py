@@ -88,8 +88,9 @@ def task_settings(model_type: str, **changes: Any) -> Params:
 
 
 def carriers(name: str) -> list[str]:
-    """Return the types of models that can do a task, by transformers' names."""
-    return [kind for kind, family in MODEL_TYPES.items() if family in TASK_TYPES[TASKS[name][0]].families]
+    """Return the types of language models that can do a task, by transformers' names."""
+    able = [family for family in TASK_TYPES[TASKS[name][0]].families if OBJECTIVES[family]]
+    return [kind for kind, family in MODEL_TYPES.items() if family in able]
 
 
 def made_here() -> list[str]:

@@ -35,7 +35,7 @@ def test_what_a_task_brings_is_better_than_a_trivial_predictor_and_answers_the_s
     name: str, model_type: str, language_model: LanguageModel, elsewhere: Ask, ingested: Path
 ) -> None:
     params, folder = language_model(model_type)
-    for stage in ("tokenize", "finetune", "distill", "export", "evaluate", "register"):
+    for stage in ("tokenize", "finetune", "distill_pretrained", "distill", "export", "evaluate", "register"):
         project.run(stage, params, folder, name)
     type_, reports = project.TASKS[name][0], Path(folder) / "reports" / name
     tokens = {split: TokenRows.load(Path(folder) / f"data/tokens/{name}/teacher/{split}") for split in ("train", "dev")}

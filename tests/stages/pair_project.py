@@ -99,6 +99,7 @@ def run_stages(given: Params) -> dict[str, Any]:
     distill.run(
         given, task="sentiment", teacher=Path("teacher"), teacher_tokens=Path("tokens/teacher"),
         student_tokens=Path("tokens/student"), student_tokenizer=Path("student_tokenizer"), out=Path("student"),
+        pretrained_student=Path("none"),
         undistilled=Path("undistilled"), soft_labels=Path("soft"), history=reports / "sentiment/distill.json",
     )  # fmt: skip
     run_evaluate(given, "sentiment", root, reports / "sentiment")

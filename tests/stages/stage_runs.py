@@ -52,6 +52,8 @@ def run_register(params: Params, task: str, root: Path) -> dict[str, Any]:
         exported=root / "exported",
         pretrain_history=root / "reports/pretrain/history.json",
         finetune_history=out / "finetune.json",
+        pretrained_student=root / "pretrained_student",
+        distill_pretrained_history=out / "distill_pretrained.json",
         distill_history=out / "distill.json",
         evaluation=out / "evaluation.json",
         predictions=out / "predictions.parquet",

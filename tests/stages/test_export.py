@@ -68,6 +68,28 @@ def test_8_bits_are_kept_where_they_cost_little_enough_else_it_is_float32(projec
     assert 1e-5 < off < 0.1 * np.ptp(expected)
 
 
+def test_of_several_labels_each_is_a_choice_that_can_come_out_the_same(project: Path) -> None:
+    model = BertForSequenceClassification.from_pretrained(project / "student")
+    dev, values = TokenRows.load(project / "dev"), load_params(ROOT / "params.yaml").model_dump()
+    with torch.no_grad():
+        model.classifier.bias -= torch.from_numpy(np.median(logits(model, dev), axis=0))
+    model.save_pretrained(project / "student")
+    plain = logits(model, dev)
+    TokenRows.one_label_each(dev.ids, dev.offsets, (plain > 0).astype(np.int8)).save(project / "labels")
+    task, columns = values["tasks"]["sentiment"], values["datasets"]["rotten_tomatoes"]["columns"]
+    task["type"], columns["labels"], columns["label"] = "multi_label_classification", "labels", None
+    task["gate"] |= {"metric": "micro_f1", "max_flip_rate": None}
+    task["evaluate"] |= {"identity_groups": [], "slices": []}
+    task["export"] |= {"max_loss": 1.0}
+    out = project / "several"
+    export.run(
+        Params.model_validate(values), task="sentiment", student=project / "student", dev=project / "labels", out=out
+    )
+    exported, said = logits(ExportedModel(out), dev), read_json(out / "export.json")["dev"]["int8"]["agreement"]
+    assert said == pytest.approx(np.mean((exported > 0) == (plain > 0)), abs=1e-6) and said < 1
+    assert said != pytest.approx(np.mean(exported.argmax(axis=1) == plain.argmax(axis=1)), abs=1e-6)
+
+
 def test_the_same_student_gives_the_same_bytes(project: Path) -> None:
     for name in ("first", "second"):
         run_stage(project, name, max_loss=1.0)

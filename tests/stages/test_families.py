@@ -33,11 +33,13 @@ from tests.stages.tokenization_project import (
 pytestmark = pytest.mark.usefixtures("tokenization_project")
 MASKED = {"objective": "masked_lm"}
 CAUSAL = {"objective": "causal_lm", "mask_share": None, "whole_word_mask": None, "across_documents": False}
-# what a family is pretrained by, its tokenizer and the sizes of its vocabulary for teacher and student
+# what a family's teacher is pretrained by, its tokenizer and the sizes of its vocabulary for teacher and student; the
+# teacher is of the same family, but for one that is a student alone
 FAMILIES: dict[str, tuple[dict[str, Any], str, int, int | None]] = {
     "bert": (MASKED, "wordpiece", 110, 100),
     "roberta": (MASKED, "bpe", 340, None),
     "gpt": (CAUSAL, "bpe", 340, None),
+    "bilstm": (MASKED, "wordpiece", 110, 100),
 }
 SAYS = {"negative": ["dull", "slow", "flat", "tired"], "positive": ["warm", "bright", "sharp", "lively"]}
 SHARED = [
@@ -48,6 +50,7 @@ ELSEWHERE = """
 import json, sys
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
+import pipeline.architectures.bilstm
 
 folder, texts = sys.argv[1], json.loads(sys.argv[2])
 model, tokenizer = AutoModelForSequenceClassification.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
@@ -72,12 +75,13 @@ def settings(family: str) -> Params:
         f"{stage}__training__{k}": training[k] for stage in ("finetune", "distill") for k in training
     }
     task |= {f"student__architecture__{k}": v for k, v in {"family": family, "hidden_size": 48}.items()}
-    task |= {"student__vocabulary_size": kept, "student__architecture__attention_heads": 2}
+    heads = None if family == "bilstm" else 2
+    task |= {"student__vocabulary_size": kept, "student__architecture__attention_heads": heads}
     task |= {"transfer__sentences": 30, "transfer__min_words": 2, "max_length": 24}
     return params(
         **{f"pretrain__{key}": value for key, value in objective.items()},
         **{f"tasks__sentiment__{key}": value for key, value in task.items()},
-        pretrain__architecture__family=family,
+        pretrain__architecture__family="bert" if family == "bilstm" else family,
         pretrain__max_tokens=8000,
         tokenizer__kind=tokenizer,
         tokenizer__vocabulary_size=size,
@@ -109,7 +113,7 @@ def run_stages(given: Params) -> None:
     distill.run(
         given, task="sentiment", teacher=models / "teacher", teacher_tokens=tokens / "teacher",
         student_tokens=tokens / "student", student_tokenizer=models / "student_tokenizer", out=models / "student",
-        undistilled=models / "undistilled", soft_labels=Path("soft"), history=history,
+        pretrained_student=Path("none"), undistilled=models / "undistilled", soft_labels=Path("soft"), history=history,
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from tokenizers import models, pre_tokenizers
 from pipeline.architectures import ARCHITECTURES
 from pipeline.files import InputError, read_json
 from pipeline.params import ArchitectureParams, LossWeights, Params, check_params, read_yaml
-from pipeline.params.task_types import TASK_TYPES
+from pipeline.params.task_types import OF_LAYERS, TASK_TYPES
 from pipeline.stages.distill import run
 from pipeline.tasks import TASKS
 from pipeline.tasks.writing import with_written
@@ -65,8 +65,11 @@ def recipe_of(type_: str) -> tuple[dict[str, Any], str]:
     raise LookupError(f"no recipe has a task of type {type_}")
 
 
-def settings(type_: str, **losses: float) -> tuple[Params, str]:
-    """Return a recipe's parameters with a tiny teacher and a student half as wide; and the name of the task."""
+def settings(type_: str, student: str | None = None, **losses: float) -> tuple[Params, str]:
+    """Return a recipe's parameters with a tiny teacher and a student half as wide; and the name of the task.
+
+    student: its family where it is not the teacher's.
+    """
     values, name = recipe_of(type_)
     task = values["tasks"][name]
     family = TASK_TYPES[type_].families[0]
@@ -77,6 +80,8 @@ def settings(type_: str, **losses: float) -> tuple[Params, str]:
         values["pretrain"]["architecture"] = shape | {"dropout": 0.1}
     task |= {"max_length": 24}
     task["student"] |= {"architecture": shape | {"hidden_size": 8, "layers": 1}, "vocabulary_size": None}
+    if student == "bilstm":
+        task["student"]["architecture"] |= {"family": student, "attention_heads": None}
     task["distill"]["losses"] = dict.fromkeys(LossWeights.model_fields, 0.0) | losses
     task["distill"] |= {"layer_map": [[1, 2]], "relation_map": [[1, 2]], "relation_heads": 4}
     task["distill"] |= {"jensen_shannon_share": 0.5, "labelled_weight": 2.0}
@@ -143,10 +148,12 @@ def write_project(given: Params, name: str) -> None:
     save_tokenizer(tokenizer, SPECIAL_TOKENS, 24, Path("tokenizer"))
     np.save("tokenizer/teacher_ids.npy", np.arange(VOCABULARY))
     student = task.student.architecture
-    shape = ArchitectureParams.model_validate(student.model_dump() | {"hidden_size": 16, "layers": 2})
+    family = TASK_TYPES[task.type].families[0]
+    sizes = {"family": family, "hidden_size": 16, "layers": 2, "attention_heads": SHAPE["attention_heads"]}
+    shape = ArchitectureParams.model_validate(student.model_dump() | sizes)
     names = head.names | ({"eos_token_id": SEP} if task.generation else {})
     torch.manual_seed(1)
-    build = ARCHITECTURES[student.family]().build
+    build = ARCHITECTURES[family]().build
     teacher = build(shape, head=head.head, vocabulary_size=VOCABULARY, pad_token_id=0, **names)
     for parameter in teacher.parameters():
         if parameter.ndim > 1:  # one that is sure of what it says
@@ -154,13 +161,14 @@ def write_project(given: Params, name: str) -> None:
     head.described(teacher).save_pretrained("teacher")
 
 
-def distil(type_: str, **losses: float) -> list[dict[str, Any]]:
+def distil(type_: str, student: str | None = None, **losses: float) -> list[dict[str, Any]]:
     """Run the stage; return what the training of the student said of its loss."""
-    given, name = settings(type_, **losses)
+    given, name = settings(type_, student, **losses)
     write_project(given, name)
     run(
         given, task=name, teacher=Path("teacher"), teacher_tokens=Path("tokens/teacher"),
         student_tokens=Path("tokens/student"), student_tokenizer=Path("tokenizer"), out=Path("student"),
+        pretrained_student=Path("none"),
         undistilled=Path("undistilled"), soft_labels=Path("soft"), history=Path("history.json"),
     )  # fmt: skip
     task = given.tasks[name]
@@ -191,6 +199,23 @@ def project(tmp_path: Path, tracking: str, monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(("type_", "loss"), SINGLE)
 def test_every_loss_alone_is_learnt(type_: str, loss: str) -> None:
     assert learnt(distil(type_, **{loss: 1.0})) > 0.1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("type_", [type_ for type_, kind in TASK_TYPES.items() if "bilstm" in kind.families])
+def test_a_bilstm_learns_by_all_losses_on_answers(type_: str) -> None:
+    losses = [loss for loss in TASK_TYPES[type_].losses if loss not in OF_LAYERS]
+    assert learnt(distil(type_, "bilstm", **dict.fromkeys(losses, 1.0))) > 0.1
+
+
+@pytest.mark.parametrize(
+    "type_", [type_ for type_, kind in TASK_TYPES.items() if "bilstm" not in kind.families and "bert" in kind.families]
+)
+def test_a_task_that_a_bilstm_cannot_carry_is_refused_by_its_key(type_: str) -> None:
+    with pytest.raises(InputError) as error:
+        settings(type_, "bilstm", **{TASK_TYPES[type_].losses[0]: 1.0})
+    families = " or ".join(TASK_TYPES[type_].families)
+    assert str(error.value).endswith(f".student.architecture.family: must be {families} for {type_}, got bilstm")
 
 
 @pytest.mark.parametrize(("type_", "loss"), REFUSED)

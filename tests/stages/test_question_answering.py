@@ -118,6 +118,7 @@ def run_stages(given: Params, rows: list[tuple[str, str, int, int]]) -> None:
     distill.run(
         given, task=TASK, teacher=Path("teacher"), teacher_tokens=tokens / "teacher", student_tokens=tokens / "student",
         student_tokenizer=Path("student_tokenizer"), out=Path("student"), undistilled=Path("undistilled"),
+        pretrained_student=Path("none"),
         soft_labels=Path("soft"), history=reports / "distill.json",
     )  # fmt: skip
     run_evaluate(given, TASK, Path(), reports)

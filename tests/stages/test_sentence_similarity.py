@@ -6,16 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pyarrow.parquet as pq
 import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
 
+from pipeline.architectures.exported import ExportedModel
 from pipeline.files import InputError, read_json
 from pipeline.params import Params
 from pipeline.params.task_types import OF_LABELS
 from pipeline.registry import champion
 from pipeline.stages import tokenize
+from pipeline.tokenization.encoding import encode_rows
+from pipeline.tokenization.folder import load_tokenizer
+from pipeline.training.prediction import predict_logits
 from tests.stages.pair_project import ROWS, Pair, pair_params, predict_elsewhere, run_stages, texts_of, write_pairs
 
 LOSSES = dict.fromkeys(OF_LABELS, 0.0) | {"logits": 1.0, "hard_labels": 0.5}
@@ -64,7 +69,13 @@ def test_from_raw_text_to_similarities_elsewhere(family: str, tmp_path: Path, mo
     (answer,) = champion.predict("sentiment", [{"text": "apple candle", "pair": "apple candle"}])
     assert list(answer) == ["text", "pair", "similarity"] and answer["similarity"] == pytest.approx(1.0)
     retrieval = read_json(Path("reports/sentiment/evaluation.json"))["retrieval"]
-    vectors = {text: plain_vector(Path("student"), text) for text in {*said["text"], *said["pair"]}}
+    vectors = {text: served_vector(text) for text in {*said["text"], *said["pair"]}}
+    texts = list(vectors)
+    off = [float((vectors[text] - plain_vector(Path("student"), text)).abs().max()) for text in texts]
+    assert 1e-4 < max(off) < 0.5  # of the graph in 8 bits, and near what it was made of
+    read = encode_rows(load_tokenizer(Path("exported"))[0], texts, np.zeros(len(texts), np.int64), 24)
+    asked = predict_logits(ExportedModel(Path("exported")), read, batch_size=8, pad_token_id=0, dtype=torch.float32)
+    np.testing.assert_allclose(asked, torch.stack([*vectors.values()]).numpy(), atol=1e-5)
     assert retrieval["found_by"]["student"] == found_plainly(vectors, said)
     assert set(retrieval["found_by"]) == {"bm25", "teacher", "student"}
     page = Path("reports/index.html").read_text(encoding="utf-8")
@@ -83,6 +94,18 @@ def plain_vector(folder: Path, text: str) -> torch.Tensor:
     with torch.inference_mode():
         mean: torch.Tensor = model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0].mean(dim=0)
     return mean
+
+
+def served_vector(text: str) -> torch.Tensor:
+    """Return the vector that the graph gives a text, read by itself with ONNX Runtime alone."""
+    ids = np.array([loaded(Path("student").resolve())[1](text)["input_ids"]])
+    (found,) = session(Path("exported").resolve()).run(None, {"input_ids": ids, "attention_mask": np.ones_like(ids)})
+    return torch.from_numpy(found[0])
+
+
+@cache
+def session(folder: Path) -> Any:
+    return onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
 
 
 def plain_cosines(folder: Path, texts: list[str], pairs: list[str]) -> list[float]:

@@ -122,6 +122,7 @@ def run_stages(given: Params, *, completed: bool) -> dict[str, Any]:
     distill.run(
         given, task="sentiment", teacher=models / "teacher", teacher_tokens=tokens / "teacher",
         student_tokens=tokens / "student", student_tokenizer=models / "student_tokenizer", out=models / "student",
+        pretrained_student=Path("none"),
         undistilled=models / "undistilled", soft_labels=Path("soft"), history=histories[2],
     )  # fmt: skip
     export.run(given, task="sentiment", student=models / "student", dev=tokens / "student/dev", out=models / "exported")
@@ -135,7 +136,7 @@ def run_stages(given: Params, *, completed: bool) -> dict[str, Any]:
     register.run(
         given, task="sentiment", rows=ROWS, corpus=CORPUS, tokens=tokens, pretrained=models / "pretrained",
         teacher=models / "teacher", student=models / "student", exported=models / "exported",
-        pretrain_history=histories[0],
+        pretrained_student=Path("none"), pretrain_history=histories[0], distill_pretrained_history=Path("none.json"),
         finetune_history=histories[1], distill_history=histories[2], evaluation=out / "evaluation.json",
         predictions=out / "predictions.parquet", reports=Path("reports"),
     )  # fmt: skip

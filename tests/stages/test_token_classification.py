@@ -87,7 +87,9 @@ def students(tokenization_project: None, monkeypatch: pytest.MonkeyPatch) -> lis
         distill.run(
             settings, task="sentiment", teacher=Path("models/teacher"), teacher_tokens=tokens / "teacher",
             student_tokens=tokens / "student", student_tokenizer=Path("models/student_tokenizer"),
-            out=Path("models") / name, undistilled=Path("models") / f"un{name}", soft_labels=Path("soft") / name,
+            out=Path("models") / name,
+            pretrained_student=Path("none"),
+            undistilled=Path("models") / f"un{name}", soft_labels=Path("soft") / name,
             history=Path(f"reports/{name}.json"),
         )  # fmt: skip
     return [Path("models/first"), Path("models/second")]

@@ -116,6 +116,7 @@ def run_training(given: Params) -> None:
     distill.run(
         given, task="en-de", teacher=Path("teacher"), teacher_tokens=tokens / "teacher",
         student_tokens=tokens / "student", student_tokenizer=Path("student_tokenizer"), out=Path("student"),
+        pretrained_student=Path("none"),
         undistilled=Path("undistilled"), soft_labels=Path("soft"), history=reports / "distill.json",
     )  # fmt: skip
 

@@ -172,6 +172,8 @@ def register_student(root: Path) -> None:
         exported=Path("models") / TASK / "exported",
         pretrain_history=Path("reports/pretrain/history.json"),
         finetune_history=task / "finetune.json",
+        pretrained_student=Path("models") / TASK / "pretrained_student",
+        distill_pretrained_history=task / "distill_pretrained.json",
         distill_history=task / "distill.json",
         evaluation=task / "evaluation.json",
         predictions=task / "predictions.parquet",

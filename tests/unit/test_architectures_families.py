@@ -12,6 +12,7 @@ from pipeline.architectures import (
     ARCHITECTURES,
     MODEL_TYPES,
     bert,
+    bilstm,
     encoder_decoder,
     family_of,
     gpt,
@@ -26,7 +27,7 @@ from pipeline.params.families import OBJECTIVES, TOKENIZERS
 from pipeline.params.task_types import TASK_TYPES
 
 TASKS = {family: [name for name, kind in TASK_TYPES.items() if family in kind.families] for family in ARCHITECTURES}
-# an encoder-decoder, of two stacks, has tests of its own
+# an encoder-decoder, of two stacks, and a BiLSTM, which is no language model, have tests of their own
 MODULES = {"bert": bert, "roberta": roberta, "modernbert": modernbert, "gpt": gpt, "llama": llama}
 ROTARY = ("modernbert", "llama")  # their positions are computed, so that no row is too long for them
 PAD = 3
@@ -46,7 +47,7 @@ def built(family: str, head: str) -> nn.Module:
 def test_every_family_of_params_has_a_module_with_its_heads() -> None:
     names = get_args(ArchitectureParams.model_fields["family"].annotation)
     assert set(names) == set(ARCHITECTURES) == set(OBJECTIVES) == set(TASKS) == set(TOKENIZERS)
-    for family, module in {**MODULES, "encoder_decoder": encoder_decoder}.items():
+    for family, module in {**MODULES, "encoder_decoder": encoder_decoder, "bilstm": bilstm}.items():
         assert ARCHITECTURES[family]() is module
         assert set(module.HEADS) == {*OBJECTIVES[family], *TASKS[family]}
 

@@ -47,6 +47,49 @@ def test_losses_of_layers_need_the_tokens_of_the_teacher(loss: str) -> None:
     assert problem(values(ADOPTED, loss, student__vocabulary_size=4000)) == expected
 
 
+@pytest.mark.parametrize("loss", OF_LAYERS)
+def test_a_bilstm_has_no_layers_to_compare(loss: str) -> None:
+    shape = {"student__architecture__family": "bilstm", "student__architecture__attention_heads": None}
+    assert problem(values(ADOPTED, loss, **shape)) == (
+        f"distill.losses.{loss}: must be 0 where tasks.sentiment.student.architecture.family is bilstm, whose layers "
+        "are not the teacher's kind, got 0.5"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (
+            {"student__architecture__family": "bilstm"},
+            "student.architecture: attention_heads must be null for family bilstm, got 6",
+        ),
+        (
+            {"student__architecture__attention_heads": None},
+            "student.architecture: attention_heads must be given for family bert, got None",
+        ),
+        (
+            {
+                "student__architecture__family": "bilstm",
+                "student__architecture__attention_heads": None,
+                "student__architecture__hidden_size": 191,
+            },
+            "student.architecture: hidden_size must be even for family bilstm, got 191",
+        ),
+    ],
+)
+def test_a_bilstm_has_no_heads_and_two_directions(changes: dict[str, Any], expected: str) -> None:
+    assert problem(values(ADOPTED, **changes)) == expected
+
+
+def test_a_bilstm_is_no_language_model() -> None:
+    given = values(FROM_NOTHING)
+    given["pretrain"]["architecture"] |= {"family": "bilstm", "attention_heads": None}
+    assert problem(given) == (
+        "params.yaml: pretrain.architecture.family: must be bert or roberta or modernbert or gpt or llama or "
+        "encoder_decoder, which can be language models, got bilstm"
+    )
+
+
 @pytest.mark.parametrize("loss", OF_ATTENTION)
 def test_losses_of_attention_need_a_family_that_shows_it(loss: str) -> None:
     found = problem(values(ADOPTED, loss, student__architecture__family="gpt"))

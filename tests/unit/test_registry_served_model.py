@@ -1,6 +1,8 @@
 """The registered student as MLflow loads it: labels or spans, as its folder has it, on answers worked out by hand."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,7 @@ from tests.tiny_students import (
     MAX_LENGTH,
     NAMES,
     TOPICS,
+    save_bilstm_student,
     save_gpt_student,
     save_label_student,
     save_span_student,
@@ -42,7 +45,17 @@ STUDENTS = {
     "sentiment": save_label_student,
     "gpt": save_gpt_student,
     "topics": save_topic_student,
+    "bilstm": save_bilstm_student,
 }
+ELSEWHERE = """
+import json, sys
+import mlflow, pandas
+
+mlflow.set_tracking_uri(sys.argv[1])
+model = mlflow.pyfunc.load_model(sys.argv[2])
+answers = model.predict(pandas.DataFrame({"text": json.loads(sys.argv[3])}))
+print(json.dumps([answers["spans"].tolist(), [*sys.modules]]))
+"""
 ROOT = Path(__file__).parents[2]
 TEXTS = st.text(
     st.characters(exclude_categories=["Cs"]) | st.sampled_from(" ,.-_'9é\u0301東京かナ한😀\x00\u200d"), max_size=40
@@ -166,6 +179,21 @@ def test_spans_are_those_that_evaluate_finds(slots: Any, pieces: list[str]) -> N
     logits = predict_logits(task.load(folder), rows, batch_size=1, pad_token_id=0, dtype=torch.float32)
     served = [(span["start"], span["end"], span["label"]) for span in spans(slots, text)]
     assert task.answers(logits, rows, [text]) == [served]
+
+
+def test_a_family_that_transformers_does_not_have_is_served_where_this_project_is_not(registry: Any) -> None:
+    texts = ["play madonna in paris", "it", "new york , new york", "in new york play it in paris"]
+    uri = f"sqlite:///{Path.cwd()}/mlflow.db"
+    command = [sys.executable, "-c", ELSEWHERE, uri, "models:/bilstm@champion", json.dumps(texts)]
+    out = subprocess.run(command, capture_output=True, check=True, text=True, cwd="/", env={"PATH": "/usr/bin:/bin"})
+    served, modules = json.loads(out.stdout.splitlines()[-1])
+    assert "bilstm" in modules and not any(name.split(".")[0] == "pipeline" for name in modules)
+    task = TASKS["token_classification"]()(LABELS)
+    rows = encode_words(load_tokenizer(Path("bilstm"))[0], texts, [[-1] * len(words(t)) for t in texts], MAX_LENGTH)
+    logits = predict_logits(task.load(Path("bilstm")), rows, batch_size=4, pad_token_id=0, dtype=torch.float32)
+    expected = task.answers(logits, rows, texts)
+    assert [[(span["start"], span["end"], span["label"]) for span in spans] for spans in served] == expected
+    assert sum(map(len, expected)), "or nothing was shown"
 
 
 @pytest.mark.parametrize("name", ["sentiment", "gpt"])

@@ -1,0 +1,179 @@
+"""The student before it has a task: it learns from the language model to predict masked tokens of the corpus.
+
+Optional. Source: Sanh et al. 2019 (DistilBERT), section 3; with the losses of TinyBERT or MiniLM it is their general
+distillation. `distill` starts from what comes out.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline import tracking
+from pipeline.files import InputError, content_hash, replacing, stable_hash, write_json
+from pipeline.params import DistillPretrainedParams, Params
+from pipeline.processes import rank
+from pipeline.stages.command import main
+from pipeline.training.launching import launch
+
+if TYPE_CHECKING:
+    import torch
+
+    from pipeline.distillation.teacher_cache import TeacherOutputs
+    from pipeline.objectives.vocabulary import Vocabulary
+    from pipeline.tokenization.ragged import TokenRows
+
+TEACHER_CACHE = Path(".stillhouse/teacher_cache")
+DEV_SEQUENCES = 128  # as `pretrain` reads
+RECORD = "distill_pretrained.json"  # alone in the folder where nothing was trained
+
+
+def run(params: Params, *, task: str, tokens: Path, pretrained: Path, out: Path, history: Path) -> None:
+    """Train the encoder of a task's student by the language model in `pretrained`; a record alone where none is wanted.
+
+    tokens: the packed corpus, whose masks are drawn once. The best state is the one nearest to its teacher on dev.
+    """
+    section = params.tasks[task].student.distill_pretrained
+    if section is None:
+        if rank() == 0:
+            with replacing(out) as draft:
+                draft.mkdir()
+                write_json(draft / RECORD, {"trained": False, "reason": "params.yaml asks for none"})
+            write_json(history, [])
+            print("distill_pretrained: none, params.yaml asks for none", flush=True)
+        return
+
+    import numpy as np
+    import torch
+    from torch import nn
+
+    from pipeline.architectures.model_folder import publish_model
+    from pipeline.architectures.shape import shape_of
+    from pipeline.distillation.lessons import DistillationLoss, Lessons, divergences, with_teacher
+    from pipeline.distillation.student import build_student, check_shapes, start_from_teacher
+    from pipeline.tasks.labelling import LabellingTask
+    from pipeline.training import ranks, runtime
+    from pipeline.training.checkpoints import work_folder
+    from pipeline.training.prediction import predict_logits
+    from pipeline.training.trainer import train
+
+    student_params, training = params.tasks[task].student, section.training
+    dtype, shape = runtime.prepare(params.runtime), shape_of(pretrained)
+    check_shapes(task, params.tasks[task], shape)
+    vocabulary = _vocabulary(pretrained)
+    rows = _masked_corpus(params, section.max_tokens, tokens, vocabulary)
+    outputs = ranks.one_first(lambda: _teacher_outputs(params, section, rows, tokens, pretrained, dtype))
+    head = LabellingTask([])  # each masked token is a target, the words are its classes
+    lessons: Any = Lessons(head.rows(rows["train"]), outputs["train"])
+    nearness, pad_token_id = divergences(outputs["dev"], section.temperature), vocabulary.ids["pad_token_id"]
+
+    def collate(batch: list[Any], generator: np.random.Generator) -> dict[str, torch.Tensor]:
+        masked, said = zip(*batch, strict=True)
+        return with_teacher(head.collate(masked, pad_token_id), said)
+
+    def evaluate(module: nn.Module) -> dict[str, float]:
+        model: Any = module.model
+        size = training.batch_size
+        distances = predict_logits(
+            model, rows["dev"], batch_size=size, pad_token_id=pad_token_id, dtype=dtype, reduce=nearness
+        )
+        return {"divergence": float(distances.mean())}
+
+    chosen = {"student": student_params.model_dump(), "pretrain": params.pretrain.model_dump()}
+    inputs = [content_hash(folder) for folder in (tokens, pretrained)]
+    key = {"params": chosen, "runtime": params.runtime.model_dump(), "inputs": inputs}
+    with (
+        work_folder(f"distill_pretrained-{task}", key) as work,
+        tracking.stage_run(f"distill_pretrained@{task}", chosen, work) as stage,
+    ):
+        student = build_student(
+            student_params,
+            head="masked_lm",
+            vocabulary_size=shape.vocabulary_size or vocabulary.size,
+            pad_token_id=pad_token_id,
+            seed=params.runtime.seed,
+        )
+        start_from_teacher(student, student_params, pretrained, np.arange(student.config.vocab_size))
+        records = train(
+            DistillationLoss(head, student, section, shape.hidden_size),
+            lessons,
+            collate,
+            training=training,
+            runtime=params.runtime,
+            checkpoints=work,
+            lengths=rows["train"].lengths,
+            evaluate=evaluate,
+            select=("divergence", "min"),
+            log=stage.log,
+            name="distill pretrained",
+        )
+        if rank() == 0:
+            publish_model(student, pretrained, out)
+            write_json(history, records)
+            stage.tags[tracking.OUTPUT_HASH] = content_hash(out)
+
+
+def _vocabulary(folder: Path) -> "Vocabulary":
+    from pipeline.objectives.vocabulary import Vocabulary
+    from pipeline.tokenization.folder import load_tokenizer, special_ids
+
+    tokenizer, special_tokens = load_tokenizer(folder)
+    return Vocabulary(folder, tokenizer.get_vocab_size(), special_ids(tokenizer, special_tokens))
+
+
+def _masked_corpus(params: Params, max_tokens: int, tokens: Path, vocabulary: "Vocabulary") -> "dict[str, TokenRows]":
+    """Return the sequences of the packed corpus with tokens masked, whose true ids are labels; of dev a sample."""
+    import numpy as np
+
+    from pipeline.objectives.masking import Masking
+    from pipeline.tokenization.ragged import TokenRows, open_array
+
+    masking, found = Masking.from_params(params.pretrain, vocabulary), {}
+    for number, (split, file) in enumerate({"train": "input_ids.npy", "dev": "dev_input_ids.npy"}.items()):
+        ids = open_array(tokens / file)
+        limit = max_tokens // ids.shape[1] if split == "train" else DEV_SEQUENCES
+        ids = np.asarray(ids[:limit])
+        if not len(ids):
+            raise InputError(f"{tokens / file}: 0 sequences within {max_tokens} tokens, expected at least one")
+        masked, places = masking.apply(ids, np.random.default_rng([params.runtime.seed, 3 + number]))
+        rows, length = ids.shape
+        found[split] = TokenRows(
+            ids=masked.astype(ids.dtype).ravel(),
+            offsets=np.arange(rows + 1, dtype=np.int64) * length,
+            labels=ids[places].astype(np.int64),
+            targets=np.concatenate([[0], np.cumsum(places.sum(axis=1))]).astype(np.int64),
+            positions=np.nonzero(places)[1].astype(np.int64),
+            seconds=np.full(rows, length, dtype=np.int64),
+            owners=np.arange(rows, dtype=np.int64),
+        )
+    return found
+
+
+def _teacher_outputs(
+    params: Params,
+    section: DistillPretrainedParams,
+    rows: "dict[str, TokenRows]",
+    tokens: Path,
+    pretrained: Path,
+    dtype: "torch.dtype",
+) -> "dict[str, TeacherOutputs]":
+    from pipeline.architectures import ARCHITECTURES, family_of
+    from pipeline.distillation.lessons import states_compared
+    from pipeline.distillation.teacher_cache import Likeliest, cached_outputs
+
+    masks = [params.pretrain.model_dump(), params.runtime.seed, section.max_tokens]
+    return cached_outputs(
+        rows,
+        lambda: ARCHITECTURES[family_of(pretrained)]().load(pretrained, head="masked_lm"),
+        folder=TEACHER_CACHE,
+        inputs={
+            "teacher": content_hash(pretrained),
+            "tokens": content_hash(tokens),
+            "masks": stable_hash(masks),
+        },
+        states=states_compared(section, student=False),
+        dtype=dtype,
+        likeliest=Likeliest(section.likeliest, section.temperature),
+    )
+
+
+if __name__ == "__main__":
+    main(run, launch)
