@@ -155,9 +155,13 @@ def register_version(
     client.set_logged_model_tags(model.model_id, tags)
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name, description=ABOUT.format(name=name))
-    return client.create_model_version(
+    version = client.create_model_version(
         name, model.model_uri, run_id=run_id, tags=tags, description=description, model_id=model.model_id
     )
+    # as `mlflow.register_model` does it: without it the logged model's page says that it is not registered
+    registered = [{"name": name, "version": version.version}]
+    client.set_logged_model_tags(model.model_id, {"mlflow.modelVersions": json.dumps(registered)})
+    return version
 
 
 def _signature(student: Path, inputs: Sequence[str]) -> Any:

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from pipeline import tracking
-from pipeline.evaluation import dag, page, report
+from pipeline.evaluation import page, report
 from pipeline.evaluation.dag import Stage
 from pipeline.files import read_json, write_json
 from pipeline.params import load_params
@@ -203,12 +203,3 @@ def test_paper_is_white_and_wide_enough(name: str, pages: dict[str, str], open_p
     assert shown.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert shown.evaluate(CONTRAST)[0] >= 4.5
     assert shown.evaluate("document.documentElement.scrollWidth") <= A4["width"], "cut off at the right"
-
-
-def test_the_stages_come_from_the_lock_and_the_driver(tmp_path: Path) -> None:
-    """Not a page: the graph that the report draws, of this repository's own lock."""
-    stages = dag.read_stages(ROOT / "dvc.lock", ["register@sentiment"], {})
-    names = [stage.name for stage in stages]
-    assert all(names.index(upstream) < names.index(stage.name) for stage in stages for upstream in stage.upstreams)
-    assert stages[-1] == Stage("register@sentiment", ["evaluate@sentiment"], "", 0)
-    assert dag.read_stages(tmp_path / "none.lock", ["a"], {"a": []}) == [Stage("a", [], "", 0)]

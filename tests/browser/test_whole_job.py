@@ -72,6 +72,7 @@ def test_a_version_leads_to_its_run_its_data_and_its_metrics(
     page.go_back()
     page.get_by_role("link", name="student", exact=True).click()
     expect(page.get_by_text("student_accuracy").first).to_be_visible()
+    assert "Not registered" not in page.inner_text("body")
 
 
 def test_experiments_say_what_they_are_and_runs_have_curves(
@@ -81,7 +82,11 @@ def test_experiments_say_what_they_are_and_runs_have_curves(
     expect(page.get_by_text("What was trained").first).to_be_visible()
     expect(page.get_by_text("Who was champion when and why").first).to_be_visible()
     page.get_by_role("link", name="stillhouse", exact=True).click()
-    expect(page.get_by_role("link", name=re.compile("^sentiment [0-9a-f]{8}")).first).to_be_visible()
+    page.get_by_role("link", name=re.compile("^sentiment [0-9a-f]{8}")).first.click()
+    page.get_by_role("link", name="distill@sentiment").click()
+    page.get_by_role("tab", name="Model metrics").click()
+    for name in ("student_train_loss", "student_dev_accuracy"):
+        expect(page.get_by_text(name).first).to_be_visible()
 
 
 def test_a_flow_run_shows_stages_logs_and_artifacts(addresses: dict[str, str], open_page: Callable[..., Page]) -> None:
