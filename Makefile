@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # where it is set, every stage compiles all it imports anew, seconds each time
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup run quick flow ui deploy worker test test-slow lint lock
+.PHONY: setup run quick flow ui deploy worker test test-slow lint lock screenshots
 
 setup: $(INSTALLED)
 
@@ -48,6 +48,10 @@ lint: setup
 	@ruff check .
 	@ruff format --check .
 	@mypy
+
+# the README's pictures, of what the last `make run` left; needs a Chromium
+screenshots: setup
+	@python -m tests.browser.screenshots
 
 # refreshed at releases: runs everything and keeps the hashes of a whole run
 lock: setup

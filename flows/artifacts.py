@@ -13,6 +13,14 @@ from pipeline.files import read_json
 from pipeline.params import load_params
 
 REPORTS = Path("reports")
+# a browser opens no file from a page that came from a server: the link can be copied into the address bar
+FILE = "A file: copy its address into the address bar."
+ABOUT = {
+    "report": f"Models, baselines, curves, the decision. {FILE}",
+    "summary": f"The closing table as JSON. {FILE}",
+    "validation": f"What was wrong with the data. {FILE}",
+    "mlflow": "The run that the registered version came out of.",
+}
 
 
 def publish(nodes: Sequence[Node], session: Session) -> None:
@@ -23,10 +31,14 @@ def publish(nodes: Sequence[Node], session: Session) -> None:
     pages |= {f"validation-{_key(page.stem)}": page for page in sorted(REPORTS.glob("validation/*.html"))}
     for key, page in pages.items():
         if page.is_file():
-            create_link_artifact(key=key, link=page.resolve().as_uri(), link_text=str(page))
+            create_link_artifact(
+                key=key, link=page.resolve().as_uri(), link_text=str(page), description=ABOUT[key.split("-")[0]]
+            )
     for task, registered in _registrations().items():
         text = f"{task} version {registered['version']} in MLflow"
-        create_link_artifact(key=f"mlflow-{_key(task)}", link=_page_of(registered), link_text=text)
+        create_link_artifact(
+            key=f"mlflow-{_key(task)}", link=_page_of(registered), link_text=text, description=ABOUT["mlflow"]
+        )
 
 
 def standings() -> list[str]:

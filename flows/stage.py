@@ -16,6 +16,7 @@ from prefect.states import Completed, Failed
 from flows.graph import Node
 from pipeline.drivers import Outcome, dvc, failure, forget_failures, is_chatter, left_no_word, outcome_in, start, stop
 from pipeline.locks import wait_for_dvc
+from pipeline.outcomes import write_outcomes
 
 
 class StageInterruptedError(Exception):
@@ -73,6 +74,12 @@ class Session:
                 with self._changed:
                     self._running.discard(child)
 
+    def note(self, name: str, result: StageResult) -> None:
+        """Keep how a node ended, and tell the report, which `register` writes while others may still run."""
+        with self._changed:
+            self.results[name] = result
+            write_outcomes({name: (result.outcome, result.seconds) for name, result in self.results.items()})
+
     def pause(self, seconds: float) -> None:
         """Let time pass, unless the flow was cancelled."""
         with self._changed:
@@ -118,11 +125,11 @@ def task_of(node: Node, session: Session) -> Task[..., State[None]]:
 
 def _run_stage(node: Node, session: Session, force: bool, pull: bool) -> State[None]:
     if not (node.changed or force):
-        session.results[node.name] = StageResult("unchanged", 0.0)
+        session.note(node.name, StageResult("unchanged", 0.0))
         return Completed(name="Cached", message="nothing it depends on has changed")
     with session.threads(node.threads):
         result = _reproduce(node, session, force, pull)
-    session.results[node.name] = result
+    session.note(node.name, result)
     if result.outcome == "failed":
         return Failed(message=result.line)
     return Completed(name="Completed" if result.outcome == "ran" else "Cached", message=result.outcome)
@@ -140,11 +147,12 @@ def _reproduce(node: Node, session: Session, force: bool, pull: bool) -> StageRe
         if not wait_for_dvc(lines, logger.warning, session.pause):
             break
     code, line = failure(node.name, lines)
-    session.results[node.name] = StageResult("failed", seconds, code, line)
+    failed = StageResult("failed", seconds, code, line)
+    session.note(node.name, failed)
     # a stage that reported an error would report it again; one that could not may do better
     if left_no_word(node.name) and "ended without a word" in line:
         raise StageInterruptedError(line)
-    return session.results[node.name]
+    return failed
 
 
 def _repro(node: Node, session: Session, options: list[str]) -> tuple[int, Outcome, list[str]]:

@@ -23,6 +23,12 @@ from pipeline.files import InputError, refusals_naming, replacing, without_crede
 from pipeline.processes import identity, is_running, rank
 
 EXPERIMENT = "stillhouse"
+NOTE = "mlflow.note.content"  # what MLflow shows as a description
+ABOUT = {
+    NOTE: "What was trained: a run for each candidate, named after its task and the beginning of its student's hash, "
+    "and in it a run for each stage that trained, with its curves.",
+    "mlflow.experimentKind": "custom_model_development",  # else its page begins with what is for prompts and agents
+}
 DATABASE = Path("mlflow.db")
 LOCK = Path(".stillhouse/mlflow.lock")
 STAGE, OUTPUT_HASH = "stillhouse.stage", "stillhouse.output_sha256"
@@ -60,7 +66,8 @@ def connect() -> ModuleType:
     with FileLock(LOCK):  # processes that create one sqlite database at once leave it broken for good
         if uri == own and not DATABASE.exists():
             _create_database()
-        mlflow.set_experiment(EXPERIMENT)
+        if not ABOUT.items() <= mlflow.set_experiment(EXPERIMENT).tags.items():
+            mlflow.set_experiment_tags(ABOUT)
     return mlflow
 
 

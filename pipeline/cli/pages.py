@@ -27,6 +27,7 @@ def show_pages() -> None:
         "PREFECT_HOME": os.environ.get("PREFECT_HOME", str((STATE / "prefect").resolve())),
         "PREFECT_API_URL": f"http://{HOST}:{prefect}/api",  # its page calls the address that it finds here
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         # in memory a restart of the server would forget who holds a slot, and the slot would never be free again
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
     }

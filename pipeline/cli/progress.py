@@ -41,6 +41,7 @@ class Progress:
     def __init__(self, stages: dict[str, str], *, whole: bool) -> None:
         self.console = Console(highlight=False, soft_wrap=True)
         self.seconds: dict[str, float] = {}  # how long each stage that ran took
+        self.outcomes: dict[str, Outcome] = {}
         self.current: str | None = None
         self._stages, self._whole = stages, whole
         self._expected = expected_seconds(stages)
@@ -70,6 +71,7 @@ class Progress:
         if name not in self._stages:  # a file that `dvc add` tracks
             return
         self._seen.add(name)
+        self.outcomes[name] = outcome
         if outcome == "ran":
             self.current, self._current_started = name, time.monotonic()
             note = self._time_left()

@@ -26,6 +26,7 @@ from pipeline.drivers import (
 )
 from pipeline.files import InputError, read_json
 from pipeline.locks import run_lock, wait_for_dvc
+from pipeline.outcomes import write_outcomes
 from pipeline.params import load_params, read_yaml
 from pipeline.processes import end_with_make
 
@@ -76,6 +77,8 @@ def _repro(targets: list[str], stages: dict[str, str]) -> tuple[int, str | None,
                 lines.append(line)
                 if announced := outcome_in(line):
                     progress.stage(*announced)
+                    seconds = progress.seconds
+                    write_outcomes({name: (did, seconds.get(name, 0.0)) for name, did in progress.outcomes.items()})
                 elif not is_chatter(line):
                     progress.line(line)
             code = process.wait()

@@ -6,14 +6,16 @@ matplotlib, because it comes with MLflow; what draws in the browser would put me
 import io
 import re
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any, NamedTuple
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 # matplotlib wants fixed colours, the page has light and dark ones: these stand in until they are exchanged
-TEXT, MUTED, LINE, FIRST, SECOND, THIRD = (f"#00000{digit}" for digit in range(1, 7))
+TEXT, MUTED, LINE, FIRST, SECOND, THIRD, PAGE = (f"#00000{digit}" for digit in range(1, 8))
 PAGE_COLOURS = {
     TEXT: "currentColor",
     MUTED: "var(--muted)",
@@ -21,6 +23,7 @@ PAGE_COLOURS = {
     FIRST: "var(--first)",
     SECOND: "var(--second)",
     THIRD: "var(--third)",
+    PAGE: "var(--page)",
 }
 STYLE = {
     "svg.fonttype": "none",
@@ -39,6 +42,7 @@ STYLE = {
     "ytick.color": MUTED,
     "axes.formatter.useoffset": False,
 }
+COUNTED = ("step", "run")  # there is nothing between two of them
 WIDTH = 5.0  # inches: 360 points, so that letters keep their size on a phone
 
 
@@ -66,6 +70,16 @@ class Reached(NamedTuple):
     minutes: float
     score: float
     after: str
+
+
+class Box(NamedTuple):
+    """A stage in a graph: the names of those before it, the words under its name, its layer from below."""
+
+    name: str
+    upstreams: Sequence[str]
+    words: str
+    layer: int
+    colour: str
 
 
 class Curve(NamedTuple):
@@ -102,6 +116,7 @@ def curves_chart(curves: Sequence[Curve], label: str, name: str, along: str = "s
         style: dict[str, Any] = {"color": curve.colour, "linestyle": "--" if curve.dashed else "-"}
         axes.plot(curve.steps, curve.values, linewidth=1.6, marker="o" if curve.dashed else "", markersize=3, **style)
         axes.plot([], [], label=curve.name, **style)
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=along in COUNTED))
     axes.set_xlabel(along)
     axes.set_ylabel(label)
     axes.legend(labelcolor=TEXT, fontsize=9, frameon=False)
@@ -155,6 +170,29 @@ def minutes_chart(curves: Mapping[str, Sequence[Reached]], metric: str, name: st
     axes.set_xlabel("minutes")
     axes.set_ylabel(metric)
     axes.legend(labelcolor=TEXT, fontsize=9, frameon=False, loc="lower right")
+    return _svg(figure, name)
+
+
+def graph_chart(boxes: Sequence[Box], name: str) -> str:
+    """Draw boxes that come after one another from top to bottom, each joined to those before it."""
+    layers: dict[int, list[Box]] = {}
+    for box in boxes:
+        layers.setdefault(box.layer, []).append(box)
+    places: dict[str, tuple[float, int]] = {}
+    figure, axes = _figure(height=0.55 * len(layers))
+    for layer in sorted(layers, reverse=True):
+        row = sorted(layers[layer], key=lambda box: fmean([places[name][0] for name in box.upstreams] or [0.5]))
+        for number, box in enumerate(row, start=1):
+            places[box.name] = (number - 0.5) / len(row), layer
+            for upstream in box.upstreams:
+                axes.plot(*zip(places[upstream], places[box.name], strict=True), color=MUTED, linewidth=1, zorder=1)
+    for box in boxes:
+        frame = {"boxstyle": "round,pad=0.4", "facecolor": PAGE, "edgecolor": box.colour, "linewidth": 1.2}
+        words = f"{box.name}\n{box.words}" if box.words else box.name
+        axes.text(*places[box.name], words, ha="center", va="center", fontsize=8, color=TEXT, bbox=frame)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(-0.5, len(layers) - 0.5)
+    axes.set_axis_off()
     return _svg(figure, name)
 
 

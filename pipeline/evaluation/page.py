@@ -1,11 +1,13 @@
 """reports/index.html: everything a run produced, on one page that needs no network."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
 from pipeline.evaluation import charts, mistakes
+from pipeline.evaluation.dag import Stage
 from pipeline.evaluation.figures import FIGURES, slice_metric
 from pipeline.evaluation.report import KINDS, PLAIN, best_first, conclusions, display_name
 from pipeline.files import read_json
@@ -14,15 +16,25 @@ from pipeline.templates import templates
 
 # so little that beside them all others would stand on one spot
 KNOW_LITTLE = ("majority", "same_labels", "most_frequent_tag", "character_unigram")
+LINEAGE = {  # what a version rests on, the last thing made first
+    "exported": "the student as it is served",
+    "student": "student",
+    "teacher": "teacher",
+    "pretrained": "language model",
+    "rows": "rows of the task",
+    "corpus": "text for pretraining and transfer",
+    "evaluation": "evaluation",
+    "predictions": "answers to the test rows",
+}
 CLASSES_SHOWN = 20  # of the confusion matrix: more fit no screen
 SMALL_SHOWN = 10  # groups of a slice that are too small for a figure
 Records = list[dict[str, Any]]
 
 
-def index_page(reports: Path, params: Params, summary: dict[str, Any]) -> str:
+def index_page(reports: Path, params: Params, summary: dict[str, Any], stages: Sequence[Stage] = ()) -> str:
     """Return the page as HTML that stands alone; texts of the data are quoted with every character escaped.
 
-    `summary` is what `report.summary` returned; all else is read from `reports`.
+    `summary` is what `report.summary` returned, `stages` what `dag.read_stages` did; all else is read from `reports`.
     """
     environment = templates(Path(__file__).parent)
     environment.globals["display_name"] = display_name
@@ -30,6 +42,8 @@ def index_page(reports: Path, params: Params, summary: dict[str, Any]) -> str:
     pretraining = _history(reports / "pretrain" / "history.json")
     return environment.get_template("page.html").render(
         datasets=_datasets(reports, params),
+        stages=stages,
+        stages_chart=_stages_chart(stages),
         corpus=params.corpus.dataset,
         weights=params.init_from,
         pretraining=pretraining,
@@ -45,7 +59,8 @@ def _task(folder: Path, name: str, params: Params, summary: dict[str, Any]) -> d
     said, axis = display_name(metric), _axis(metric)
     measured = [_measured(*model, metric) for model in models if model[0] not in KNOW_LITTLE]
     drawn = [_cost(model, summary[model], metric) for model in ("teacher", "student")]
-    timings = read_json(folder / "registered.json")["timings"]
+    registered = read_json(folder / "registered.json")
+    timings = registered["timings"]
     finetuning, distillation = _history(folder / "finetune.json"), _history(folder / "distill.json")
     return {
         "summary": summary,
@@ -54,6 +69,7 @@ def _task(folder: Path, name: str, params: Params, summary: dict[str, Any]) -> d
         "dataset": params.tasks[name].dataset,
         "conclusions": conclusions(summary),
         "timings": timings,
+        "lineage": [(LINEAGE[link], registered["lineage"][link]) for link in LINEAGE if link in registered["lineage"]],
         "costs": _costs(summary, timings),
         "figures": [figure for figure in FIGURES if figure in evaluation["student"]],
         "models": models,
@@ -184,9 +200,17 @@ def _confusion(evaluation: dict[str, Any]) -> dict[str, Any] | None:
     }
 
 
+def _stages_chart(stages: Sequence[Stage]) -> Markup | None:
+    """Draw the stages; those that ran or failed stand out."""
+    colours = {"ran": charts.FIRST, "failed": charts.SECOND}
+    boxes = [charts.Box(*stage, colours.get(stage.outcome.partition(",")[0], charts.LINE)) for stage in stages]
+    return Markup(charts.graph_chart(boxes, "stages")) if boxes else None
+
+
 def _datasets(reports: Path, params: Params) -> dict[str, Any]:
-    """Return each dataset's validation summary, None where there is none."""
-    return {name: _optional(reports / "validation" / f"{name}.json") for name in params.datasets}
+    """Return the validation summary of each dataset that has one."""
+    found = {name: _optional(reports / "validation" / f"{name}.json") for name in params.datasets}
+    return {name: summary for name, summary in found.items() if summary}
 
 
 def _history(path: Path) -> Records:

@@ -43,8 +43,6 @@ def model_card(task: str, evaluation: dict[str, Any], *, dataset: str, hashes: d
         f"| {name.replace('_', ' ')} | {shown(score)} |"
         for name, score in best_first(metric, {name: figures[metric] for name, figures in baselines.items()})
     )
-    agreement = comparison["agreement"]
-    agrees = "" if agreement is None else f" and agrees with it on\n{agreement:.1%} of the rows"
     labels = f" Labels: {', '.join(map(_as_it_is, evaluation['labels']))}." if evaluation["labels"] else ""
     error = student.get("calibration_error")
     calibration = "" if error is None else f" Its expected calibration error is {error:.3f}."
@@ -83,6 +81,11 @@ It was trained on one kind of text and answers for any text: outside that kind i
 {lineage}
 - code: `{code}`
 """
+
+
+def without_front_matter(card: str) -> str:
+    """Return a card as MLflow shows it well, which takes the YAML at the head for text."""
+    return card.split("---\n", 2)[2].lstrip()
 
 
 def _served(evaluation: dict[str, Any]) -> str:

@@ -13,8 +13,10 @@ from types import ModuleType
 from typing import Any
 
 from pipeline.files import sha256_of_file, stable_hash
+from pipeline.tracking import NOTE
 
 EXPERIMENT = "stillhouse promotions"  # apart from the runs that people compare
+ABOUT = {NOTE: "Who was champion when and why: a run for each registered model. `stillhouse history` reads it."}
 FILE, EVIDENCE = "promotions.jsonl", "evidence"
 HEAD = "stillhouse.promotion_log_head"  # of a registered model: how many lines there are, the last one's hash
 PENDING = "stillhouse.promotion_pending"  # of a registered model: the line of a move that has begun and not ended
@@ -116,7 +118,7 @@ class LogFile:
     def _run(self) -> str:
         if self.run_id is None:
             experiment = self.client.get_experiment_by_name(EXPERIMENT)
-            number = experiment.experiment_id if experiment else self.client.create_experiment(EXPERIMENT)
+            number = experiment.experiment_id if experiment else self.client.create_experiment(EXPERIMENT, tags=ABOUT)
             run = self.client.create_run(number, run_name=f"promotions of {self.name}", tags=self.tags)
             self.client.set_terminated(run.info.run_id)
             self.run_id = str(run.info.run_id)

@@ -15,6 +15,11 @@ STUDENT_HASH = "stillhouse.student_sha256"
 EXPORTED_HASH = "stillhouse.exported_sha256"
 GRAPH = "model.onnx"  # as pipeline/architectures/exported.py names both
 OF_GRAPH = (GRAPH, "export.json")
+ABOUT = (  # a registered model; it has to stay true whatever is registered later
+    "Students for the task `{name}`, each distilled from a larger teacher. The version with the alias *champion* "
+    "answers `stillhouse predict` and `stillhouse serve`. The page of a version has its model card, its *source run* "
+    "the stages behind it. `stillhouse history {name}` says who was champion when and why."
+)
 REWRITTEN = ("registered_model_meta",)  # by MLflow, whenever it loads a model
 STORED = "stillhouse.stored_files"  # of a version: the sha256 of each file of its run and its model, as JSON
 ARCHITECTURES = Path(__file__).parents[1] / "architectures"
@@ -56,7 +61,6 @@ def record_candidate(
     *,
     stages: Sequence[StageRecord],
     datasets: Sequence[DatasetRecord],
-    metrics: dict[str, float],
     artifacts: Sequence[Path],
     texts: dict[str, str],
     tags: dict[str, str],
@@ -68,7 +72,6 @@ def record_candidate(
     had written is gone on with.
     """
     with mlflow.start_run(run_name=title, tags=tags | whose()) as parent:
-        mlflow.log_metrics(metrics)
         for dataset in datasets:
             mlflow.log_input(_mlflow_dataset(mlflow, dataset), context=dataset.context)
         for path in artifacts:
@@ -122,10 +125,13 @@ def register_version(
     student: Path,
     examples: Mapping[str, Sequence[str]],
     markers: Sequence[str] = (),
+    metrics: Mapping[str, float] | None = None,
     description: str,
     tags: dict[str, str],
 ) -> Any:
     """Log the student to its run as a pyfunc and register it as a new version of `name`; return the version.
+
+    `metrics` are those of the run and of the logged model, `description` is the version's.
 
     The logged model holds the plain `from_pretrained` folder under artifacts/model, with a graph in it where the
     student was exported, the code that serves it (and is its family, where transformers has none), the pinned
@@ -147,14 +153,19 @@ def register_version(
             input_example=pd.DataFrame(examples),
             pip_requirements=[f"{package}=={installed_version(package).split('+')[0]}" for package in needed],
         )
+        mlflow.log_metrics(dict(metrics or {}), model_id=model.model_id)
     client = mlflow.MlflowClient()
     tags = tags | {STORED: json.dumps(stored_files(mlflow, run_id, model.model_uri))}
     client.set_logged_model_tags(model.model_id, tags)
     if not client.search_registered_models(f"name = '{name}'"):
-        client.create_registered_model(name, description=description)
-    return client.create_model_version(
+        client.create_registered_model(name, description=ABOUT.format(name=name))
+    version = client.create_model_version(
         name, model.model_uri, run_id=run_id, tags=tags, description=description, model_id=model.model_id
     )
+    # as `mlflow.register_model` does it: without it the logged model's page says that it is not registered
+    registered = [{"name": name, "version": version.version}]
+    client.set_logged_model_tags(model.model_id, {"mlflow.modelVersions": json.dumps(registered)})
+    return version
 
 
 def _signature(student: Path, inputs: Sequence[str]) -> Any:

@@ -70,7 +70,8 @@ def _charts(task: str, runs: list[Record], aspects: dict[str, str]) -> list[tupl
         curves = _label_curves(runs) if aspect == "label" else _mean_curves(runs, aspect)
         if len(runs) > 1 and curves:
             title = "Shares of labels over the runs" if aspect == "label" else f"Mean {name} over the runs"
-            found.append((title, charts.curves_chart(curves, name, f"{task}-{aspect}", along="run")))
+            said = "share of answers" if aspect == "label" else name
+            found.append((title, charts.curves_chart(curves, said, f"{task}-{aspect}", along="run")))
     found += [
         (f"The last run: {aspects[aspect]}", charts.curves_chart(curves, "share", f"{task}-{aspect}-last", along=name))
         for aspect, name in (("score", "confidence"), ("similarity", "similarity"))

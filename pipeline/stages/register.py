@@ -64,7 +64,6 @@ def run(
                     publish.DatasetRecord(settings.dataset, rows, links["rows"], "training and testing"),
                     publish.DatasetRecord(params.corpus.dataset, corpus, links["corpus"], "pretraining and transfer"),
                 ],
-                metrics=_metrics(figures, timings),
                 artifacts=[evaluation, predictions],
                 texts={
                     **lineage.project_files(),
@@ -75,13 +74,14 @@ def run(
             )
             markers = params.datasets[settings.dataset].markers
             tags |= rivals.decision_tags(decision) | {publish.STUDENT_HASH: links["student"]}
-            version = _register(mlflow, task, run_id, student, exported, rows, card, tags, markers)
+            metrics = _metrics(figures, timings)
+            version = _register(mlflow, task, run_id, student, exported, rows, card, metrics, tags, markers)
             moves.decide(version, decided)
             print(f"{task} version {version.version} is @{decision.alias}: {decision.reason}", flush=True)
         registered = _as_registered(mlflow, task, version)
     write_text(reports / task / "model_card.md", card)
     write_json(record, {"registered": registered, "timings": timings, "lineage": links})
-    _report(params, reports)
+    _report(params, reports, {f"register@{task}": list(paths.values())})
 
 
 def _timings(
@@ -182,11 +182,12 @@ def _register(
     exported: Path,
     rows: Path,
     card: str,
+    metrics: dict[str, float],
     tags: dict[str, str],
     markers: list[str],
 ) -> Any:
     """Register the student with its graph and its card inside; its alias is moved by the log of such moves."""
-    from pipeline.registry import publish, rivals
+    from pipeline.registry import model_card, publish, rivals
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "model"
@@ -202,22 +203,27 @@ def _register(
             student=folder,
             examples=rivals.example_rows(rows),
             markers=markers,
-            description=card,
+            metrics=metrics,
+            description=model_card.without_front_matter(card),
             tags=tags,
         )
 
 
-def _report(params: Params, reports: Path) -> None:
-    """Rebuild the closing table's file and the page from what every task left, one writer at a time."""
+def _report(params: Params, reports: Path, reads: dict[str, list[Path]]) -> None:
+    """Rebuild the closing table's file and the page from what every task left, one writer at a time.
+
+    `reads`: what this stage does, which does not stand in dvc.lock before its first end.
+    """
     from filelock import FileLock
 
-    from pipeline.evaluation import page, report
+    from pipeline.evaluation import dag, page, report
 
     Path(".stillhouse").mkdir(exist_ok=True)
     with FileLock(".stillhouse/report.lock"):
         summary = report.summary(reports, list(params.tasks))
+        stages = dag.read_stages(Path("dvc.lock"), [f"register@{name}" for name in summary["tasks"]], reads)
         write_json(reports / "summary.json", summary)
-        write_text(reports / "index.html", page.index_page(reports, params, summary))
+        write_text(reports / "index.html", page.index_page(reports, params, summary, stages))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FEATURES = {"sources", "validation", "tokenization", "tasks", "distillation", "exporting", "evaluation", "registry"}
-GROUND = {"params", "files", "processes", "schema", "swaps", "templates", "tracking", "words"}
+GROUND = {"params", "files", "outcomes", "processes", "schema", "swaps", "templates", "tracking", "words"}
 ALLOWED = {
     "stages": FEATURES | {"training", "objectives", "architectures", "stages"} | GROUND,
     "cli": FEATURES
@@ -33,6 +33,7 @@ ALLOWED = {
     "architectures": GROUND,
     "params": {"files", "processes"},
     "files": {"processes"},
+    "outcomes": {"files", "processes"},
     "processes": set(),
     "schema": set(),
     "swaps": set(),

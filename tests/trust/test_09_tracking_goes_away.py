@@ -138,7 +138,7 @@ def assert_registered_whole(folder: Path) -> None:
 
     def record(history: Path) -> str:
         stages = [StageRecord("pretrain", "abc", history, {"seed": 1})]
-        rest: dict[str, Any] = {"datasets": [], "metrics": {}, "artifacts": [], "texts": {}, "tags": {}}
+        rest: dict[str, Any] = {"datasets": [], "artifacts": [], "texts": {}, "tags": {}}
         return record_candidate(mlflow, "candidate", stages=stages, **rest)
 
     history = json.loads((folder / "history.json").read_text())
