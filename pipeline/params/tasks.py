@@ -101,13 +101,14 @@ class TaskParams(Section):
     families than `bert` and `roberta`, whatever stands here: no graph is written of them."""
     calibration: Literal["temperature", "none"] = "temperature"
     """How a student's probabilities become honest: all its logits are divided by one number, the temperature that makes
-    the labels of dev likeliest, which leaves its answers as they are; `none` takes them as they come. For text,
-    multi-label and token classification, whatever stands here; the other types have no probability of one choice."""
+    the labels of dev likeliest, which leaves its answers as they are (`temperature`, also where the key is left out);
+    `none` takes them as they come. The types other than text, multi-label and token classification have no probability
+    of one choice, whatever stands here."""
     thresholds: dict[Label, Annotated[float, Field(gt=0, lt=1)]] = Field({})
     """By label, the probability that it has to exceed to be given, such as `{negative: 0.8}`. In text classification a
     text whose likeliest label does not is answered with no label, `null`, and a label that is left out has no limit; in
-    multi-label classification each label is held against its own, a half where it is left out. `{}` for all other
-    types."""
+    multi-label classification each label is held against its own, a half where it is left out. `{}`, or no
+    such key, where there are none, as for all other types."""
     evaluate: EvaluateParams
     gate: GateParams
 
