@@ -62,7 +62,7 @@ def _of_task(mlflow: ModuleType, task: str, dataset: DatasetParams, project: Pat
     limit = dataset.validation.max_drift
     found = _compare(learnt, fresh, bool(dataset.row_labels))
     unlearnt = old[old["split"] != "train"]  # by what it has learnt itself a student would tell old from new
-    if found and min(len(unlearnt), len(fresh)) > 1 and (embedded := _embedded(mlflow, version, unlearnt, fresh)):
+    if found and len(unlearnt) and (embedded := _embedded(mlflow, version, unlearnt, fresh)):
         found["embeddings"] = embedded
     judged = drift.distances(found)
     over = set(judged["aspect"][judged["distance"] > limit])
@@ -78,7 +78,7 @@ def _of_task(mlflow: ModuleType, task: str, dataset: DatasetParams, project: Pat
 def _embedded(
     mlflow: ModuleType, version: Any, reference: "pd.DataFrame", batch: "pd.DataFrame"
 ) -> drift.Difference | None:
-    """Compare what the champion's student makes of fair samples of both sides; None where the student is not there."""
+    """Compare what the champion's student makes of fair samples of both sides; None where that cannot be."""
     import numpy as np
 
     from pipeline.registry.embeddings import student_vectors

@@ -49,14 +49,17 @@ def distances(differences: dict[str, Difference]) -> "pd.DataFrame":
     return pd.DataFrame({"aspect": list(differences), "distance": beyond_chance})
 
 
-def of_vectors(vectors: np.ndarray, in_batch: np.ndarray) -> Difference:
+def of_vectors(vectors: np.ndarray, in_batch: np.ndarray) -> Difference | None:
     """Compare what a model makes of the rows of a batch, (rows, width), with the others; `in_batch` is bool (rows,).
 
     As with words, but what tells the sides apart is a linear discriminant with shrinkage (Ledoit & Wolf 2004). It looks
-    at rows that it has not learnt from, so what it learnt cannot raise an alarm by chance. Either side needs two rows.
+    at rows that it has not learnt from, so what it learnt cannot raise an alarm by chance. None, where either side has
+    fewer than four rows, as it takes two to learn how far those of a side are apart.
     """
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
+    if min(in_batch.sum(), (~in_batch).sum()) < 4:
+        return None
     learnt = _learnt(in_batch)
     model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto").fit(vectors[learnt], in_batch[learnt])
     return _distance(model.decision_function(vectors[~learnt]), in_batch[~learnt])
