@@ -10,6 +10,7 @@ from tests import tiny_students
 STUDENTS = {
     "sentiment": tiny_students.save_label_student,
     "pairs": tiny_students.save_label_student,
+    "unsure": tiny_students.save_unsure_student,
     "topics": tiny_students.save_topic_student,
     "slots": tiny_students.save_span_student,
     "answers": tiny_students.save_answer_student,

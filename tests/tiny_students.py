@@ -1,5 +1,6 @@
 """Students of a few kilobytes: what the one for spans answers can be worked out by hand, the others' is chance."""
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,13 @@ def save_label_student(folder: Path, kind: Any = BertForSequenceClassification) 
     settings = _settings(NAMES, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, initializer_range=0.5)
     kind(settings).save_pretrained(folder)
     _save_tokenizer(folder)
+
+
+def save_unsure_student(folder: Path) -> None:
+    """Write the same BERT with a temperature and a limit under which it does not say `negative`."""
+    save_label_student(folder)
+    record = {"temperature": 2.0, "thresholds": {"negative": 0.7}}
+    (folder / "export.json").write_text(json.dumps(record), encoding="utf-8")
 
 
 def save_topic_student(folder: Path) -> None:

@@ -268,7 +268,7 @@ def drift(
     project: Annotated[Path, typer.Argument(help="A project in which the new rows were validated.")] = Path(),
     out: Annotated[Path | None, typer.Option(help="Where to write what was found, as JSON.")] = None,
 ) -> None:
-    """Compare rows that came since with those that the champion was trained on: words, lengths, labels."""
+    """Compare rows that came since with those that the champion was trained on: words, lengths, labels, embeddings."""
     from pipeline.cli.drift import measure_drift
 
     measure_drift(project, out)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 LEARNT_FROM = ("train", "dev")  # the splits that a student is taught and chosen by
 SAMPLE_ROWS = 10_000  # of either side, as in validation
+EMBEDDED_ROWS = 2_000  # of either side that the champion's student reads: seconds, whatever its size
 
 
 def measure_drift(project: Path, out: Path | None) -> None:
@@ -60,6 +61,9 @@ def _of_task(mlflow: ModuleType, task: str, dataset: DatasetParams, project: Pat
     learnt = old[old["split"].isin(LEARNT_FROM)]
     limit = dataset.validation.max_drift
     found = _compare(learnt, fresh, bool(dataset.row_labels))
+    unlearnt = old[old["split"] != "train"]  # by what it has learnt itself a student would tell old from new
+    if found and len(unlearnt) and (embedded := _embedded(mlflow, version, unlearnt, fresh)):
+        found["embeddings"] = embedded
     judged = drift.distances(found)
     over = set(judged["aspect"][judged["distance"] > limit])
     aspects = {name: {**aspect._asdict(), "drifted": name in over} for name, aspect in found.items()}
@@ -69,6 +73,19 @@ def _of_task(mlflow: ModuleType, task: str, dataset: DatasetParams, project: Pat
     )
     counts = {"version": int(version.version), "new_rows": len(fresh), "reference_rows": len(learnt)}
     return _result(summary, aspects) | counts | {"max_drift": limit, "false_alarms": drift.FALSE_ALARMS}
+
+
+def _embedded(
+    mlflow: ModuleType, version: Any, reference: "pd.DataFrame", batch: "pd.DataFrame"
+) -> drift.Difference | None:
+    """Compare what the champion's student makes of fair samples of both sides; None where that cannot be."""
+    import numpy as np
+
+    from pipeline.registry.embeddings import student_vectors
+
+    sides = [side["text"].head(EMBEDDED_ROWS).tolist() for side in (reference, batch)]
+    vectors = student_vectors(mlflow, version, [text for side in sides for text in side])
+    return None if vectors is None else drift.of_vectors(vectors, np.repeat([False, True], [*map(len, sides)]))
 
 
 def _result(summary: str, aspects: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode
 
 NAMED_BY_USERS = ("datasets", "tasks")  # any of the release's may stand for one of the user's
-FREE = ("labels", "files", "max_accuracy_gaps")  # mappings whose keys are values of the user's own
+FREE = ("labels", "files", "max_accuracy_gaps", "thresholds")  # mappings whose keys are values of the user's own
 
 
 @dataclass(frozen=True)

@@ -123,13 +123,19 @@ def curves_chart(curves: Sequence[Curve], label: str, name: str, along: str = "s
     return _svg(figure, name)
 
 
-def reliability_chart(table: Sequence[dict[str, float]], name: str) -> str:
-    """Draw accuracy over confidence with the diagonal, on which a well-calibrated model lies; area shows rows."""
+def reliability_chart(table: Sequence[dict[str, float]], name: str, before: Sequence[dict[str, float]] = ()) -> str:
+    """Draw accuracy over confidence with the diagonal, on which a well-calibrated model lies; area shows rows.
+
+    before: the table of the same model without its temperature, drawn beside it.
+    """
     figure, axes = _figure(height=3.0)
     most = max(record["rows"] for record in table)
     confidence = [record["confidence"] for record in table]
-    low = min(confidence + [record["accuracy"] for record in table]) - 0.05
+    low = min(record[axis] for record in [*table, *before] for axis in ("confidence", "accuracy")) - 0.05
     axes.plot([low, 1], [low, 1], color=MUTED, linestyle=":", linewidth=1.2)
+    axes.plot(
+        *([record[axis] for record in before] for axis in ("confidence", "accuracy")), color=MUTED, linestyle="--"
+    )
     axes.plot(confidence, [record["accuracy"] for record in table], color=FIRST, linewidth=1.4)
     sizes = [15 + 120 * record["rows"] / most for record in table]
     axes.scatter(confidence, [record["accuracy"] for record in table], s=sizes, color=FIRST)

@@ -46,12 +46,15 @@ def frozen_vectors(
 ) -> dict[str, np.ndarray]:
     """Return the vectors of each split's targets, float32 (targets, width), as `read` takes them from an encoder.
 
-    `folder` is the encoder's, `dtype` what matrix products are computed in, `name` what progress lines call it.
+    `folder` is the encoder's, or that of a model it is a part of, `dtype` what matrix products are computed in, `name`
+    what progress lines call it.
     """
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # the head of the language model is left behind, and that is what is wanted
     encoder = AutoModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
     logging.set_verbosity(verbosity)
+    if encoder.config.is_encoder_decoder:
+        encoder = encoder.get_encoder()
     model = read(encoder).to(runtime.device())
     return {
         split: predict_logits(

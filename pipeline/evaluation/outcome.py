@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from scipy.special import softmax
 
 from pipeline.evaluation import metrics, text_figures
+from pipeline.evaluation.calibration import Calibration, abstention_figures, calibration_figures
 from pipeline.evaluation.comparison import agreement, compare, figure_intervals
 from pipeline.evaluation.efficiency import size
 from pipeline.evaluation.figures import FIGURES, Answers, score, slice_metric
@@ -41,6 +42,7 @@ class Answered:
     labels, classes: the task's labels, and what each choice is among; empty where a task has none. choices: those of
     teacher and student, empty where they chose among too many. answers: every model's, over the rows of `test`.
     written: beginnings of some rows, and how teacher and student go on with them; empty where they write nothing.
+    calibration: how the student's logits, which choices has as they are, become probabilities and answers.
     """
 
     test: LabelledTexts
@@ -49,11 +51,22 @@ class Answered:
     choices: dict[str, Choices]
     answers: dict[str, Answers]
     written: dict[str, Sequence[tuple[str, str]]] = field(default_factory=dict)
+    calibration: Calibration = field(default_factory=Calibration)
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether each row has one label."""
+        return isinstance(self.test.actual, np.ndarray) and bool(self.classes)
 
     @property
     def has_label_sets(self) -> bool:
         """Whether each row has any number of labels."""
         return isinstance(self.test.actual[0], frozenset)
+
+    def logits(self, model: str) -> np.ndarray:
+        """Return the logits of teacher or student, float64 (choices, K), the student's divided by its temperature."""
+        said = self.choices[model].logits
+        return self.calibration.scaled(said) if model == "student" else said.astype(np.float64)
 
 
 def evaluation_outcome(
@@ -85,9 +98,12 @@ def evaluation_outcome(
         models[model] |= size(folders[model], served if model == "student" else None)
     sliced = slice_metric(metric)
     slice_counts = {model: FIGURES[sliced].counts(test.actual, answered.answers[model]) for model in SCORED}
-    tables = {model: _reliability(said, settings.calibration_bins) for model, said in answered.choices.items()}
-    for model, table in tables.items():
-        models[model]["calibration_error"] = metrics.expected_calibration_error(table)
+    calibrated = {
+        model: calibration_figures(answered.logits(model), said.labels, settings.calibration_bins)
+        for model, said in answered.choices.items()
+    }
+    for model, found in calibrated.items():
+        models[model]["calibration_error"] = found["calibration_error"]
     outcome = {
         "task": task,
         "metric": metric,
@@ -106,9 +122,29 @@ def evaluation_outcome(
         )
         + _of_each_label(sliced, answered, settings, bootstrap),
         "confusion": metrics.confusion_counts(*_confused(answered), len(answered.classes)),
-        "reliability": tables.get("student", []),
+        "reliability": calibrated["student"]["reliability"] if calibrated else [],
+        "calibration": _calibration(answered, calibrated, settings.calibration_bins),
+        "abstention": _abstention(answered),
     }
     return outcome | _writing(answered, folders["teacher"])
+
+
+def _calibration(answered: Answered, after: dict[str, Any], bins: int) -> dict[str, Any] | None:
+    """Return what the student's temperature did to its probabilities on test; None where that is 1."""
+    if answered.calibration.temperature == 1:
+        return None
+    before = calibration_figures(*answered.choices["student"], bins)
+    return {"temperature": answered.calibration.temperature, "before": before, "after": after["student"]}
+
+
+def _abstention(answered: Answered) -> dict[str, Any] | None:
+    """Return how many rows the student answers under its thresholds, and how well; None where it has none."""
+    if not answered.has_labels or not answered.calibration.thresholds:
+        return None
+    abstained = answered.calibration.abstained(answered.logits("student"), answered.labels)
+    predicted, actual = np.asarray(answered.answers["student"]), np.asarray(answered.test.actual)
+    figures = abstention_figures(abstained, predicted, actual)
+    return {"thresholds": dict(answered.calibration.thresholds)} | figures
 
 
 def _exported(models: dict[str, dict[str, Any]], answered: Answered, folder: Path) -> dict[str, Any] | None:
@@ -149,18 +185,21 @@ def _writing(answered: Answered, teacher: Path) -> dict[str, Any]:
 def write_predictions(path: Path, answered: Answered) -> None:
     """Write for each test row its id, its text, the actual answer as `label` and each model's answer.
 
-    Where a whole row has a label, or several, teacher's and student's probabilities of each follow.
+    Where a whole row has a label, or several, teacher's and student's probabilities of each follow. The student's label
+    is its likeliest one; where it has thresholds, `student_abstained` says whether it is withheld.
     """
     test = answered.test
     columns: dict[str, Any] = {"id": test.ids, "text": test.texts}
     columns |= ({"pair": test.pairs} if test.pairs else {}) | {"label": as_column(test.actual)}
     columns |= {model: as_column(said) for model, said in answered.answers.items()}
-    if (isinstance(test.actual, np.ndarray) and answered.classes) or answered.has_label_sets:
-        for model, said in answered.choices.items():
-            scores = softmax(said.logits.astype(np.float64), axis=1).round(DECIMALS)
+    if answered.has_labels or answered.has_label_sets:
+        for model in answered.choices:
+            scores = softmax(answered.logits(model), axis=1).round(DECIMALS)
             if answered.has_label_sets:  # of each label yes and no
                 scores = scores[:, 1].reshape(len(test.ids), -1)
             columns |= {f"{model}_score_{label}": scores[:, index] for index, label in enumerate(answered.labels)}
+    if answered.has_labels and answered.calibration.thresholds:
+        columns["student_abstained"] = answered.calibration.abstained(answered.logits("student"), answered.labels)
     with replacing(path) as draft:
         pq.write_table(pa.table(columns), draft, compression="zstd")
 
@@ -182,10 +221,6 @@ def _write_csv(path: Path, header: list[str], rows: list[list[Any]]) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)
-
-
-def _reliability(said: Choices, bins: int) -> list[dict[str, float]]:
-    return metrics.reliability_table(said.labels, softmax(said.logits, axis=1), bins)
 
 
 def _confused(answered: Answered) -> tuple[np.ndarray, np.ndarray]:

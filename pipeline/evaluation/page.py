@@ -79,7 +79,7 @@ def _task(folder: Path, name: str, params: Params, summary: dict[str, Any]) -> d
         "score_chart": Markup(charts.score_chart(measured, axis, f"{name}-score")),
         "minutes_chart": _minutes_chart(folder / "quality_against_minutes.json", name, metric, params),
         "cost_chart": Markup(charts.cost_chart(drawn, axis, f"{name}-cost")),
-        "reliability_chart": _reliability_chart(evaluation["reliability"], name),
+        "reliability_chart": _reliability_chart(evaluation, name),
         "curves": {
             "Teacher, loss": _loss_chart(finetuning, f"{name}-finetune"),
             f"Teacher, {said} on dev": _score_chart(finetuning, metric, f"{name}-finetune-score"),
@@ -138,8 +138,11 @@ def _cost(name: str, figures: dict[str, Any], metric: str) -> charts.Cost:
     return charts.Cost(name, figures["parameters"], score, figures["rows_per_second"])
 
 
-def _reliability_chart(table: Records, name: str) -> Markup | None:
-    return Markup(charts.reliability_chart(table, f"{name}-reliability")) if table else None
+def _reliability_chart(evaluation: dict[str, Any], name: str) -> Markup | None:
+    if not evaluation["reliability"]:
+        return None
+    before = (evaluation.get("calibration") or {"before": {"reliability": []}})["before"]["reliability"]
+    return Markup(charts.reliability_chart(evaluation["reliability"], f"{name}-reliability", before))
 
 
 def _minutes_chart(path: Path, name: str, metric: str, params: Params) -> Markup | None:

@@ -85,6 +85,8 @@ def _task_summary(folder: Path) -> dict[str, Any]:
         "baselines": {name: figures[metric] for name, figures in evaluation["baselines"].items()},
         "counterfactuals": evaluation.get("counterfactuals", {}),
         "exported": evaluation.get("exported"),
+        "calibration": _calibration(evaluation),
+        "abstention": evaluation.get("abstention"),
         "comparison": {key: evaluation["comparison"][key] for key in COMPARED}
         | {
             "speed_up": round(student["rows_per_second"] / teacher["rows_per_second"], 2),
@@ -92,6 +94,14 @@ def _task_summary(folder: Path) -> dict[str, Any]:
         },
         "registered": {key: record["registered"][key] for key in REGISTERED},
     }
+
+
+def _calibration(evaluation: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the student's temperature and its calibration error without and with it."""
+    if not (found := evaluation.get("calibration")):
+        return None
+    errors = {name: found[name]["calibration_error"] for name in ("before", "after")}
+    return {"temperature": found["temperature"], "calibration_error": errors}
 
 
 def conclusions(task: dict[str, Any]) -> list[str]:
@@ -119,7 +129,7 @@ def conclusions(task: dict[str, Any]) -> list[str]:
             f"It recovers {compared['recovered_share']:.0%} ({low:.0%} to {high:.0%}) of what the teacher is better by "
             f"than the same student without one{agrees}."
         )
-    sentences += _exported(task, figure)
+    sentences += _exported(task, figure) + _sure(task)
     return sentences + _made_worse(task.get("counterfactuals", {}))
 
 
@@ -135,6 +145,23 @@ def _exported(task: dict[str, Any], figure: Figure) -> list[str]:
         f"{plain['bytes'] / 1e6:.1f}, {display_name(metric)} {figure.shown(student[metric])} where PyTorch has "
         f"{figure.shown(plain[metric])}.{alike}"
     ]
+
+
+def _sure(task: dict[str, Any]) -> list[str]:
+    """Say how honest the student's probabilities are, and how often it abstains."""
+    sentences = []
+    if found := task.get("calibration"):
+        errors = found["calibration_error"]
+        sentences.append(
+            f"Its probabilities are {errors['after']:.1%} off on average, with logits divided by "
+            f"{found['temperature']:g} as dev has it, {errors['before']:.1%} without (expected calibration error)."
+        )
+    if found := task.get("abstention"):
+        answered, abstained = found["accuracy_of_answered"], found["accuracy_of_abstained"]
+        right = "" if answered is None else f", {answered:.1%} of them rightly"
+        others = "" if abstained is None else f"; of the others it would have {abstained:.1%} right"
+        sentences.append(f"With its thresholds it answers {found['coverage']:.1%} of rows{right}{others}.")
+    return sentences
 
 
 def _made_worse(counterfactuals: dict[str, Any]) -> list[str]:

@@ -19,8 +19,9 @@ class TaskType(NamedTuple):
     metrics: the figures that its models can be compared by, first the one that slices show. slices: the groupings that
     its rows have. columns: those that its dataset has to name. optional: further ones that it can read. families: of
     those models that have a head for it. losses: those that its student can be distilled by. labelled: whether it has
-    labels. writes: whether its answers are written, token by token. without: further keys that say nothing of it and
-    must be 0.
+    labels. writes: whether its answers are written, token by token. calibrated: whether an answer's probability is that
+    of one choice, which a temperature makes honest. thresholds: whether a text's answer is a label, which can be
+    withheld. without: further keys that say nothing of it and must be 0.
     """
 
     metrics: tuple[str, ...]
@@ -31,6 +32,8 @@ class TaskType(NamedTuple):
     losses: tuple[str, ...]
     labelled: bool = True
     writes: bool = False
+    calibrated: bool = False
+    thresholds: bool = False
     without: tuple[str, ...] = ()
 
 
@@ -42,6 +45,8 @@ TASK_TYPES = {
         optional=("pair",),
         families=("bert", "roberta", "modernbert", "gpt", "llama", "bilstm"),
         losses=OF_LABELS,
+        calibrated=True,
+        thresholds=True,
     ),
     "multi_label_classification": TaskType(
         metrics=("micro_f1", "macro_label_f1", "subset_accuracy"),
@@ -50,6 +55,8 @@ TASK_TYPES = {
         optional=("pair",),
         families=("bert", "roberta", "modernbert", "gpt", "llama", "bilstm"),
         losses=OF_LABELS,
+        calibrated=True,
+        thresholds=True,
     ),
     "token_classification": TaskType(
         metrics=("span_f1",),
@@ -63,6 +70,7 @@ TASK_TYPES = {
             "bilstm",
         ),  # a GPT's tag of a token would not know what comes after it
         losses=OF_LABELS,
+        calibrated=True,
     ),
     "question_answering": TaskType(
         metrics=("token_f1", "exact_match"),

@@ -116,6 +116,16 @@ class TaskParams(Section):
     export: ExportParams | None
     """The form in which the student is registered and served; null leaves it to PyTorch. So are students of other
     families than `bert` and `roberta`, whatever stands here: no graph is written of them."""
+    calibration: Literal["temperature", "none"] = "temperature"
+    """How a student's probabilities become honest: all its logits are divided by one number, the temperature that makes
+    the labels of dev likeliest, which leaves its answers as they are (`temperature`, also where the key is left out);
+    `none` takes them as they come. The types other than text, multi-label and token classification have no probability
+    of one choice, whatever stands here."""
+    thresholds: dict[Label, Annotated[float, Field(gt=0, lt=1)]] = Field({})
+    """By label, the probability that it has to exceed to be given, such as `{negative: 0.8}`. In text classification a
+    text whose likeliest label does not is answered with no label, `null`, and a label that is left out has no limit; in
+    multi-label classification each label is held against its own, a half where it is left out. `{}`, or no
+    such key, where there are none, as for all other types."""
     evaluate: EvaluateParams
     gate: GateParams
 
@@ -146,6 +156,15 @@ class TaskParams(Section):
         ):
             if bool(value) != needed:
                 raise ValueError(f"{key}: must {'' if needed else 'not '}be given for {self.type}")
+        return self
+
+    @model_validator(mode="after")
+    def _thresholds_are_those_of_labels(self) -> "TaskParams":
+        if self.thresholds and not TASK_TYPES[self.type].thresholds:
+            raise ValueError(f"thresholds: must be {{}} for {self.type}, got {self.thresholds}")
+        for label in self.thresholds:
+            if label not in self.labels:
+                raise ValueError(f"thresholds.{label}: must be one of labels {self.labels}")
         return self
 
     @model_validator(mode="after")

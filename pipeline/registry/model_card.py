@@ -46,6 +46,11 @@ def model_card(task: str, evaluation: dict[str, Any], *, dataset: str, hashes: d
     labels = f" Labels: {', '.join(map(_as_it_is, evaluation['labels']))}." if evaluation["labels"] else ""
     error = student.get("calibration_error")
     calibration = "" if error is None else f" Its expected calibration error is {error:.3f}."
+    if found := evaluation.get("calibration"):
+        calibration = (
+            f" Its expected calibration error is\n{error:.3f}, with its logits divided by {found['temperature']:g} "
+            f"(`export.json`), and {found['before']['calibration_error']:.3f} without."
+        )
     agreement = comparison["agreement"]
     agrees = "" if agreement is None else f" and agrees with it on\n{agreement:.1%} of the rows"
     lineage = "\n".join(f"- {name.replace('_', ' ')}: `{value}`" for name, value in sorted(hashes.items()))
@@ -68,7 +73,7 @@ On {evaluation["rows"]:,} test rows of {dataset} that no choice was made on:
 
 The student keeps {comparison["relative_score"]:.1%} of the teacher's {display_name(metric)}{agrees}.{calibration}
 
-{_served(evaluation)}## What it is not for
+{_withheld(evaluation)}{_served(evaluation)}## What it is not for
 
 It was trained on one kind of text and answers for any text: outside that kind its score is no probability.
 
@@ -86,6 +91,17 @@ It was trained on one kind of text and answers for any text: outside that kind i
 def without_front_matter(card: str) -> str:
     """Return a card as MLflow shows it well, which takes the YAML at the head for text."""
     return card.split("---\n", 2)[2].lstrip()
+
+
+def _withheld(evaluation: dict[str, Any]) -> str:
+    """Say how often the student gives no label."""
+    found = evaluation.get("abstention")
+    if not found:
+        return ""
+    limits = ", ".join(f"{_as_it_is(label)} {limit:g}" for label, limit in found["thresholds"].items())
+    right = "" if found["accuracy_of_answered"] is None else f", {found['accuracy_of_answered']:.1%} of them rightly"
+    answers = f"it answers {found['coverage']:.1%} of the rows{right}"
+    return f"It gives a label only above a probability ({limits}): {answers}.\n\n"
 
 
 def _served(evaluation: dict[str, Any]) -> str:

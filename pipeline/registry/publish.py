@@ -13,8 +13,8 @@ from pipeline.tracking import OUTPUT_HASH, STAGE, figures, flatten, whose
 
 STUDENT_HASH = "stillhouse.student_sha256"
 EXPORTED_HASH = "stillhouse.exported_sha256"
-GRAPH = "model.onnx"  # as pipeline/architectures/exported.py names both
-OF_GRAPH = (GRAPH, "export.json")
+GRAPH, RECORD = "model.onnx", "export.json"  # as pipeline/architectures/exported.py names both
+OF_GRAPH = (GRAPH, RECORD)
 ABOUT = (  # a registered model; it has to stay true whatever is registered later
     "Students for the task `{name}`, each distilled from a larger teacher. The version with the alias *champion* "
     "answers `stillhouse predict` and `stillhouse serve`. The page of a version has its model card, its *source run* "
@@ -177,12 +177,16 @@ def _signature(student: Path, inputs: Sequence[str]) -> Any:
     types = {"start": "long", "end": "long", "label": "string", "text": "string", "score": "double"}
     span = Object([Property(name, kind) for name, kind in types.items()])
     types["answer"] = "string"
+    label = [ColSpec("string", "label"), ColSpec("double", "score")]
+    record = student / RECORD
+    if record.is_file() and read_json(record).get("thresholds"):  # as served_model.py has it
+        label = [ColSpec("string", "label", required=False), label[1], ColSpec("string", "likeliest")]
     labels = Array(Object([Property(name, types[name]) for name in ("label", "score")]))
     config = read_json(student / "config.json")
     written = [ColSpec("string", purpose["answer"]) for purpose in (config.get("task_specific_params") or {}).values()]
     answers: dict[str, list[Any]] = {
         "multi_label_classification": [ColSpec(labels, "labels")],
-        "SequenceClassification": [ColSpec("string", "label"), ColSpec("double", "score")],
+        "SequenceClassification": label,
         "TokenClassification": [ColSpec(Array(span), "spans")],
         "QuestionAnswering": [ColSpec(types[name], name) for name in ("answer", "start", "end", "score")],
         "SentenceSimilarity": [ColSpec("double", "similarity")],

@@ -153,4 +153,6 @@ def _score(mlflow: ModuleType, version: Any, ids: list[str], rows: Path, labels:
         return [frozenset(said["label"] for said in row) for row in answers["labels"]]
     if "label" not in answers:
         return list(answers.iloc[:, 0])  # a text or a number, whatever it is called
-    return [labels.index(answer) if answer in labels else -1 for answer in answers["label"]]
+    # where it has thresholds by its likeliest label, as in its own predictions: what it withholds is no mistake
+    said = answers["likeliest" if "likeliest" in answers else "label"]
+    return [labels.index(answer) if answer in labels else -1 for answer in said]

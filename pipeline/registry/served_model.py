@@ -35,6 +35,8 @@ from transformers import (
 BATCH_ROWS = 32
 GRAPH = "model.onnx"  # in the folder of a student that was exported
 OWN_FAMILIES = ("bilstm",)  # the modules of pipeline/architectures that are registered beside this file
+RECORD = "export.json"  # in the folder of one whose probabilities dev made honest
+LIKELIER_THAN_NOT = 0.5  # from where one of any number of labels is given that has no threshold
 SEED = 0  # of what a model draws: the same text is gone on with in the same way
 MAX_CHARACTERS = 1_000_000  # as ingest has it: what is longer is no text
 MIN_ROOM = 8  # tokens of a text that a question has to leave room for, as pipeline/tokenization/questions.py has it
@@ -71,6 +73,11 @@ class Student(PythonModel):
         for purpose in (getattr(config, "task_specific_params", None) or {}).values():
             if "answer" in purpose:  # the name of a text that is written for another
                 self.columns, self.read_rows = [purpose["answer"]], _written
+        record = Path(folder, RECORD)
+        found = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+        self.temperature, self.thresholds = found.get("temperature", 1.0), found.get("thresholds", {})
+        if self.thresholds and "label" in self.columns:
+            self.columns = [*self.columns, "likeliest"]
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         graph = Path(folder, GRAPH)
         self.model: Any = Graph(graph, config) if graph.is_file() else load(folder).eval()
@@ -83,7 +90,8 @@ class Student(PythonModel):
         """Return a row of answers for each row of texts; refuse, as INVALID_PARAMETER_VALUE, what is no text.
 
         The input has a column `text`, and one `pair` where the student was taught with pairs of texts. Columns of the
-        answer: `label` and `score`, where the model labels whole texts; `labels`, a list of `{"label", "score"}`, the
+        answer: `label` and `score`, where the model labels whole texts, then `likeliest` where labels have thresholds:
+        `label` is None where the score is not over that of the likeliest; `labels`, a list of `{"label", "score"}`, the
         likeliest first, where it gives them any number of labels; `spans`, a list of `{"start", "end", "label",
         "text", "score"}`, where it labels words; `answer`, `start`, `end` and `score`, where it finds in `text` what
         answers `pair`; `similarity`, from -1 to 1, where it compares two texts; `continuation`, where it goes on with
@@ -96,7 +104,8 @@ class Student(PythonModel):
             positions = by_length[start : start + BATCH_ROWS]
             with torch.inference_mode():
                 answers |= zip(positions, self.read_rows(self, [rows[place] for place in positions]), strict=True)
-        return pd.DataFrame([answers[position] for position in range(len(rows))], columns=self.columns)
+        plain = object if self.thresholds else None  # as text, pandas would make NaN of None
+        return pd.DataFrame([answers[position] for position in range(len(rows))], columns=self.columns, dtype=plain)
 
     def batch(self, texts: list[str], *pairs: list[str], truncation: bool | str = True) -> tuple[Any, Any]:
         """Return a batch of texts, or of pairs of them, as tokens, and what the model puts out for it."""
@@ -142,25 +151,33 @@ class Graph:
         return output
 
 
-def _likeliest(logits: torch.Tensor) -> tuple[list[Any], list[Any]]:
+def _likeliest(student: Student, logits: torch.Tensor) -> tuple[list[Any], list[Any]]:
     """Return the probability and the number of the likeliest class: of each row, or of each token of each row."""
-    scores, classes = logits.double().softmax(dim=-1).max(dim=-1)
+    scores, classes = (logits.double() / student.temperature).softmax(dim=-1).max(dim=-1)
     return scores.tolist(), classes.tolist()
 
 
-def _labels(student: Student, rows: list[tuple[str, ...]]) -> list[tuple[str, float]]:
-    """Return the likeliest class of each text, or pair of texts, and its probability."""
+def _labels(student: Student, rows: list[tuple[str, ...]]) -> list[tuple[Any, ...]]:
+    """Return the likeliest class of each text, or pair of texts, and its probability.
+
+    With thresholds, None in place of one that is not over its own, and which class was the likeliest.
+    """
     _, output = student.batch(*([*column] for column in zip(*rows, strict=True)))
-    names, (scores, classes) = student.model.config.id2label, _likeliest(output.logits)
-    return [(names[index], score) for index, score in zip(classes, scores, strict=True)]
+    names, (scores, classes) = student.model.config.id2label, _likeliest(student, output.logits)
+    found = [(names[index], score) for index, score in zip(classes, scores, strict=True)]
+    if not student.thresholds:
+        return found
+    return [(name if score > student.thresholds.get(name, 0) else None, score, name) for name, score in found]
 
 
 def _label_sets(student: Student, rows: list[tuple[str, ...]]) -> list[tuple[list[dict[str, Any]]]]:
-    """Return the labels of each text, or pair of texts, that are likelier than not, and their probabilities."""
+    """Return the labels of each text, or pair of texts, that are likelier than not, or than their own thresholds."""
     _, output = student.batch(*([*column] for column in zip(*rows, strict=True)))
     names, answers = student.model.config.id2label, []
-    for logits, scores in zip(output.logits.tolist(), output.logits.double().sigmoid().tolist(), strict=True):
-        given = [{"label": names[index], "score": scores[index]} for index, logit in enumerate(logits) if logit > 0]
+    limits = [student.thresholds.get(names[index], LIKELIER_THAN_NOT) for index in range(len(names))]
+    for scores in (output.logits.double() / student.temperature).sigmoid().tolist():
+        over = [index for index, score in enumerate(scores) if score > limits[index]]
+        given = [{"label": names[index], "score": scores[index]} for index in over]
         answers.append((sorted(given, key=lambda said: -said["score"]),))
     return answers
 
@@ -170,7 +187,7 @@ def _spans(student: Student, rows: list[tuple[str, ...]]) -> list[tuple[list[dic
     texts, names, answers = [text for (text,) in rows], student.model.config.id2label, []
     batch, output = student.batch(texts)
     for text, encoding, text_scores, text_classes in zip(
-        texts, batch.encodings, *_likeliest(output.logits), strict=True
+        texts, batch.encodings, *_likeliest(student, output.logits), strict=True
     ):
         borders = [match.span() for match in WORD.finditer(text)]
         words = [

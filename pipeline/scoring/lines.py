@@ -175,5 +175,6 @@ def as_cells(answer: Sequence[Any], delimiter: str) -> list[str]:
 
     TSV has no quotes, so there a tab or the end of a line in a text that a model wrote stands as `\\t`, `\\n`, `\\r`.
     """
-    cells = [value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for value in answer]
+    plain = ["" if value is None else value for value in answer]  # a label that was withheld
+    cells = [value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for value in plain]
     return cells if delimiter == "," else [cell.translate({9: "\\t", 10: "\\n", 13: "\\r"}) for cell in cells]

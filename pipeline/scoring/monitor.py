@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from pipeline.evaluation import charts
 from pipeline.files import read_json, write_json, write_text
-from pipeline.scoring.summary import Tally, drift
+from pipeline.scoring.summary import ABSTAINED, Tally, drift
 from pipeline.templates import templates
 
 FOLDER = Path("reports/monitor")
@@ -58,6 +58,7 @@ def monitor_page(task: str, runs: list[Record]) -> str:
         task=task,
         runs=list(reversed(runs)),
         aspects=aspects,
+        abstained=[run["tally"]["counts"].get("label", {}).get(ABSTAINED, 0) for run in reversed(runs)],
         drifted=lambda run, aspect: run["drift"][aspect]["p_value"] < FALSE_ALARMS / len(run["drift"]),
         charts={title: Markup(chart) for title, chart in _charts(task, runs, aspects)},
     )

@@ -11,6 +11,7 @@ from typing import Any, Self
 from pipeline.registry.rivals import PREDICTIONS
 
 WRITTEN = ("answer", "continuation", "translation", "summary")
+ABSTAINED = "(abstained)"  # among the labels, for a text that got none
 SCORE_BINS = 20  # of width 0.05; similarities have as many from -1 to 1
 
 
@@ -20,8 +21,8 @@ class Tally:
 
     rows: those that were answered. set_aside: those that were not. sums, counts: of each aspect, the sum of its values,
     and how many of them fell into each bin, by the bin's lower bound. Aspects: `characters` of each text, in bins that
-    double; `label` and `score` of each row, or of each of its labels or spans; `similarity`; `written`, the characters
-    of what was.
+    double; `label`, ABSTAINED where it was withheld, and `score` of each row, or of each of its labels or spans;
+    `similarity`; `written`, the characters of what was.
     """
 
     rows: int = 0
@@ -74,7 +75,7 @@ def _measured(text: str, answer: Mapping[str, Any]) -> Iterator[tuple[str, float
     yield "characters", len(text), _doubling(len(text))
     for said in answer.get("spans", answer.get("labels", [answer])):
         if "label" in said:
-            yield "label", 0, said["label"]
+            yield "label", 0, ABSTAINED if said["label"] is None else said["label"]
         if "score" in said:
             place = min(math.floor(said["score"] * SCORE_BINS), SCORE_BINS - 1)
             yield "score", said["score"], f"{place / SCORE_BINS:.2f}"
@@ -108,7 +109,7 @@ def _as_answer(row: Mapping[str, Any]) -> dict[str, Any]:
     match row["student"]:
         case int(index):
             label = list(scores)[index]
-            return {"label": label, "score": scores[label]}
+            return {"label": None if row.get("student_abstained") else label, "score": scores[label]}
         case float(similarity):
             return {"similarity": similarity}
         case str(text):

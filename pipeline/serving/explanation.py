@@ -34,6 +34,7 @@ def weight(answer: dict[str, Any], without: dict[str, Any]) -> float | None:
         return float(answer["similarity"] - without["similarity"])
     if "score" not in answer:
         return None
-    kept = all(answer.get(key) == without.get(key) for key in ("label", "answer"))
+    label = "likeliest" if "likeliest" in answer else "label"  # what the score is of, given or withheld
+    kept = all(answer.get(key) == without.get(key) for key in (label, "answer"))
     score = without["score"] if kept else min(without["score"], 1 - without["score"])
     return float(answer["score"] - score)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
+    from pipeline.evaluation.calibration import Calibration
     from pipeline.evaluation.contenders import Lessons
     from pipeline.evaluation.outcome import Answered
     from pipeline.evaluation.table import LabelledTexts
@@ -42,6 +43,7 @@ def run(
     """Measure the student of a task, in the form that is served, beside its teacher and the baselines."""
     from pipeline.architectures.exported import RECORD, is_exported
     from pipeline.evaluation import outcome
+    from pipeline.evaluation.calibration import Calibration
     from pipeline.files import read_json, write_json
     from pipeline.tasks import TASKS
     from pipeline.tokenization.ragged import TokenRows
@@ -51,7 +53,8 @@ def run(
     head = TASKS[section.type]().from_params(section)
     lessons = _lessons(section, head, rows, tokens, pretrained, transfer, soft_labels, dtype)
     student_rows = TokenRows.load(tokens / "student" / "test")
-    served = exported if is_exported(exported) else student
+    served, record = exported if is_exported(exported) else student, read_json(exported / RECORD)
+    calibration = Calibration.of(record)
     networks = {
         "teacher": (teacher, lessons.tokens["test"]),
         "student": (served, student_rows),
@@ -59,7 +62,7 @@ def run(
     }
     if served is exported:
         networks["student_in_pytorch"] = (student, student_rows)
-    answered = _answered(section, head, lessons, networks, params.runtime.threads)
+    answered = _answered(section, head, lessons, networks, calibration, params.runtime.threads)
     found = outcome.evaluation_outcome(
         task,
         answered,
@@ -75,10 +78,15 @@ def run(
         found["retrieval"] = _pairs_found(section, lessons.splits["test"], {"teacher": teacher, "student": served})
     if section.evaluate.identity_groups:
         found["counterfactuals"] = _with_people_exchanged(
-            section, head, lessons.splits["test"].texts, {"teacher": teacher, "student": served}, params.runtime.seed
+            section,
+            head,
+            lessons.splits["test"].texts,
+            {"teacher": teacher, "student": served},
+            calibration,
+            params.runtime.seed,
         )
     if found["exported"]:
-        found["exported"] |= read_json(exported / RECORD)
+        found["exported"] |= record
     outcome.write_predictions(predictions, answered)
     outcome.write_confusion(confusion, answered)
     outcome.write_reliability(reliability, found["reliability"])
@@ -132,12 +140,14 @@ def _answered(
     head: "LabellingTask",
     lessons: "Lessons",
     networks: "dict[str, tuple[Path, TokenRows]]",
+    calibration: "Calibration",
     threads: int,
 ) -> "Answered":
     """Ask the networks, each with the test rows in its tokens, and the baselines."""
     from threadpoolctl import threadpool_limits
 
     from pipeline.evaluation import contenders, outcome
+    from pipeline.evaluation.report import PLAIN
 
     test = lessons.splits["test"]
     actual = head.measured_against(test.actual, lessons.tokens["test"], test.texts)
@@ -148,10 +158,14 @@ def _answered(
         if name in outcome.SCORED and found.logits is not None
     }
     answers = {name: found.answers for name, found in said.items()}
+    if section.type == "multi_label_classification":
+        for name in {"student", PLAIN} & said.keys():
+            answers[name] = calibration.label_sets(calibration.scaled(said[name].logits), section.labels)
     with threadpool_limits(threads):  # scikit-learn's sums depend on them as torch's do
         answers |= contenders.baseline_answers(section.type, lessons)
     written = {name: found.written for name, found in said.items() if name in outcome.SCORED}
-    return outcome.Answered(replace(test, actual=actual), section.labels, head.classes, choices, answers, written)
+    test = replace(test, actual=actual)
+    return outcome.Answered(test, section.labels, head.classes, choices, answers, written, calibration)
 
 
 def _with_retrieved_passages(head: "LabellingTask", test: "LabelledTexts", student: Path) -> dict[str, Any]:
@@ -213,7 +227,12 @@ def _vectors_compared(folder: Path, read: "dict[str, TokenRows]", name: str) -> 
 
 
 def _with_people_exchanged(
-    section: TaskParams, head: "LabellingTask", texts: list[str], models: dict[str, Path], seed: int
+    section: TaskParams,
+    head: "LabellingTask",
+    texts: list[str],
+    models: dict[str, Path],
+    calibration: "Calibration",
+    seed: int,
 ) -> dict[str, Any]:
     """Return what teacher and student make of test rows and templates, and of the same about other people."""
     import numpy as np
@@ -232,7 +251,9 @@ def _with_people_exchanged(
     }
     print(f"{len(asked):,} test rows and templates, and the same about other people", flush=True)
     said = contenders.ask_networks(head, networks, both)
-    scores = {name: softmax(found.logits.astype(np.float64), axis=1) for name, found in said.items()}
+    logits = {name: found.logits.astype(np.float64) for name, found in said.items()}
+    logits["student"] = calibration.scaled(logits["student"])
+    scores = {name: softmax(own, axis=1) for name, own in logits.items()}
     bootstrap = Bootstrap(section.evaluate.bootstrap_samples, section.evaluate.confidence, seed)
     return fairness.flip_figures(asked, scores, section.labels, bootstrap)
 

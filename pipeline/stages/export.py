@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.files import replacing, write_json
 from pipeline.params import Params, TaskParams
+from pipeline.params.task_types import TASK_TYPES
 from pipeline.stages.command import main
 
 if TYPE_CHECKING:
@@ -16,15 +17,40 @@ if TYPE_CHECKING:
 
 
 def run(params: Params, *, task: str, student: Path, dev: Path, out: Path) -> None:
-    """Write the student of a task as a graph, and what came of it on dev; a record alone where none is wanted."""
-    from pipeline.architectures.exported import RECORD
+    """Write the student of a task as a graph, and how its answers are made of what it puts out, which dev decides.
+
+    A record alone where no graph is wanted.
+    """
+    from pipeline.architectures.exported import RECORD, is_exported
 
     section = params.tasks[task]
     with replacing(out) as draft:
         draft.mkdir()
         record = _exported(params, section, student, dev, draft)
+        print(f"export: {record['format'] or 'none'}, {record['reason']}", flush=True)
+        if TASK_TYPES[section.type].calibrated:
+            record |= _confidence(params, section, draft if is_exported(draft) else student, dev)
         write_json(draft / RECORD, record)
-    print(f"export: {record['format'] or 'none'}, {record['reason']}", flush=True)
+
+
+def _confidence(params: Params, section: TaskParams, served: Path, dev: Path) -> dict[str, Any]:
+    """Return the temperature of the student in the form that is served, the thresholds, and what both mean on dev."""
+    from pipeline.exporting.confidence import accuracy_at_scores, fit_temperature, negative_log_likelihood
+    from pipeline.tasks import TASKS
+    from pipeline.tokenization.ragged import TokenRows
+    from pipeline.training import runtime
+
+    runtime.prepare(params.runtime)
+    head, rows = TASKS[section.type]().from_params(section), TokenRows.load(dev)
+    chosen = head.choices(_said(head, served, rows), rows)
+    logits, labels = chosen.logits.numpy(), chosen.labels.numpy()
+    temperature = fit_temperature(logits, labels) if section.calibration == "temperature" else 1.0
+    before, after = (round(negative_log_likelihood(logits / value, labels), 6) for value in (1.0, temperature))
+    print(f"export: temperature {temperature:g}, loss on dev {before:.4f} before, {after:.4f} with it", flush=True)
+    found = {"temperature": temperature, "thresholds": section.thresholds, "loss": {"before": before, "after": after}}
+    if section.type == "text_classification":
+        found["accuracy_at_scores"] = accuracy_at_scores(logits / temperature, labels)
+    return found
 
 
 def _exported(params: Params, section: TaskParams, student: Path, dev: Path, out: Path) -> dict[str, Any]:

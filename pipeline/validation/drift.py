@@ -1,4 +1,4 @@
-"""Whether a batch of rows is of the kind that a reference is: its words, its lengths, its labels.
+"""Whether a batch of rows is of the kind that a reference is: its words, its lengths, its labels, what a model sees.
 
 Each is one distance from 0 (the same) to 1 (nothing in common), and a test of whether chance explains it. A batch has
 drifted where a distance is over the limit and beyond chance: the first alone would cry over every small batch, the
@@ -49,12 +49,34 @@ def distances(differences: dict[str, Difference]) -> "pd.DataFrame":
     return pd.DataFrame({"aspect": list(differences), "distance": beyond_chance})
 
 
-def _words(words: csr_array, in_batch: np.ndarray) -> Difference:
-    from sklearn.naive_bayes import MultinomialNB
+def of_vectors(vectors: np.ndarray, in_batch: np.ndarray) -> Difference | None:
+    """Compare what a model makes of the rows of a batch, (rows, width), with the others; `in_batch` is bool (rows,).
 
+    As with words, but what tells the sides apart is a linear discriminant with shrinkage (Ledoit & Wolf 2004). It looks
+    at rows that it has not learnt from, so what it learnt cannot raise an alarm by chance. None, where either side has
+    fewer than four rows, as it takes two to learn how far those of a side are apart.
+    """
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+    if min(in_batch.sum(), (~in_batch).sum()) < 4:
+        return None
+    learnt = _learnt(in_batch)
+    model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto").fit(vectors[learnt], in_batch[learnt])
+    return _distance(model.decision_function(vectors[~learnt]), in_batch[~learnt])
+
+
+def _learnt(in_batch: np.ndarray) -> np.ndarray:
+    """Return every other row of either side, bool (rows,)."""
     learnt = np.zeros(len(in_batch), dtype=bool)
     for side in (in_batch, ~in_batch):
         learnt[np.flatnonzero(side)[::2]] = True
+    return learnt
+
+
+def _words(words: csr_array, in_batch: np.ndarray) -> Difference:
+    from sklearn.naive_bayes import MultinomialNB
+
+    learnt = _learnt(in_batch)
     model = MultinomialNB(fit_prior=False).fit(words[learnt], in_batch[learnt])
     of_reference, of_batch = model.predict_joint_log_proba(words[~learnt]).T
     return _distance(of_batch - of_reference, in_batch[~learnt])

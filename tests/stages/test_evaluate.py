@@ -1,20 +1,24 @@
 """The evaluate stage on rows and models of a few kilobytes: what it writes, and that it writes the same again."""
 
 import csv
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from mlflow.pyfunc import PythonModelContext
 from transformers import BertForSequenceClassification, PreTrainedTokenizerFast
 
 from pipeline.evaluation import efficiency
 from pipeline.files import InputError, content_hash, read_json
 from pipeline.params import Params, load_params
+from pipeline.registry import publish, served_model
 from pipeline.schema import CANONICAL
 from pipeline.tasks import TASKS
 from pipeline.tokenization.ragged import TokenRows
@@ -127,6 +131,7 @@ def test_people_exchanged_by_hand(project: Path, params: Params) -> None:
 
     values = params.model_dump()
     values["tasks"]["sentiment"]["export"] |= {"format": "float32"}
+    values["tasks"]["sentiment"]["calibration"] = "none"
     out = run_evaluate(Params.model_validate(values), "sentiment", project, project / "first")
     found = read_json(out / "evaluation.json")["counterfactuals"]
     assert set(found) == {"gender", "race", "religion", "origin", "orientation"}
@@ -190,6 +195,42 @@ def test_the_student_is_measured_as_it_is_served(run: Callable[[str], Path], pro
     assert found["student"]["bytes"] == sum(path.stat().st_size for path in (project / "exported").iterdir())
     assert exported["agreement"] == np.mean(np.array(rows["student"]) == rows["student_in_pytorch"])
     assert set(found["baselines"]) == BASELINES
+
+
+def test_probabilities_and_abstentions_are_those_of_the_served_model(project: Path, params: Params) -> None:
+    values = params.model_dump()
+    rows = pq.read_table(
+        run_evaluate(params, "sentiment", project, project / "all") / "predictions.parquet"
+    ).to_pydict()
+    sure = np.sort(np.maximum(*(rows[f"student_score_{name}"] for name in NAMES)))
+    values["tasks"]["sentiment"]["thresholds"] = dict.fromkeys(NAMES, float(sure[19:21].mean()))
+    out = run_evaluate(Params.model_validate(values), "sentiment", project, project / "sure")
+    found, rows = read_json(out / "evaluation.json"), pq.read_table(out / "predictions.parquet").to_pydict()
+    calibration, abstention = found["calibration"], found["abstention"]
+    assert calibration["temperature"] == read_json(project / "exported" / "export.json")["temperature"] != 1.0
+    assert found["student"]["calibration_error"] == calibration["after"]["calibration_error"]
+    assert calibration["before"]["loss"] != calibration["after"]["loss"]
+    assert found["reliability"] == calibration["after"]["reliability"]
+
+    folder = project / "registered"
+    shutil.copytree(project / "student", folder)
+    for name in publish.OF_GRAPH:
+        shutil.copyfile(project / "exported" / name, folder / name)
+    student = served_model.Student()
+    student.load_context(PythonModelContext({"model": str(folder)}, {"inputs": ["text"]}))
+    answers = student.predict(PythonModelContext({}, {}), pd.DataFrame({"text": rows["text"]})).to_dict("records")
+    for row, answer in enumerate(answers):
+        likeliest = NAMES[rows["student"][row]]
+        assert answer["likeliest"] == likeliest
+        assert answer["score"] == pytest.approx(rows[f"student_score_{likeliest}"][row], abs=2e-6)
+        assert answer["label"] == (None if rows["student_abstained"][row] else likeliest)
+    answered = ~np.array(rows["student_abstained"])
+    assert abstention["coverage"] == answered.mean() == 0.5
+    right = np.array(rows["student"]) == np.array(rows["label"])
+    assert abstention["accuracy_of_answered"] == pytest.approx(right[answered].mean(), abs=1e-6)
+    assert found["student"]["accuracy"] == pytest.approx(
+        right.mean(), abs=1e-6
+    )  # what is withheld counts as it would be
 
 
 def test_an_unknown_label_is_the_users_mistake(run: Callable[[str], Path], project: Path) -> None:

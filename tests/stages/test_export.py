@@ -9,6 +9,7 @@ import torch
 from transformers import BertForSequenceClassification
 
 from pipeline.architectures.exported import GRAPH, ExportedModel
+from pipeline.exporting.confidence import accuracy_at_scores, fit_temperature
 from pipeline.files import content_hash, read_json
 from pipeline.params import Params, load_params
 from pipeline.stages import export
@@ -43,9 +44,10 @@ def logits(model: Any, rows: TokenRows) -> np.ndarray:
     return predict_logits(model, rows, batch_size=32, pad_token_id=0, dtype=torch.float32)
 
 
-def run_stage(root: Path, name: str, **changes: Any) -> dict[str, Any]:
+def run_stage(root: Path, name: str, calibration: str = "temperature", **changes: Any) -> dict[str, Any]:
     values = load_params(ROOT / "params.yaml").model_dump()
     task = values["tasks"]["sentiment"]
+    task |= {"calibration": calibration, "thresholds": {"positive": 0.8}}
     task["export"] = (task["export"] | changes) if changes else None
     out, given = root / name, Params.model_validate(values)
     export.run(given, task="sentiment", student=root / "student", dev=root / "dev", out=out)
@@ -100,5 +102,23 @@ def test_the_same_student_gives_the_same_bytes(project: Path) -> None:
 
 
 def test_null_leaves_a_record_alone(project: Path) -> None:
-    assert run_stage(project, "none") == {"format": None, "reason": "params.yaml asks for none"}
+    record = run_stage(project, "none")
+    assert (record["format"], record["reason"]) == (None, "params.yaml asks for none")
     assert [path.name for path in (project / "none").iterdir()] == ["export.json"]
+
+
+def test_the_temperature_is_that_of_the_form_that_is_served(project: Path) -> None:
+    """Dev is mislabelled in every fifth row, so a student that is as sure as this one is right in four of five."""
+    dev = TokenRows.load(project / "dev")
+    labels = np.where(np.arange(ROWS) % 5 == 0, 1 - dev.labels, dev.labels)
+    rows = [dev[row].tolist() for row in range(ROWS)]
+    TokenRows.from_rows(rows, labels, np.dtype(np.uint16)).save(project / "dev")
+    record = run_stage(project, "graph", max_loss=1.0)
+    assert record["thresholds"] == {"positive": 0.8}
+    assert record["loss"]["after"] < record["loss"]["before"]
+    said = logits(ExportedModel(project / "graph"), dev)
+    assert record["temperature"] == fit_temperature(said, labels) != 1.0
+    assert record["accuracy_at_scores"] == accuracy_at_scores(said / record["temperature"], labels)
+    as_it_is = run_stage(project, "as_it_is", calibration="none", max_loss=1.0)
+    assert as_it_is["temperature"] == 1.0
+    assert as_it_is["loss"] == dict.fromkeys(("before", "after"), record["loss"]["before"])

@@ -4,12 +4,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from pipeline import tracking
+from pipeline.evaluation import report
 from pipeline.files import content_hash, read_json, write_json
 from pipeline.params import Params, load_params
-from pipeline.registry import champion, publish
+from pipeline.registry import champion, publish, rivals
 from tests.stages.stage_runs import run_evaluate, run_register
 from tests.stages.tiny_project import build_project, save_model, save_tokenizer
 
@@ -69,6 +71,37 @@ def test_one_student_is_one_version_and_a_worse_one_stays_challenger(project: Pa
     assert (second["version"], second["aliases"]) == (2, ["challenger"])
     assert second["decision"].startswith("not shown to be not worse than version 1 by 1.0%")
     assert int(mlflow.MlflowClient().get_model_version_by_alias("sentiment", "champion").version) == 1
+
+
+def test_other_thresholds_are_another_version_and_cost_a_champion_nothing(project: Path) -> None:
+    """The champion is asked again on rows it has not seen, and held by its likeliest labels as the candidate is."""
+    wanted = params().model_dump()
+    wanted["tasks"]["sentiment"]["thresholds"] = {"negative": 0.99, "positive": 0.99}  # no text is as clear
+    withholding = Params.model_validate(wanted)
+    run_evaluate(withholding, "sentiment", project, project / "reports/sentiment")
+    first = run_register(withholding, "sentiment", project)
+    assert first["abstention"]["coverage"] == 0.0 and first["student"]["accuracy"] > 0
+    assert [*champion.predict("sentiment", [{"text": "warm"}])[0].values()][1] is None
+    sentence = next(said for said in report.conclusions(first) if "thresholds" in said)
+    assert sentence.startswith("With its thresholds it answers 0.0% of rows; of the others it would have ")
+    assert "It gives a label only above a probability (negative 0.99, positive 0.99): it answers 0.0% of the rows." in (
+        (project / "reports/sentiment/model_card.md").read_text(encoding="utf-8")
+    )
+
+    path = project / "rows/test.parquet"
+    renamed = pd.read_parquet(path)
+    renamed["id"] += "b"
+    renamed.to_parquet(path)
+    run_evaluate(params(), "sentiment", project, project / "reports/sentiment")
+    second = run_register(params(), "sentiment", project)
+    assert (second["registered"]["version"], second["abstention"]) == (2, None)
+    rivals_of = tracking.connect().MlflowClient().get_model_version("sentiment", "2").tags["stillhouse.decision"]
+    assert "version 1" in rivals_of and second["student"]["accuracy"] == first["student"]["accuracy"]
+    compared = rivals.side_by_side(
+        tracking.connect(), "sentiment", project / "reports/sentiment/predictions.parquet", project / "rows",
+        list(wanted["tasks"]["sentiment"]["labels"]),
+    )  # fmt: skip
+    assert list(compared.champions[1]) == list(compared.candidate)
 
 
 def test_a_student_that_minds_who_a_text_speaks_of_is_no_champion(project: Path) -> None:

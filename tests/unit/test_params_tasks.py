@@ -183,3 +183,35 @@ def test_people_are_exchanged_neither_in_pairs_nor_where_tokens_are_compared() -
     expected = r"tasks\.sentiment\.mitigation\.transfer: must be off where datasets\.rotten_tomatoes\.columns\.pair"
     with pytest.raises(InputError, match=expected):
         check_params(found, Path("params.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("type_", "metric", "thresholds", "expected"),
+    [
+        ("text_classification", "accuracy", {"odd": 0.5}, r"thresholds\.odd: must be one of labels \['negative', 'pos"),
+        ("text_classification", "accuracy", {"negative": 1.5}, r"thresholds\.negative: must be < 1, got 1\.5"),
+        ("text_classification", "accuracy", {"negative": "high"}, r"thresholds\.negative: must be a valid number, got"),
+        (
+            "token_classification",
+            "span_f1",
+            {"negative": 0.5},
+            r"thresholds: must be \{\} for token_classification, got",
+        ),
+    ],
+)
+def test_thresholds_are_probabilities_of_labels(type_: str, metric: str, thresholds: Any, expected: str) -> None:
+    found = values(type_, metric, [], {})
+    assert load_params(ROOT / "params.yaml").tasks["sentiment"].thresholds == {}
+    found["tasks"]["sentiment"]["thresholds"] = thresholds
+    with pytest.raises(InputError, match=expected) as error:
+        check_params(found, Path("params.yaml"))
+    assert "\n" not in str(error.value)
+
+
+def test_a_calibration_is_one_that_there_is() -> None:
+    found = values("text_classification", "accuracy", [], {})
+    found["tasks"]["sentiment"]["calibration"] = "platt"
+    with pytest.raises(
+        InputError, match=r"tasks\.sentiment\.calibration: must be 'temperature' or 'none', got 'platt'"
+    ):
+        check_params(found, Path("params.yaml"))

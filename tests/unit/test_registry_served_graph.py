@@ -10,6 +10,7 @@ import pytest
 from mlflow.pyfunc import PythonModelContext
 
 from pipeline.architectures import exported
+from pipeline.evaluation import calibration
 from pipeline.exporting.export import export_model
 from pipeline.registry import publish, served_model
 from pipeline.tokenization.ragged import TokenRows
@@ -54,3 +55,5 @@ def test_a_graph_is_served_as_the_model_it_was_made_of(task: str, tmp_path: Path
 def test_names_that_are_written_twice_are_the_same() -> None:
     assert served_model.GRAPH == publish.GRAPH == exported.GRAPH
     assert (exported.GRAPH, exported.RECORD) == publish.OF_GRAPH
+    assert served_model.RECORD == exported.RECORD
+    assert served_model.LIKELIER_THAN_NOT == calibration.LIKELIER_THAN_NOT

@@ -16,6 +16,7 @@ from pipeline.cli import app
 from pipeline.files import read_json
 from pipeline.registry import champion
 from pipeline.scoring import batch
+from pipeline.scoring.summary import ABSTAINED
 from tests.registered_students import PAIRED, STUDENTS, TEXTS, register_students
 
 ROOT = Path(__file__).parents[2]
@@ -62,12 +63,12 @@ def test_the_output_is_what_the_model_itself_answers(tmp_path: Path, task: str) 
     found = read_lines(tmp_path / "out.jsonl")
     assert found == expected(task)
     kinds = {"pairs": "label", "slots": "spans", "topics": "labels", "answers": "answer", "similar": "similarity"}
-    kinds |= {"sentiment": "label", "writing": "continuation", "translated": "translation"}
+    kinds |= {"sentiment": "label", "unsure": "likeliest", "writing": "continuation", "translated": "translation"}
     assert all(kinds[task] in answer for answer in found)
     assert not (tmp_path / "out.set_aside.jsonl").exists()
 
 
-@pytest.mark.parametrize("task", ["slots", "answers", "translated"])
+@pytest.mark.parametrize("task", ["slots", "answers", "translated", "unsure"])
 def test_every_format_holds_the_same_answers(tmp_path: Path, task: str) -> None:
     rows = rows_for(task)
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
@@ -95,7 +96,7 @@ def expected(task: str) -> list[dict[str, Any]]:
 
 
 def as_said(cell: str, like: Any) -> Any:
-    return cell if isinstance(like, str) else json.loads(cell)
+    return (cell or None) if isinstance(like, str) else json.loads(cell)
 
 
 def test_columns_are_named_kept_and_chosen(tmp_path: Path) -> None:
@@ -215,3 +216,14 @@ def test_the_monitor_holds_each_run_once_and_shows_drift(tmp_path: Path, registr
     assert page.count("<tr>") == 3 and "<b>" not in page and "&lt;b&gt;.jsonl" in page
     assert page.count('class="number bad"') >= 1 and page.count("<svg") == 4
     assert "http" not in page.replace("http://www.w3.org", "")
+
+
+def test_the_monitor_counts_what_was_withheld(tmp_path: Path, registry: Any) -> None:
+    """Of the texts one is answered with no label: as probably negative as its threshold allows."""
+    score(json_lines(tmp_path / "a.jsonl", rows_for("unsure") * 25), tmp_path / "out.jsonl", "unsure")
+    run = next(run for file in Path("reports/monitor/unsure").glob("*.json") if (run := read_json(file))["output"])
+    assert run["tally"]["counts"]["label"] == {"negative": 50, "positive": 25, ABSTAINED: 25}
+    page = Path("reports/monitor/unsure.html").read_text(encoding="utf-8")
+    assert '<th class="number">Abstained</th>' in page and '<td class="number">25</td>' in page
+    score(json_lines(tmp_path / "b.jsonl", rows_for("sentiment")), tmp_path / "out.jsonl")
+    assert "Abstained" not in Path("reports/monitor/sentiment.html").read_text(encoding="utf-8")

@@ -27,6 +27,7 @@ PLACES = {"answer": "Ada", "start": 0, "end": 3, "score": 0.5}
         (LABELS, {"label": "positive", "score": 1.0}, -0.25),
         (LABELS, {"label": "negative", "score": 0.75}, 0.5),  # of two labels the other one has the rest
         (LABELS, {"label": "neutral", "score": 0.375}, 0.375),  # of three it is at most the likeliest's
+        ({"label": None, "score": 0.625, "likeliest": "no"}, {"label": None, "score": 0.75, "likeliest": "yes"}, 0.375),
         (PLACES, PLACES | {"start": 9, "end": 12, "score": 0.25}, 0.25),
         (PLACES, {"answer": "Bob", "start": 0, "end": 3, "score": 0.875}, 0.375),
         ({"similarity": 0.5}, {"similarity": -0.25}, 0.75),
