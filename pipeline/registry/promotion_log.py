@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from pipeline.files import sha256_of_file, stable_hash
+from pipeline.tracking import experiment_id
 
 EXPERIMENT = "stillhouse promotions"  # apart from the runs that people compare
 FILE, EVIDENCE = "promotions.jsonl", "evidence"
@@ -115,9 +116,8 @@ class LogFile:
 
     def _run(self) -> str:
         if self.run_id is None:
-            experiment = self.client.get_experiment_by_name(EXPERIMENT)
-            number = experiment.experiment_id if experiment else self.client.create_experiment(EXPERIMENT)
-            run = self.client.create_run(number, run_name=f"promotions of {self.name}", tags=self.tags)
+            experiment = experiment_id(self.client, EXPERIMENT)
+            run = self.client.create_run(experiment, run_name=f"promotions of {self.name}", tags=self.tags)
             self.client.set_terminated(run.info.run_id)
             self.run_id = str(run.info.run_id)
         return self.run_id
