@@ -41,6 +41,10 @@ class Services:
         """Return the HTTP address of a service."""
         return f"http://127.0.0.1:{self.ports[name]}"
 
+    def database(self, name: str) -> str:
+        """Return the address of one of PostgreSQL's databases."""
+        return f"postgresql://stillhouse:{SECRETS['POSTGRES_PASSWORD']}@127.0.0.1:{self.ports['postgres']}/{name}"
+
     def clients(self) -> dict[str, str]:
         """Return the environment of somebody who uses them, as docs/how-to/shared-services.md sets it."""
         keys = {name: value for name, value in SECRETS.items() if name.startswith("AWS_")}
@@ -113,8 +117,7 @@ def _postgres(found: Services, data: Path) -> Iterator[None]:
     port = str(found.ports["postgres"])
     server = [str(bin_folder / "postgres"), "-D", str(data), "-p", port, "-h", "127.0.0.1", "-k", str(data), "-F"]
     with _running("postgres", server, OWN, found, cwd=data, **user):
-        address = f"postgresql://stillhouse:{SECRETS['POSTGRES_PASSWORD']}@127.0.0.1:{port}/postgres"
-        with _connected(address) as connection:
+        with _connected(found.database("postgres")) as connection:
             for statement in COMPOSE["configs"]["databases"]["content"].splitlines():
                 connection.execute(statement)
         yield

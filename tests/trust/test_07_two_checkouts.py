@@ -40,7 +40,8 @@ def models() -> list[str]:
 
 def start(checkout: Path, program: str, *words: str) -> subprocess.Popen[str]:
     checkout.mkdir(exist_ok=True)
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    search = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    environment = os.environ | {"PYTHONPATH": search}
     command = [sys.executable, "-c", program, *words]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, cwd=checkout, env=environment, stdout=pipe, stderr=pipe, text=True)
