@@ -1,6 +1,5 @@
 """The default job on PostgreSQL and S3, from one clone to another, and two people at once."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -12,7 +11,9 @@ import boto3
 import psycopg
 import pytest
 
+from pipeline import tracking
 from pipeline.files import read_json
+from pipeline.registry.promotions import promotions_of
 from pipeline.registry.publish import STUDENT_HASH
 from pipeline.tracking import OUTPUT_HASH, STAGE
 from tests.services.compose import SECRETS, Services
@@ -46,10 +47,9 @@ def stillhouse(team: Services, clone: Path, *words: str, **environment: str) -> 
 
 def test_runs_lie_in_postgresql_and_bytes_in_the_storage(team: Services, first_clone: Path) -> None:
     assert rows(team, "prefect", "select state_name from flow_run where name is not null") == [("Completed",)]
-    hashed = (
-        f"select value from tags where key = '{STAGE}' and run_uuid in (select run_uuid from tags where key = '%s')"
-    )
-    assert {stage for (stage,) in rows(team, "mlflow", hashed % OUTPUT_HASH)} == TRAINED
+    whole = f"select run_uuid from tags where key = '{OUTPUT_HASH}'"
+    stages = rows(team, "mlflow", f"select value from tags where key = '{STAGE}' and run_uuid in ({whole})")
+    assert {stage for (stage,) in stages} == TRAINED
     assert rows(team, "mlflow", "select alias, version from registered_model_aliases") == [("champion", 1)]
     assert {Path(key).name for key in objects(team, "mlflow")} >= {"model.onnx", "dvc.lock", "promotions.jsonl"}
     assert len(objects(team, "dvc")) > 50
@@ -124,8 +124,9 @@ def test_two_people_who_promote_at_once_lose_no_move(
         for process in (first, second):
             errors = process.communicate()[1]
             assert process.returncode == 0, errors
-    history = stillhouse(team, tmp_path / "one", "--json", "history", moved)
-    moves = [(line["to"], line["by"]) for line in json.loads(history)["moves"]]
+    monkeypatch.chdir(tmp_path)
+    with promotions_of(tracking.connect(), moved) as promotions:
+        moves = [(line["to"], line["by"]) for line in promotions.lines]
     assert {by for _, by in moves} == {"gate"}
     turns = [(moves[place][0], moves[place + 1][0]) for place in range(0, 8, 2)]
     assert sorted(turns) == [(2, 3)] * 2 + [(4, 1)] * 2
