@@ -24,7 +24,8 @@ from ruamel.yaml import YAML
 from pipeline.processes import end_with_parent
 
 COMPOSE = YAML(typ="safe", pure=True).load(Path(__file__).parents[2] / "deploy/compose.yaml")
-SECRETS = {"POSTGRES_PASSWORD": "letmein", "AWS_ACCESS_KEY_ID": "somebody", "AWS_SECRET_ACCESS_KEY": "secret"}
+PAGE = (Path(__file__).parents[2] / "docs/how-to/shared-services.md").read_text(encoding="utf-8")
+SECRETS = dict(re.findall(r"^ {4}([A-Z_]+)=(\S+)$", PAGE, flags=re.MULTILINE))  # what the page writes to deploy/.env
 INSIDE = {"postgres": 5432, "storage": 7070, "mlflow": 5000, "prefect": 4200}  # the ports of the containers
 OWN = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "PREFECT_", "AWS_"))}
 OWN |= {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "PREFECT_HOME": ""}
@@ -46,18 +47,17 @@ class Services:
         return f"postgresql://stillhouse:{SECRETS['POSTGRES_PASSWORD']}@127.0.0.1:{self.ports['postgres']}/{name}"
 
     def clients(self) -> dict[str, str]:
-        """Return the environment of somebody who uses them, as docs/how-to/shared-services.md sets it."""
-        keys = {name: value for name, value in SECRETS.items() if name.startswith("AWS_")}
-        servers = {"MLFLOW_TRACKING_URI": self.address("mlflow"), "PREFECT_API_URL": f"{self.address('prefect')}/api"}
-        return OWN | keys | servers
+        """Return the environment of somebody who uses them: what docs/how-to/shared-services.md has them export."""
+        exported = re.findall(r"^ {4}export (.+)$", PAGE, flags=re.MULTILINE)
+        return OWN | dict(word.split("=", 1) for line in exported for word in self.here(line).split())
 
     def here(self, text: str) -> str:
-        """Return a text of the compose file as it reads on this machine, variables and addresses filled in."""
+        """Return a text of the compose file or the page with the variables and addresses of this machine."""
         text = re.sub(r"\$\{(\w+)(?::[-?][^}]*)?\}", lambda match: SECRETS.get(match[1], "127.0.0.1"), text)
         for name, port in INSIDE.items():
             text = text.replace(f"{name}:{port}", f"127.0.0.1:{self.ports[name]}")
             text = text.replace(f"--port={port}", f"--port={self.ports[name]}")
-            text = text.replace(f"127.0.0.1:{port}/", f"127.0.0.1:{self.ports[name]}/")
+            text = re.sub(rf"127\.0\.0\.1:{port}\b", f"127.0.0.1:{self.ports[name]}", text)
         return text.replace("--host=0.0.0.0", "--host=127.0.0.1")
 
 
