@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # where it is set, every stage compiles all it imports anew, seconds each time
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup run quick flow ui deploy worker test test-slow lint lock screenshots
+.PHONY: setup run quick flow ui deploy worker test test-slow test-services lint lock screenshots
 
 setup: $(INSTALLED)
 
@@ -43,6 +43,11 @@ test: setup
 
 test-slow: setup
 	@python -m pytest -m slow --numprocesses 2 --dist loadfile --timeout 900
+
+# starts a PostgreSQL (Debian's package postgresql) and an S3 server of its own, and runs the default job against them
+test-services: setup
+	@$(BIN)/python -m pip install --quiet --quiet --no-deps --disable-pip-version-check -r constraints-services.txt
+	@python -m pytest tests/services --timeout 3600
 
 lint: setup
 	@ruff check .

@@ -5,11 +5,16 @@ training: records wait in a bounded queue, and `register` writes the run of a st
 history file.
 """
 
+import atexit
 import contextlib
+import functools
+import hashlib
 import itertools
 import json
 import os
+import shutil
 import socket
+import tempfile
 import threading
 import time
 from collections import deque
@@ -62,6 +67,8 @@ def connect() -> ModuleType:
     # set_tracking_uri puts it there, for child processes
     uri = _without_password(os.environ.get("MLFLOW_TRACKING_URI") or own)
     mlflow.set_tracking_uri(uri)
+    if uri.startswith("http"):
+        _keep_nothing_fetched()
     LOCK.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(LOCK):  # processes that create one sqlite database at once leave it broken for good
         if uri == own and not DATABASE.exists():
@@ -85,6 +92,13 @@ def _without_password(uri: str) -> str:
     return without_credentials(uri)
 
 
+@functools.cache
+def _keep_nothing_fetched() -> None:
+    """Have this process's temporary files go with it: among them MLflow leaves all that it fetches from a server."""
+    tempfile.tempdir = tempfile.mkdtemp(prefix="stillhouse-")
+    atexit.register(shutil.rmtree, tempfile.tempdir, ignore_errors=True)
+
+
 @contextlib.contextmanager
 def connected() -> Iterator[ModuleType]:
     """Yield what `connect` returns, with no run left open by a process that is gone.
@@ -97,6 +111,18 @@ def connected() -> Iterator[ModuleType]:
         mlflow = connect()
         close_orphans(mlflow.MlflowClient())
         yield mlflow
+
+
+def experiment_id(client: Any, name: str, tags: dict[str, str]) -> str:
+    """Return the id of an experiment, which is created where it is not there, by however many clients at once.
+
+    tags: of a new one.
+    """
+    from mlflow.exceptions import MlflowException
+
+    with contextlib.suppress(MlflowException):  # it is there
+        return str(client.create_experiment(name, tags=tags))
+    return str(client.get_experiment_by_name(name).experiment_id)
 
 
 def _create_database() -> None:
@@ -249,13 +275,20 @@ def figures(record: dict[str, Any]) -> dict[str, float]:
 
 def whose() -> dict[str, str]:
     """Return the tags that say which process writes a run, so that a later one can close it."""
-    return {HOST: socket.gethostname(), PROCESS: identity()}
+    return {HOST: _this_machine(), PROCESS: identity()}
+
+
+def _this_machine() -> str:
+    """Return a name of this machine: people who share a server may have given theirs the same one."""
+    installation = Path("/etc/machine-id")
+    number = installation.read_text(encoding="ascii") if installation.is_file() else ""
+    return f"{socket.gethostname()}-{hashlib.sha256(number.encode()).hexdigest()[:8]}"
 
 
 def close_orphans(client: Any) -> None:
     """Close as KILLED the open runs of processes of this machine that are no more."""
     experiment = client.get_experiment_by_name(EXPERIMENT).experiment_id
-    open_here = f"attributes.status = 'RUNNING' and tags.`{HOST}` = '{socket.gethostname()}'"
+    open_here = f"attributes.status = 'RUNNING' and tags.`{HOST}` = '{_this_machine()}'"
     for run in client.search_runs([experiment], open_here):
         if PROCESS not in run.data.tags or not is_running(run.data.tags[PROCESS]):
             client.set_terminated(run.info.run_id, status="KILLED")

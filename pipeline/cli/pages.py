@@ -14,35 +14,31 @@ from pipeline.drivers import HOST, MLFLOW_PORT, PREFECT_PORT, STATE, start, stop
 from pipeline.files import without_credentials
 from pipeline.tracking import DATABASE
 
+PROGRAMS = Path(sys.executable).parent
+
 
 def show_pages() -> None:
-    """Start both servers, print their addresses, and end them on Ctrl-C or SIGTERM."""
+    """Start those of both servers that the environment names none for, and end them on Ctrl-C or SIGTERM.
+
+    Prints the addresses.
+    """
     check_project()
     for number in (signal.SIGTERM, signal.SIGINT):  # a shell's background job inherits the second one ignored
         signal.signal(number, signal.default_int_handler)
+    store, api = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{DATABASE}", os.environ.get("PREFECT_API_URL")
     mlflow, prefect = _free_port(MLFLOW_PORT), _free_port(PREFECT_PORT)
-    store = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{DATABASE}"
-    os.environ |= {
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # one process is enough for one person
-        "PREFECT_HOME": os.environ.get("PREFECT_HOME", str((STATE / "prefect").resolve())),
-        "PREFECT_API_URL": f"http://{HOST}:{prefect}/api",  # its page calls the address that it finds here
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
-        # in memory a restart of the server would forget who holds a slot, and the slot would never be free again
-        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
-    }
-    Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)  # the server's database goes there
-    programs = Path(sys.executable).parent
-    servers = [start([str(programs / "prefect"), "server", "start", "--host", HOST, "--port", str(prefect)])]
-    address = f"http://{HOST}:{mlflow}"
-    if store.startswith("http"):
-        address = without_credentials(store)
-    else:
-        options = ["--backend-store-uri", store, "--host", HOST, "--port", str(mlflow), "--workers", "1"]
-        servers.append(start([str(programs / "mlflow"), "server", *options]))
-    print(f"MLflow   {address}\nPrefect  http://{HOST}:{prefect}")
-    print("both take some seconds to answer; Ctrl-C ends them", flush=True)
-    answer({"mlflow": address, "prefect": f"http://{HOST}:{prefect}"})
+    shared = {"mlflow": store if store.startswith("http") else None, "prefect": api and api.removesuffix("/api")}
+    own = {"mlflow": f"http://{HOST}:{mlflow}", "prefect": f"http://{HOST}:{prefect}"}
+    pages = {name: without_credentials(shared[name] or address) for name, address in own.items()}
+    servers = []
+    if not shared["prefect"]:
+        servers.append(_start_prefect(prefect))
+    if not shared["mlflow"]:
+        servers.append(_start_mlflow(mlflow, store))
+    print(f"MLflow   {pages['mlflow']}\nPrefect  {pages['prefect']}")
+    if servers:
+        print("they take some seconds to answer; Ctrl-C ends what was started here", flush=True)
+    answer(pages)
     try:
         for server in servers:
             threading.Thread(target=_discard_output, args=[server], daemon=True).start()
@@ -51,6 +47,25 @@ def show_pages() -> None:
     finally:
         for server in servers:
             stop(server)
+
+
+def _start_prefect(port: int) -> subprocess.Popen[str]:
+    os.environ |= {
+        "PREFECT_HOME": os.environ.get("PREFECT_HOME", str((STATE / "prefect").resolve())),
+        "PREFECT_API_URL": f"http://{HOST}:{port}/api",  # its page calls the address that it finds here
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+        # in memory a restart of the server would forget who holds a slot, and the slot would never be free again
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+    }
+    Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)  # the server's database goes there
+    return start([str(PROGRAMS / "prefect"), "server", "start", "--host", HOST, "--port", str(port)])
+
+
+def _start_mlflow(port: int, store: str) -> subprocess.Popen[str]:
+    os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # one process is enough for one person
+    options = ["--backend-store-uri", store, "--host", HOST, "--port", str(port), "--workers", "1"]
+    return start([str(PROGRAMS / "mlflow"), "server", *options])
 
 
 def _free_port(preferred: int) -> int:

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from pipeline.files import sha256_of_file, stable_hash
-from pipeline.tracking import NOTE
+from pipeline.tracking import NOTE, experiment_id
 
 EXPERIMENT = "stillhouse promotions"  # apart from the runs that people compare
 ABOUT = {NOTE: "Who was champion when and why: a run for each registered model. `stillhouse history` reads it."}
@@ -117,9 +117,8 @@ class LogFile:
 
     def _run(self) -> str:
         if self.run_id is None:
-            experiment = self.client.get_experiment_by_name(EXPERIMENT)
-            number = experiment.experiment_id if experiment else self.client.create_experiment(EXPERIMENT, tags=ABOUT)
-            run = self.client.create_run(number, run_name=f"promotions of {self.name}", tags=self.tags)
+            experiment = experiment_id(self.client, EXPERIMENT, ABOUT)
+            run = self.client.create_run(experiment, run_name=f"promotions of {self.name}", tags=self.tags)
             self.client.set_terminated(run.info.run_id)
             self.run_id = str(run.info.run_id)
         return self.run_id

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.files import InputError
 from pipeline.registry.promotion_log import HEAD, PENDING, Line, LogFile, as_text, head_of, sealed
+from pipeline.registry.registry_lock import RegistryLock, registry_lock
 
 if TYPE_CHECKING:
     from pipeline.registry.gate import Decision
@@ -36,15 +37,13 @@ def decision_text(decision: "Decision") -> str:
 
 @contextlib.contextmanager
 def promotions_of(mlflow: ModuleType, name: str) -> Iterator["Promotions"]:
-    """Yield the moves of model `name`, put in order, to one process of this checkout at a time.
+    """Yield the moves of model `name`, put in order, to one process at a time of all that use the registry.
 
-    Raises PromotionLogError where the log is not what was written.
+    Raises PromotionLogError where the log is not what was written, LockLostError where this process was silent for so
+    long that another one took its place.
     """
-    from filelock import FileLock
-
-    LOCKS.mkdir(exist_ok=True)
-    with FileLock(LOCKS / f"promotions-{name}.lock"):
-        promotions = Promotions(mlflow, name)
+    with registry_lock(mlflow.MlflowClient(), name, LOCKS, _who()) as lock:
+        promotions = Promotions(mlflow, name, lock)
         promotions.put_in_order()
         yield promotions
 
@@ -52,8 +51,8 @@ def promotions_of(mlflow: ModuleType, name: str) -> Iterator["Promotions"]:
 class Promotions:
     """The aliases of one registered model and the log of how they came to stand where they do."""
 
-    def __init__(self, mlflow: ModuleType, name: str) -> None:
-        self.mlflow, self.client, self.name = mlflow, mlflow.MlflowClient(), name
+    def __init__(self, mlflow: ModuleType, name: str, lock: RegistryLock) -> None:
+        self.mlflow, self.client, self.name, self.lock = mlflow, mlflow.MlflowClient(), name, lock
         self.lines: list[Line] = []
 
     def put_in_order(self) -> None:
@@ -152,6 +151,7 @@ class Promotions:
             "evidence_sha256": sha256,
         }
         line = sealed(entry, self.lines)
+        self.lock.check()
         self.client.set_registered_model_tag(self.name, PENDING, as_text(line))
         self._make(line)
         return line

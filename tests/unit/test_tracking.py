@@ -72,9 +72,10 @@ def test_what_a_killed_process_left_open_is_closed_by_the_next_start(client: Any
     alive, earlier = identity(), f"{os.getpid()}-1"  # this process, and one that had its number before
     processes = (gone, earlier, alive)
     experiment = client.get_experiment_by_name(tracking.EXPERIMENT).experiment_id
-    tags = {STAGE: "orphan", tracking.HOST: tracking.socket.gethostname()}
+    tags = tracking.whose() | {STAGE: "orphan"}
     runs = {name: client.create_run(experiment, tags=tags | {tracking.PROCESS: name}) for name in processes}
-    elsewhere = client.create_run(experiment, tags=tags | {tracking.HOST: "elsewhere", tracking.PROCESS: gone})
+    namesake = tracking.socket.gethostname()  # of another machine
+    elsewhere = client.create_run(experiment, tags=tags | {tracking.HOST: namesake, tracking.PROCESS: gone})
     with stage_run("next", {}):
         pass
     statuses = [client.get_run(run.info.run_id).info.status for run in (*runs.values(), elsewhere)]
