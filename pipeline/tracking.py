@@ -104,11 +104,16 @@ def connected() -> Iterator[ModuleType]:
 
 
 def _create_database(database: Path) -> None:
-    """Create MLflow's tables beside their place and move them there: MLflow cannot go on with half of them."""
+    """Create MLflow's tables beside their place and move them there: MLflow cannot go on with half of them.
+
+    The experiment as well: MLflow's client would have its artifacts in the current folder, which DVC may drop.
+    """
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     with replacing(database) as draft:
-        SqlAlchemyStore(f"sqlite:///{draft}", str(database.parent / "mlruns")).engine.dispose()
+        store = SqlAlchemyStore(f"sqlite:///{draft}", str(database.parent / "mlruns"))
+        store.create_experiment(EXPERIMENT)
+        store.engine.dispose()
 
 
 class StageRun:
