@@ -31,6 +31,7 @@ TESTED = {
         "dvc params diff",
         "dvc metrics diff",
         "dvc plots show",
+        "dvc exp run",
     ],
     "tests/trust/test_02_reproducible.py::test_another_checkout_gives_the_same_lock": [
         "stillhouse quick recipes/sentiment-from-scratch.yaml",
@@ -111,6 +112,7 @@ UNTESTED = {
     "dvc import …": "needs a repository elsewhere; import-url is tested",
     "dvc import": "the same",
     "dvc exp run --run-all --jobs 2": "the page runs it one at a time",
+    "dvc exp diff HEAD cold": "DVC's own; `dvc metrics diff` is tested",
     "dvc exp remove cold": "DVC's own",
     "dvc checkout": "DVC's own",
     "mlflow ui": "MLflow's own; `stillhouse ui` is tested",
