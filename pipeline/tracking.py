@@ -46,8 +46,18 @@ RECORDS_IN_A_CALL = 50  # MLflow takes at most 1,000 metrics and 100 parameters 
 PARAMETERS_IN_A_CALL = 100
 
 
+def dvc_experiment() -> str | None:
+    """Return the name of the DVC experiment (`dvc exp run`) that this stage is part of, None where it is of none."""
+    return os.environ.get("DVC_EXP_NAME")
+
+
+def project() -> Path:
+    """Return the project's folder: the current one, but where DVC runs an experiment in a copy that it drops."""
+    return Path(os.environ.get("DVC_ROOT", "")) if dvc_experiment() else Path()
+
+
 def connect() -> ModuleType:
-    """Return mlflow, set up: MLFLOW_TRACKING_URI or a database in the current folder, experiment `stillhouse`.
+    """Return mlflow, set up: MLFLOW_TRACKING_URI or a database in the project's folder, experiment `stillhouse`.
 
     Fails within seconds when the server is away: raises what mlflow raises.
     """
@@ -63,16 +73,17 @@ def connect() -> ModuleType:
     # they report every table they create, every retry, and with a traceback whatever they raise besides
     for library in ("alembic", "mlflow", "urllib3"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
-    own = f"sqlite:///{DATABASE}"
+    database, lock = project() / DATABASE, project() / LOCK
+    own = f"sqlite:///{database}"
     # set_tracking_uri puts it there, for child processes
     uri = _without_password(os.environ.get("MLFLOW_TRACKING_URI") or own)
     mlflow.set_tracking_uri(uri)
     if uri.startswith("http"):
         _keep_nothing_fetched()
-    LOCK.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(LOCK):  # processes that create one sqlite database at once leave it broken for good
-        if uri == own and not DATABASE.exists():
-            _create_database()
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock):  # processes that create one sqlite database at once leave it broken for good
+        if uri == own and not database.exists():
+            _create_database(database)
         if not ABOUT.items() <= mlflow.set_experiment(EXPERIMENT).tags.items():
             mlflow.set_experiment_tags(ABOUT)
     return mlflow
@@ -105,7 +116,7 @@ def connected() -> Iterator[ModuleType]:
 
     Where its database is refused room or access, raise an InputError that names it.
     """
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{DATABASE}"
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project() / DATABASE}"
     name = uri.removeprefix("sqlite:///") if uri.startswith("sqlite:") else "MLFLOW_TRACKING_URI"  # it may hold secrets
     with refusals_naming(name, passing=(InputError, OSError)):  # an OSError names its own file
         mlflow = connect()
@@ -125,12 +136,17 @@ def experiment_id(client: Any, name: str, tags: dict[str, str]) -> str:
     return str(client.get_experiment_by_name(name).experiment_id)
 
 
-def _create_database() -> None:
-    """Create MLflow's tables beside their place and move them there: MLflow cannot go on with half of them."""
+def _create_database(database: Path) -> None:
+    """Create MLflow's tables beside their place and move them there: MLflow cannot go on with half of them.
+
+    The experiment as well: MLflow's client would have its artifacts in the current folder, which DVC may drop.
+    """
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    with replacing(DATABASE) as draft:
-        SqlAlchemyStore(f"sqlite:///{draft}", "mlruns").engine.dispose()
+    with replacing(database) as draft:
+        store = SqlAlchemyStore(f"sqlite:///{draft}", str(database.parent / "mlruns"))
+        store.create_experiment(EXPERIMENT)
+        store.engine.dispose()
 
 
 class StageRun:

@@ -16,7 +16,7 @@ from pipeline.params import Params, check_params, load_params, read_yaml
 from pipeline.project_copy import QUICK, copy_files, files_in, known_files
 from pipeline.smoke import at_smoke_scale
 
-CODE = ("pipeline", "flows", "dvc.yaml", ".dvcignore", ".dvc/config", "constraints.txt", "data/held_out")
+CODE = ("pipeline", "flows", "dvc.yaml", ".dvcignore", ".dvc/config", ".dvc/plots", "constraints.txt", "data/held_out")
 
 
 def enter_quick_copy(recipe: Path) -> None:

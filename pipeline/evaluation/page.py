@@ -176,7 +176,7 @@ def _curves(history: Records, figure: str, splits: tuple[str, ...]) -> list[char
             points = [
                 (record["step"], record[figure])
                 for record in history
-                if record.get("model", "") == model and record["split"] == split and figure in record
+                if record.get("model", "") == model and record["split"] == split and record.get(figure) is not None
             ]
             if points:
                 steps, values = zip(*points, strict=True)

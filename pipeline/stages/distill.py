@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import tracking
-from pipeline.files import content_hash, replacing, write_json
+from pipeline.files import content_hash, replacing
 from pipeline.params import Params, TaskParams
 from pipeline.processes import rank
 from pipeline.stages.command import main
@@ -51,6 +51,7 @@ def run(
     from pipeline.tokenization.ragged import TokenRows
     from pipeline.training import ranks, runtime
     from pipeline.training.checkpoints import work_folder
+    from pipeline.training.history import write_history
 
     section, dtype = params.tasks[task], runtime.prepare(params.runtime)
     teacher_shape = shape_of(teacher)
@@ -111,7 +112,7 @@ def run(
         twin, twin_records = course.undistilled()
         if rank() == 0:
             publish_model(twin, student_tokenizer, undistilled)
-            write_json(history, records + twin_records)
+            write_history(history, records + twin_records)
             stage.tags[tracking.OUTPUT_HASH] = content_hash(out)
 
 

@@ -52,6 +52,7 @@ def run(params: Params, *, task: str, tokens: Path, pretrained: Path, out: Path,
     from pipeline.tasks.labelling import LabellingTask
     from pipeline.training import ranks, runtime
     from pipeline.training.checkpoints import work_folder
+    from pipeline.training.history import write_history
     from pipeline.training.prediction import predict_logits
     from pipeline.training.trainer import train
 
@@ -107,7 +108,7 @@ def run(params: Params, *, task: str, tokens: Path, pretrained: Path, out: Path,
         )
         if rank() == 0:
             publish_model(student, pretrained, out)
-            write_json(history, records)
+            write_history(history, records)
             stage.tags[tracking.OUTPUT_HASH] = content_hash(out)
 
 

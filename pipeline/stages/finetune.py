@@ -24,13 +24,14 @@ def run(
     It learns from the rows of `train` and, where there are any, those of `counterfactuals`.
     """
     from pipeline.architectures.model_folder import publish_model
-    from pipeline.files import content_hash, write_json
+    from pipeline.files import content_hash
     from pipeline.tasks import TASKS
     from pipeline.tokenization.folder import load_tokenizer, special_ids
     from pipeline.tokenization.ragged import TokenRows
     from pipeline.tracking import OUTPUT_HASH, stage_run
     from pipeline.training import runtime, trainer
     from pipeline.training.checkpoints import work_folder
+    from pipeline.training.history import write_history
 
     finetune, dtype = params.tasks[task].finetune, runtime.prepare(params.runtime)
     train_rows, about_others, dev_rows = (TokenRows.load(folder) for folder in (train, counterfactuals, dev))
@@ -70,7 +71,7 @@ def run(
         )
         if rank() == 0:
             publish_model(model, pretrained, out)
-            write_json(history, records)
+            write_history(history, records)
             tracked.tags[OUTPUT_HASH] = content_hash(out)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import tracking
-from pipeline.files import InputError, content_hash, write_json
+from pipeline.files import InputError, content_hash
 from pipeline.params import Params
 from pipeline.params.families import OBJECTIVES as FITTING
 from pipeline.processes import rank
@@ -29,6 +29,7 @@ def run(params: Params, *, tokens: Path, tokenizer: Path, init_from: Path, out: 
     from pipeline.objectives import OBJECTIVES
     from pipeline.training import runtime
     from pipeline.training.checkpoints import work_folder
+    from pipeline.training.history import write_history
     from pipeline.training.prediction import mean_loss
     from pipeline.training.trainer import train
 
@@ -79,7 +80,7 @@ def run(params: Params, *, tokens: Path, tokenizer: Path, init_from: Path, out: 
             print("pretrain  the weights as they are", flush=True)
         if rank() == 0:
             publish_model(model, tokenizer, out)
-            write_json(history, records)
+            write_history(history, records)
             stage.tags[tracking.OUTPUT_HASH] = content_hash(out)
 
 

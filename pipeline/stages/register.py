@@ -1,4 +1,7 @@
-"""The student of one task in the MLflow registry; promoted if the gate lets it. Runs every time and is idempotent."""
+"""The student of one task in the MLflow registry; promoted if the gate lets it. Runs every time and is idempotent.
+
+Of a DVC experiment the run is recorded and nothing else happens: a trial registers no version and moves no alias.
+"""
 
 import shutil
 import tempfile
@@ -9,6 +12,8 @@ from pipeline import tracking
 from pipeline.files import content_hash, read_json, without_credentials, write_json, write_text
 from pipeline.params import Params
 from pipeline.stages.command import main
+
+DVC_EXPERIMENT = "stillhouse.experiment"  # of a trial's run: what DVC calls it
 
 
 def run(
@@ -38,6 +43,12 @@ def run(
     paths = {"rows": rows, "corpus": corpus, "pretrained": pretrained, "teacher": teacher, "student": student}
     paths |= {"exported": exported, "evaluation": evaluation, "predictions": predictions}
     links = lineage.hashes(paths)
+    behind = _behind(params, task, paths, links, pretrain_history, finetune_history, distill_history)
+    if params.tasks[task].student.distill_pretrained is not None:
+        behind["stages"].append(_first_training(params, task, pretrained_student, distill_pretrained_history))
+    if trial := tracking.dvc_experiment():
+        _record_trial(trial, task, _metrics(figures), behind, lineage.tags(paths, links))
+        return
     record = reports / task / "registered.json"
     graph = exported / publish.GRAPH
     models = {"teacher": teacher, "student": student}
@@ -53,18 +64,12 @@ def run(
             served = graph if graph.is_file() else student / "model.safetensors"
             decision = gate.decide(settings.gate, comparison, _costs(served, timings, figures))
             decided, tags = promotions.decision_text(decision), lineage.tags(paths, links)
+            metrics = _metrics(figures) | _speeds(timings)
             run_id = publish.record_candidate(
                 mlflow,
                 f"{task} {links['student'][:8]}",
-                stages=[
-                    *_trained(params, task, links, pretrain_history, finetune_history, distill_history),
-                    *_first_trained(params, task, pretrained_student, distill_pretrained_history),
-                ],
-                datasets=[
-                    publish.DatasetRecord(settings.dataset, rows, links["rows"], "training and testing"),
-                    publish.DatasetRecord(params.corpus.dataset, corpus, links["corpus"], "pretraining and transfer"),
-                ],
-                artifacts=[evaluation, predictions],
+                **behind,
+                metrics=metrics,
                 texts={
                     **lineage.project_files(),
                     rivals.TRAINING_ROWS: "\n".join(rivals.training_rows(rows)) + "\n",
@@ -74,7 +79,6 @@ def run(
             )
             markers = params.datasets[settings.dataset].markers
             tags |= rivals.decision_tags(decision) | {publish.STUDENT_HASH: links["student"]}
-            metrics = _metrics(figures, timings)
             version = _register(mlflow, task, run_id, student, exported, rows, card, metrics, tags, markers)
             moves.decide(version, decided)
             print(f"{task} version {version.version} is @{decision.alias}: {decision.reason}", flush=True)
@@ -122,29 +126,42 @@ def _costs(served: Path, timings: dict[str, Any], figures: dict[str, Any]) -> An
     )
 
 
-def _trained(
-    params: Params, task: str, links: dict[str, str], pretrain: Path, finetune: Path, distill: Path
-) -> list[Any]:
-    """Return the training stages behind the student, with what each left in its history file."""
-    from pipeline.registry.publish import StageRecord
+def _behind(
+    params: Params,
+    task: str,
+    paths: dict[str, Path],
+    links: dict[str, str],
+    pretrain: Path,
+    finetune: Path,
+    distill: Path,
+) -> dict[str, Any]:
+    """Return what a candidate's run is made of whatever the gate says of it, as `record_candidate` takes it.
+
+    The last three are what each stage left in its history file.
+    """
+    from pipeline.registry.publish import DatasetRecord, StageRecord
 
     settings = params.tasks[task]
-    return [
-        StageRecord("pretrain", links["pretrained"], pretrain, params.pretrain.model_dump()),
-        StageRecord(f"finetune@{task}", links["teacher"], finetune, settings.finetune.model_dump()),
-        StageRecord(f"distill@{task}", links["student"], distill, settings.distill.model_dump()),
-    ]
+    return {
+        "stages": [
+            StageRecord("pretrain", links["pretrained"], pretrain, params.pretrain.model_dump()),
+            StageRecord(f"finetune@{task}", links["teacher"], finetune, settings.finetune.model_dump()),
+            StageRecord(f"distill@{task}", links["student"], distill, settings.distill.model_dump()),
+        ],
+        "datasets": [
+            DatasetRecord(settings.dataset, paths["rows"], links["rows"], "training and testing"),
+            DatasetRecord(params.corpus.dataset, paths["corpus"], links["corpus"], "pretraining and transfer"),
+        ],
+        "artifacts": [paths["evaluation"], paths["predictions"]],
+    }
 
 
-def _first_trained(params: Params, task: str, pretrained_student: Path, history: Path) -> list[Any]:
-    """Return the student's training before it had a task, where it had one."""
+def _first_training(params: Params, task: str, pretrained_student: Path, history: Path) -> Any:
+    """Return the student's training before it had a task."""
     from pipeline.registry.publish import StageRecord
 
-    section = params.tasks[task].student.distill_pretrained
-    if section is None:
-        return []
-    found = content_hash(pretrained_student)
-    return [StageRecord(f"distill_pretrained@{task}", found, history, section.model_dump())]
+    section: Any = params.tasks[task].student.distill_pretrained
+    return StageRecord(f"distill_pretrained@{task}", content_hash(pretrained_student), history, section.model_dump())
 
 
 def _as_registered(mlflow: Any, task: str, version: Any) -> dict[str, Any]:
@@ -160,7 +177,7 @@ def _as_registered(mlflow: Any, task: str, version: Any) -> dict[str, Any]:
     }
 
 
-def _metrics(figures: dict[str, Any], timings: dict[str, Any]) -> dict[str, float]:
+def _metrics(figures: dict[str, Any]) -> dict[str, float]:
     from pipeline.evaluation.fairness import flip_rates
     from pipeline.evaluation.figures import FIGURES
 
@@ -170,8 +187,27 @@ def _metrics(figures: dict[str, Any], timings: dict[str, Any]) -> dict[str, floa
     for who in models:
         rates = flip_rates(figures.get("counterfactuals", {}), who)
         metrics |= {f"{who}_flip_rate_{group}": rate for group, rate in rates.items()}
-    metrics |= {f"{who}_rows_per_second": float(timings[who]["rows_per_second"]) for who in models}
     return metrics | {"relative_score": float(figures["comparison"]["relative_score"])}
+
+
+def _speeds(timings: dict[str, Any]) -> dict[str, float]:
+    return {f"{who}_rows_per_second": float(timings[who]["rows_per_second"]) for who in ("teacher", "student")}
+
+
+def _record_trial(
+    trial: str, task: str, metrics: dict[str, float], behind: dict[str, Any], tags: dict[str, str]
+) -> None:
+    """Record the run of the DVC experiment `trial`; it is not timed, since experiments run side by side."""
+    from pipeline.registry import lineage, publish
+
+    with tracking.connected() as mlflow:
+        texts, tags = lineage.project_files(), tags | {DVC_EXPERIMENT: trial}
+        publish.record_candidate(mlflow, f"{task} {trial}", **behind, metrics=metrics, texts=texts, tags=tags)
+    print(
+        f"{task}: recorded in MLflow as experiment {trial}, nothing is registered; "
+        f"`dvc exp apply {trial}` and `make run` register it",
+        flush=True,
+    )
 
 
 def _register(

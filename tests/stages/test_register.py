@@ -9,7 +9,7 @@ import pytest
 
 from pipeline import tracking
 from pipeline.evaluation import report
-from pipeline.files import content_hash, read_json, write_json
+from pipeline.files import InputError, content_hash, read_json, write_json
 from pipeline.params import Params, load_params
 from pipeline.registry import champion, publish, rivals
 from tests.stages.stage_runs import run_evaluate, run_register
@@ -124,3 +124,25 @@ def type_of_student() -> Any:
     from transformers import BertForSequenceClassification
 
     return BertForSequenceClassification
+
+
+def test_a_dvc_experiment_is_recorded_in_the_projects_mlflow_and_registers_nothing(
+    project: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DVC runs a queued experiment in a copy, here `project`, and names the project itself in DVC_ROOT."""
+    own = tmp_path_factory.mktemp("own")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    monkeypatch.setenv("DVC_EXP_NAME", "cold")
+    monkeypatch.setenv("DVC_ROOT", str(own))
+    with pytest.raises(InputError, match=r"summary.json: no such file"):  # which `run_register` reads afterwards
+        run_stage(project)
+    assert not (project / "mlflow.db").exists() and not (project / "reports/sentiment/registered.json").exists()
+    mlflow = tracking.connect()
+    assert mlflow.get_tracking_uri() == f"sqlite:///{own}/mlflow.db"
+    assert mlflow.MlflowClient().search_registered_models() == []
+    (run,) = mlflow.search_runs(filter_string="tags.`stillhouse.experiment` = 'cold'", output_format="list")
+    assert (
+        run.data.metrics["student_accuracy"]
+        == read_json(project / "reports/sentiment/evaluation.json")["student"]["accuracy"]
+    )
+    assert (own / "mlruns").is_dir()
