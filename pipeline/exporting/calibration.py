@@ -46,6 +46,7 @@ def _batches(encoder: Encoder, rows: Rows, count: int) -> Iterator[dict[str, Any
     for start in range(0, len(order), BATCH_SIZE):
         inputs = collate_rows([row_at(rows, row) for row in order[start : start + BATCH_SIZE]], padding)
         if encoder.compares:
-            kinds = (inputs[name] for name in ("input_ids", "attention_mask", "token_type_ids"))
-            inputs = dict(zip(("input_ids", "attention_mask"), texts_apart(*kinds, padding), strict=True))
+            ids, mask, second = (inputs[name] for name in ("input_ids", "attention_mask", "token_type_ids"))
+            ids, mask = texts_apart(ids, mask, second, padding)
+            inputs = {"input_ids": ids, "attention_mask": mask}
         yield {name: value.numpy() for name, value in inputs.items()}

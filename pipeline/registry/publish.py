@@ -64,14 +64,18 @@ def record_candidate(
     artifacts: Sequence[Path],
     texts: dict[str, str],
     tags: dict[str, str],
+    metrics: Mapping[str, float] | None = None,
 ) -> str:
     """Record one candidate as a parent run with a child run per training stage; return the parent's run id.
+
+    metrics: where no version is registered, which would bring them (`register_version`).
 
     A stage that ran here has streamed its own run; it is adopted. One that came out of a cache, here or elsewhere,
     never ran against this MLflow, so its run is written from its history file. What an attempt that was ended half-way
     had written is gone on with.
     """
     with mlflow.start_run(run_name=title, tags=tags | whose()) as parent:
+        mlflow.log_metrics(dict(metrics or {}))
         for dataset in datasets:
             mlflow.log_input(_mlflow_dataset(mlflow, dataset), context=dataset.context)
         for path in artifacts:

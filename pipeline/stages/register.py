@@ -69,7 +69,6 @@ def run(
                 mlflow,
                 f"{task} {links['student'][:8]}",
                 **behind,
-                metrics=metrics,
                 texts={
                     **lineage.project_files(),
                     rivals.TRAINING_ROWS: "\n".join(rivals.training_rows(rows)) + "\n",
