@@ -46,7 +46,7 @@ def main(run: Callable[..., None], launch: Launch | None = None) -> None:
     debug = arguments.pop("debug") or bool(os.environ.get("STILLHOUSE_DEBUG"))
     stage = run.__module__ if run.__module__ != "__main__" else parser.prog.rsplit(" ", 1)[1]
     key = arguments.get("dataset") or arguments.get("task")
-    command = [parser.prog.rsplit(" ", 1)[1], *sys.argv[1:]]
+    command = [module, *sys.argv[1:]]
     name = stage.rsplit(".", 1)[1] + (f"@{key}" if key else "")
     signal.signal(signal.SIGTERM, _terminated)
     _die_with_parent()

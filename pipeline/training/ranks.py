@@ -5,6 +5,7 @@ only the first one knows (a checkpoint, a figure of dev, that it is time to save
 """
 
 import atexit
+import os
 from collections.abc import Callable
 from datetime import timedelta
 from typing import TypeVar
@@ -12,6 +13,7 @@ from typing import TypeVar
 import torch
 from torch import distributed
 
+from pipeline.files import InputError
 from pipeline.processes import is_rank, local_rank, rank
 
 # the others wait while the first one evaluates or asks the teacher; a process that dies is noticed at once all the same
@@ -20,8 +22,13 @@ LONGEST_WAIT = timedelta(days=1)
 Value = TypeVar("Value")
 
 
-def meet() -> None:
-    """Wait for the other processes of this training, where torchrun has started several."""
+def meet(processes: int) -> None:
+    """Wait for the other processes of this training, where torchrun has started several.
+
+    Raises InputError where these are not as many as `processes`, the parameter.
+    """
+    if is_rank() and int(os.environ["WORLD_SIZE"]) != processes:
+        raise InputError(f"runtime.processes: must be {os.environ['WORLD_SIZE']}, as torchrun has it, got {processes}")
     if is_rank() and not distributed.is_initialized():
         if torch.cuda.is_available():
             torch.cuda.set_device(local_rank())

@@ -20,7 +20,7 @@ def prepare(runtime: "RuntimeParams") -> torch.dtype:
     bfloat16 where `precision` asks for it, or where it is `auto` and the processor computes in it; else float32, which
     means no autocast.
     """
-    ranks.meet()
+    ranks.meet(runtime.processes)
     torch.set_num_threads(runtime.threads)
     torch.manual_seed(runtime.seed)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read by CUDA when its first matrix product runs

@@ -8,6 +8,7 @@ from ruamel.yaml import YAML
 
 from pipeline.files import InputError
 from pipeline.params import RuntimeParams, check_params
+from pipeline.training import runtime
 from pipeline.training.launching import launch
 
 ROOT = Path(__file__).parents[2]
@@ -38,15 +39,15 @@ def test_machines_that_cannot_meet_are_refused(
 
 
 @pytest.mark.parametrize(
-    ("runtime", "line"),
+    ("values_of_runtime", "line"),
     [
         ({"processes": 2}, "processes must be 1 when distributed is none, got 2"),
         ({"distributed": "ddp"}, "processes must be > 1 when distributed is ddp, got 1"),
     ],
 )
-def test_processes_and_distributed_go_together(runtime: dict[str, Any], line: str) -> None:
+def test_processes_and_distributed_go_together(values_of_runtime: dict[str, Any], line: str) -> None:
     values = YAML(typ="safe").load((ROOT / "params.yaml").read_text())
-    values["runtime"] |= runtime
+    values["runtime"] |= values_of_runtime
     with pytest.raises(InputError) as error:
         check_params(values, Path("params.yaml"))
     assert line in str(error.value)
@@ -65,3 +66,11 @@ def test_what_several_processes_would_compute_otherwise_is_refused() -> None:
     layers["tasks"]["sentiment"]["student"]["vocabulary_size"] = None
     with pytest.raises(InputError, match=r"value_relations: must be 0 when runtime\.distributed is fsdp, got 1\.0"):
         check_params(layers, Path("params.yaml"))
+
+
+def test_a_torchrun_of_somebodys_own_has_to_start_as_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable, value in {"TORCHELASTIC_RUN_ID": "own", "WORLD_SIZE": "8"}.items():
+        monkeypatch.setenv(variable, value)
+    with pytest.raises(InputError) as error:
+        runtime.prepare(FOUR)
+    assert str(error.value) == "runtime.processes: must be 8, as torchrun has it, got 4"
