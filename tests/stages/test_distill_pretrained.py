@@ -199,7 +199,7 @@ def _distilled(given: Params, pretrained_student: str) -> dict[str, torch.Tensor
 def test_killed_and_resumed_is_the_same_run() -> None:
     found = values(LESSONS, soft_labels=1.0, hidden_states=0.1)
     found["tasks"]["sentiment"]["student"]["distill_pretrained"]["training"] |= {
-        "epochs": 40, "checkpoint_minutes": 1e-9,
+        "epochs": 4, "checkpoint_minutes": 1e-9,
     }  # fmt: skip
     YAML().dump(found, Path("params.yaml"))
     Path("tokens").mkdir()
@@ -209,7 +209,7 @@ def test_killed_and_resumed_is_the_same_run() -> None:
         for attempt in range(kills + 1):
             child = subprocess.Popen([*command, "--out", name, "--history", f"{name}.json"])
             if attempt < kills:
-                _wait_for_a_checkpoint(child, steps=100 * (attempt + 1))
+                _wait_for_a_checkpoint(child, steps=10 * (attempt + 1))
                 child.kill()
             assert child.wait() == (0 if attempt == kills else -9)
     assert content_hash(Path("killed")) == content_hash(Path("undisturbed"))
