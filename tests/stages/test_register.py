@@ -1,5 +1,6 @@
 """The register stage against a real MLflow database: one student is one version, and it answers from elsewhere."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from pipeline import tracking
 from pipeline.files import content_hash, read_json, write_json
 from pipeline.params import Params, load_params
-from pipeline.registry import champion, publish
+from pipeline.registry import champion, promotion_log, publish
 from tests.stages.stage_runs import run_evaluate, run_register
 from tests.stages.tiny_project import build_project, save_model, save_tokenizer
 
@@ -55,6 +56,7 @@ def test_one_student_is_one_version_and_a_worse_one_stays_challenger(project: Pa
     version = mlflow.MlflowClient().get_model_version("sentiment", "1")
     assert version.tags[publish.STUDENT_HASH] == content_hash(project / "student")
     assert run_stage(project) == first
+    assert_explains_itself(mlflow, version)
     assert len(mlflow.search_runs()) == 4  # the candidate and its three training stages, none of them twice
 
     published = [path for path in (project / "mlruns").rglob("*") if path.is_file()]
@@ -69,6 +71,21 @@ def test_one_student_is_one_version_and_a_worse_one_stays_challenger(project: Pa
     assert (second["version"], second["aliases"]) == (2, ["challenger"])
     assert second["decision"].startswith("not shown to be not worse than version 1 by 1.0%")
     assert int(mlflow.MlflowClient().get_model_version_by_alias("sentiment", "champion").version) == 1
+
+
+def assert_explains_itself(mlflow: Any, version: Any) -> None:
+    """What people find in MLflow: experiments and a model with descriptions, a card without YAML, linked metrics."""
+    client = mlflow.MlflowClient()
+    for experiment in (tracking.EXPERIMENT, promotion_log.EXPERIMENT):
+        assert client.get_experiment_by_name(experiment).tags[tracking.NOTE]
+    assert "`stillhouse history sentiment`" in client.get_registered_model("sentiment").description
+    assert version.description.startswith("# sentiment\n") and "model-index" not in version.description
+    [model] = client.search_logged_models([client.get_experiment_by_name(tracking.EXPERIMENT).experiment_id])
+    [registered] = json.loads(model.tags["mlflow.modelVersions"])
+    assert (registered["name"], int(registered["version"])) == ("sentiment", 1)
+    metrics = mlflow.get_run(version.run_id).data.metrics
+    assert {"student_accuracy", "relative_score"} <= set(metrics)
+    assert {metric.key: metric.value for metric in model.metrics} == metrics
 
 
 def test_a_student_that_minds_who_a_text_speaks_of_is_no_champion(project: Path) -> None:
