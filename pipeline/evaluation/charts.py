@@ -116,7 +116,7 @@ def curves_chart(curves: Sequence[Curve], label: str, name: str, along: str = "s
         style: dict[str, Any] = {"color": curve.colour, "linestyle": "--" if curve.dashed else "-"}
         axes.plot(curve.steps, curve.values, linewidth=1.6, marker="o" if curve.dashed else "", markersize=3, **style)
         axes.plot([], [], label=curve.name, **style)
-    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=along in COUNTED))
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=along in COUNTED, min_n_ticks=1))
     axes.set_xlabel(along)
     axes.set_ylabel(label)
     axes.legend(labelcolor=TEXT, fontsize=9, frameon=False)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+from pipeline.files import InputError
 from pipeline.outcomes import read_outcomes
 from pipeline.params import read_yaml
 
@@ -27,7 +28,7 @@ def read_stages(lock: Path, closing: Sequence[str], further: Mapping[str, Sequen
     """
     import networkx
 
-    stages = read_yaml(lock)["stages"] if lock.is_file() else {}
+    stages = _locked(lock)
     reads = {name: [dep["path"] for dep in stage.get("deps", ())] for name, stage in stages.items()}
     reads |= {name: [path.as_posix() for path in paths] for name, paths in further.items()}
     writer = {out["path"]: name for name, stage in stages.items() for out in stage.get("outs", ())}
@@ -46,6 +47,14 @@ def read_stages(lock: Path, closing: Sequence[str], further: Mapping[str, Sequen
         Stage(name, sorted(graph.predecessors(name)), _in_words(outcomes.get(name)), layer[name])
         for name in networkx.lexicographical_topological_sort(graph)
     ]
+
+
+def _locked(lock: Path) -> dict[str, dict[str, Any]]:
+    """Return the stages of dvc.lock; none where DVC is writing it this moment, for a stage beside this one."""
+    try:
+        return read_yaml(lock).get("stages") or {}
+    except InputError:
+        return {}
 
 
 def _overlap(one: str, other: str) -> bool:

@@ -40,7 +40,7 @@ def model_card(task: str, evaluation: dict[str, Any], *, dataset: str, hashes: d
     shown, baselines = FIGURES[metric].shown, evaluation["baselines"]
     interval = f"({shown(low)} to {shown(high)})"
     rows = "\n".join(
-        f"| {name.replace('_', ' ')} | {shown(score)} |"
+        f"| {display_name(name)} | {shown(score)} |"
         for name, score in best_first(metric, {name: figures[metric] for name, figures in baselines.items()})
     )
     labels = f" Labels: {', '.join(map(_as_it_is, evaluation['labels']))}." if evaluation["labels"] else ""

@@ -1,5 +1,6 @@
 """The register stage against a real MLflow database: one student is one version, and it answers from elsewhere."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from pipeline import tracking
 from pipeline.evaluation import report
 from pipeline.files import InputError, content_hash, read_json, write_json
 from pipeline.params import Params, load_params
-from pipeline.registry import champion, publish, rivals
+from pipeline.registry import champion, promotion_log, publish, rivals
 from tests.stages.stage_runs import run_evaluate, run_register
 from tests.stages.tiny_project import build_project, save_model, save_tokenizer
 
@@ -57,6 +58,7 @@ def test_one_student_is_one_version_and_a_worse_one_stays_challenger(project: Pa
     version = mlflow.MlflowClient().get_model_version("sentiment", "1")
     assert version.tags[publish.STUDENT_HASH] == content_hash(project / "student")
     assert run_stage(project) == first
+    assert_explains_itself(mlflow, version)
     assert len(mlflow.search_runs()) == 4  # the candidate and its three training stages, none of them twice
 
     published = [path for path in (project / "mlruns").rglob("*") if path.is_file()]
@@ -102,6 +104,21 @@ def test_other_thresholds_are_another_version_and_cost_a_champion_nothing(projec
         list(wanted["tasks"]["sentiment"]["labels"]),
     )  # fmt: skip
     assert list(compared.champions[1]) == list(compared.candidate)
+
+
+def assert_explains_itself(mlflow: Any, version: Any) -> None:
+    """What people find in MLflow: experiments and a model with descriptions, a card without YAML, linked metrics."""
+    client = mlflow.MlflowClient()
+    for experiment in (tracking.EXPERIMENT, promotion_log.EXPERIMENT):
+        assert client.get_experiment_by_name(experiment).tags[tracking.NOTE]
+    assert "`stillhouse history sentiment`" in client.get_registered_model("sentiment").description
+    assert version.description.startswith("# sentiment\n") and "model-index" not in version.description
+    [model] = client.search_logged_models([client.get_experiment_by_name(tracking.EXPERIMENT).experiment_id])
+    [registered] = json.loads(model.tags["mlflow.modelVersions"])
+    assert (registered["name"], int(registered["version"])) == ("sentiment", 1)
+    metrics = mlflow.get_run(version.run_id).data.metrics
+    assert {"student_accuracy", "relative_score"} <= set(metrics)
+    assert {metric.key: metric.value for metric in model.metrics} == metrics
 
 
 def test_a_student_that_minds_who_a_text_speaks_of_is_no_champion(project: Path) -> None:
