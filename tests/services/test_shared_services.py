@@ -101,10 +101,10 @@ def test_an_mlflow_that_knew_nothing_becomes_whole(team: Services, second_clone:
     experiment = own.get_experiment_by_name("stillhouse").experiment_id
     behind = own.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{version.run_id}'")
     assert {run.data.tags[STAGE] for run in behind} == TRAINED
-    steps = {record["step"] for record in read_json(second_clone / "reports/pretrain/history.json")}
-    (pretrain,) = (run for run in behind if run.data.tags[STAGE] == "pretrain")
-    name = next(iter(pretrain.data.metrics))
-    assert {point.step for point in own.get_metric_history(pretrain.info.run_id, name)} <= steps
+    (distill,) = (run for run in behind if run.data.tags[STAGE] == "distill@sentiment")
+    wanted = {record["step"] for record in read_json(second_clone / "reports/sentiment/distill.json")}
+    curves = [own.get_metric_history(distill.info.run_id, name) for name in distill.data.metrics]
+    assert {point.step for curve in curves for point in curve} == wanted
     assert "BROKEN" not in stillhouse(team, second_clone, "verify", "sentiment@champion", MLFLOW_TRACKING_URI="")
 
 
