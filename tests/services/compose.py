@@ -28,7 +28,7 @@ PAGE = (Path(__file__).parents[2] / "docs/how-to/shared-services.md").read_text(
 SECRETS = dict(re.findall(r"^ {4}([A-Z_]+)=(\S+)$", PAGE, flags=re.MULTILINE))  # what the page writes to deploy/.env
 INSIDE = {"postgres": 5432, "storage": 7070, "mlflow": 5000, "prefect": 4200}  # the ports of the containers
 OWN = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "PREFECT_", "AWS_"))}
-OWN |= {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "PREFECT_HOME": ""}
+OWN |= {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
 
 @dataclass(frozen=True)
@@ -69,17 +69,7 @@ def services() -> Iterator[Services]:
         folder.chmod(0o755)  # PostgreSQL runs as another user
         found = Services({name: _free_port() for name in INSIDE}, folder)
         stack.enter_context(_postgres(found, folder / "postgres"))
-        moto = [
-            sys.executable,
-            "-W",
-            "ignore",
-            "-m",
-            "moto.server",
-            "-H",
-            "127.0.0.1",
-            "-p",
-            str(found.ports["storage"]),
-        ]
+        moto = [sys.executable, *f"-W ignore -m moto.server -H 127.0.0.1 -p {found.ports['storage']}".split()]
         stack.enter_context(_running("storage", moto, OWN, found))
         _wait_for(found.address("storage"), found, "storage")
         once = _of_compose("buckets", found)

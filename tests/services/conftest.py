@@ -1,5 +1,6 @@
 """One set of services for the whole session, and a clone in which the default job ran against it."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from ruamel.yaml import YAML
 
 from pipeline.params import read_yaml
 from pipeline.smoke import at_smoke_scale
-from tests.services.compose import Services, services
+from tests.services.compose import PAGE, Services, services
 from tests.trust.whole_project import ROOT, checkout
 
 
@@ -35,9 +36,9 @@ def first_clone(team: Services, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 def name_remote(team: Services, folder: Path) -> None:
-    """Tell DVC of a clone where the team's storage is, as docs/how-to/shared-services.md says."""
-    run(team, folder, "dvc", "remote", "add", "--local", "--default", "team", "s3://dvc")
-    run(team, folder, "dvc", "remote", "modify", "--local", "team", "endpointurl", team.address("storage"))
+    """Tell DVC of a clone where the team's storage is, in the words of docs/how-to/shared-services.md."""
+    for command in re.findall(r"^ {4}\.venv/bin/(dvc remote (?:add|modify) .+)$", PAGE, flags=re.MULTILINE):
+        run(team, folder, *team.here(command).split())
 
 
 def run(team: Services, folder: Path, *command: str, **environment: str) -> str:
