@@ -98,16 +98,22 @@ def test_models_are_compared_by_what_the_gate_decides_on_and_slices_have_what_on
     assert found["slices"] == by_accuracy["slices"]
 
 
+def with_an_opinion(student: Path) -> BertForSequenceClassification:
+    """Make the weights of a student so large that words move its answers; return it."""
+    model: BertForSequenceClassification = BertForSequenceClassification.from_pretrained(student).eval()
+    with torch.no_grad():
+        for weights in model.parameters():
+            weights.mul_(20)
+    model.save_pretrained(student)
+    return model
+
+
 def test_people_exchanged_by_hand(project: Path, params: Params) -> None:
     path = project / "rows" / "test.parquet"
     table = pq.read_table(path)
     texts = ["he plot warm", "film she dull", *table["text"].to_pylist()[2:]]
     pq.write_table(table.set_column(1, "text", pa.array(texts)), path)
-    model = BertForSequenceClassification.from_pretrained(project / "student").eval()
-    with torch.no_grad():
-        for weights in model.parameters():
-            weights.mul_(20)  # else no word moves an answer
-    model.save_pretrained(project / "student")
+    model = with_an_opinion(project / "student")
 
     values = params.model_dump()
     values["tasks"]["sentiment"]["export"] |= {"format": "float32"}

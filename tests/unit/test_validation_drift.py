@@ -10,10 +10,10 @@ from typer.testing import CliRunner
 
 from pipeline import tracking
 from pipeline.cli import app
+from pipeline.cli.embeddings import student_vectors
 from pipeline.files import read_json
 from pipeline.registry import publish
 from pipeline.registry.copies import in_folder
-from pipeline.registry.embeddings import student_vectors
 from pipeline.registry.training_data import ROWS
 from pipeline.validation import drift
 from tests.tiny_students import save_label_student, save_translation_student
@@ -122,8 +122,8 @@ def test_vectors_are_means_of_what_is_not_padding(project: Path) -> None:
     assert together.shape == (2, 16) and together[0] == pytest.approx(alone[0], abs=1e-5)
     save_translation_student(project / "translated/model")
     publish.register_version(
-        mlflow, "translated", run_id=version.run_id, student=project / "translated/model", examples={"text": ["play it"]},
-        description="tiny", tags={},
+        mlflow, "translated", run_id=version.run_id, student=project / "translated/model",
+        examples={"text": ["play it"]}, description="tiny", tags={},
     )  # fmt: skip
     encoder = student_vectors(mlflow, mlflow.MlflowClient().get_model_version("translated", "1"), ["play in york"])
     assert encoder is not None and encoder.shape == (1, 16)
