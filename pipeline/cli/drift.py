@@ -81,7 +81,7 @@ def _embedded(
     """Compare what the champion's student makes of fair samples of both sides; None where that cannot be."""
     import numpy as np
 
-    from pipeline.registry.embeddings import student_vectors
+    from pipeline.cli.embeddings import student_vectors
 
     sides = [side["text"].head(EMBEDDED_ROWS).tolist() for side in (reference, batch)]
     vectors = student_vectors(mlflow, version, [text for side in sides for text in side])

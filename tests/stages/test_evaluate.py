@@ -118,16 +118,22 @@ def test_slices_by_a_column_that_rows_keep(project: Path, params: Params) -> Non
     assert rome["student_interval"][0] <= rome["student"] <= rome["student_interval"][1]
 
 
+def with_an_opinion(student: Path) -> BertForSequenceClassification:
+    """Make the weights of a student so large that words move its answers; return it."""
+    model: BertForSequenceClassification = BertForSequenceClassification.from_pretrained(student).eval()
+    with torch.no_grad():
+        for weights in model.parameters():
+            weights.mul_(20)
+    model.save_pretrained(student)
+    return model
+
+
 def test_people_exchanged_by_hand(project: Path, params: Params) -> None:
     path = project / "rows" / "test.parquet"
     table = pq.read_table(path)
     texts = ["he plot warm", "film she dull", *table["text"].to_pylist()[2:]]
     pq.write_table(table.set_column(1, "text", pa.array(texts)), path)
-    model = BertForSequenceClassification.from_pretrained(project / "student").eval()
-    with torch.no_grad():
-        for weights in model.parameters():
-            weights.mul_(20)  # else no word moves an answer
-    model.save_pretrained(project / "student")
+    model = with_an_opinion(project / "student")
 
     values = params.model_dump()
     values["tasks"]["sentiment"]["export"] |= {"format": "float32"}
@@ -198,12 +204,13 @@ def test_the_student_is_measured_as_it_is_served(run: Callable[[str], Path], pro
 
 
 def test_probabilities_and_abstentions_are_those_of_the_served_model(project: Path, params: Params) -> None:
-    values = params.model_dump()
-    rows = pq.read_table(
-        run_evaluate(params, "sentiment", project, project / "all") / "predictions.parquet"
-    ).to_pydict()
+    with_an_opinion(project / "student")
+    out = run_evaluate(params, "sentiment", project, project / "all")
+    rows = pq.read_table(out / "predictions.parquet").to_pydict()
     sure = np.sort(np.maximum(*(rows[f"student_score_{name}"] for name in NAMES)))
-    values["tasks"]["sentiment"]["thresholds"] = dict.fromkeys(NAMES, float(sure[19:21].mean()))
+    below = 10 + int(np.diff(sure[10:30]).argmax())  # the threshold lies in the widest gap of the middle ones
+    values = params.model_dump()
+    values["tasks"]["sentiment"]["thresholds"] = dict.fromkeys(NAMES, float(sure[below : below + 2].mean()))
     out = run_evaluate(Params.model_validate(values), "sentiment", project, project / "sure")
     found, rows = read_json(out / "evaluation.json"), pq.read_table(out / "predictions.parquet").to_pydict()
     calibration, abstention = found["calibration"], found["abstention"]
@@ -225,7 +232,7 @@ def test_probabilities_and_abstentions_are_those_of_the_served_model(project: Pa
         assert answer["score"] == pytest.approx(rows[f"student_score_{likeliest}"][row], abs=2e-6)
         assert answer["label"] == (None if rows["student_abstained"][row] else likeliest)
     answered = ~np.array(rows["student_abstained"])
-    assert abstention["coverage"] == answered.mean() == 0.5
+    assert abstention["coverage"] == answered.mean() == (ROWS["test"] - 1 - below) / ROWS["test"]
     right = np.array(rows["student"]) == np.array(rows["label"])
     assert abstention["accuracy_of_answered"] == pytest.approx(right[answered].mean(), abs=1e-6)
     assert found["student"]["accuracy"] == pytest.approx(

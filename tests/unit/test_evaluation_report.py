@@ -319,3 +319,28 @@ def test_ids_of_two_charts_do_not_meet() -> None:
 
 def ids(svg: str) -> list[str]:
     return [part.split('"')[0] for part in svg.split(' id="')[1:]]
+
+
+def test_how_sure_the_student_is_and_what_it_withholds_is_said(reports: Path, params: Params) -> None:
+    path = reports / "sentiment" / "evaluation.json"
+    before = {
+        "calibration_error": 0.123,
+        "loss": 0.5,
+        "reliability": [{"rows": 3, "confidence": 0.95, "accuracy": 0.6}],
+    }
+    abstention = {"coverage": 0.75, "accuracy_of_answered": 0.9, "accuracy_of_abstained": 0.5}
+    evaluation = read_json(path) | {
+        "calibration": {"temperature": 1.5, "before": before, "after": before | {"calibration_error": 0.04}},
+        "abstention": {"thresholds": {"negative": 0.8}} | abstention,
+    }
+    write_json(path, evaluation)
+    summary = report.summary(reports, ["sentiment"])
+    said = " ".join(report.conclusions(summary["tasks"]["sentiment"]))
+    assert "Its probabilities are 4.0% off on average, with logits divided by 1.5 as dev has it, 12.3% without" in said
+    assert "it answers 75.0% of rows, 90.0% of them rightly; of the others it would have 50.0% right." in said
+    assert "Calibration error 0.040, 0.123 without its temperature (dashed)" in page.index_page(
+        reports, params, summary
+    )
+    card = model_card("sentiment", evaluation, dataset="reviews", hashes={}, code="abc")
+    assert "0.040, with its logits divided by 1.5 (`export.json`), and 0.123 without." in card
+    assert "(negative 0.8): it answers 75.0% of the rows, 90.0% of them rightly." in card

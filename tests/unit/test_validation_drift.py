@@ -10,10 +10,10 @@ from typer.testing import CliRunner
 
 from pipeline import tracking
 from pipeline.cli import app
+from pipeline.cli.embeddings import student_vectors
 from pipeline.files import read_json
 from pipeline.registry import publish
 from pipeline.registry.copies import in_folder
-from pipeline.registry.embeddings import student_vectors
 from pipeline.registry.training_data import ROWS
 from pipeline.validation import drift
 from tests.tiny_students import save_label_student, save_translation_student
