@@ -14,6 +14,7 @@ TESTED = {
         "stillhouse use --data reviews.csv --text review --label sentiment",
         'stillhouse predict "Arrived broken, twice."',
         'git add -A && git commit -m "My data"',
+        "git add -A",
         "stillhouse report",
         "make run",
     ],

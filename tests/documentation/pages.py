@@ -14,7 +14,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / name for name in ("README.md", "README.zh.md", "CONTRIBUTING.md")] + sorted(ROOT.glob("docs/**/*.md"))
 PROGRAMS = (
-    r"(?:make|git|curl|iconv|sudo|pip|export|(?:\.venv/bin/)?(?:stillhouse|dvc|python|mlflow|prefect))(?= [\w\"'.-])"
+    r"(?:make|git|curl|iconv|sudo|pip|export|(?:\.venv/bin/)?(?:stillhouse|dvc|python|mlflow|prefect))(?=\s[\w\"'.-])"
 )
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 NUMBER = re.compile(r"-?\d[\d,.]*")
@@ -42,7 +42,7 @@ def commands(page: Path) -> list[str]:
     """Return the commands of a page outside of its fenced blocks, without `.venv/bin/` and remarks."""
     text = FENCED.sub("", page.read_text(encoding="utf-8")).replace("\\\n", " ")
     lines = re.findall(rf"^ {{4}}({PROGRAMS}.+)$", text, flags=re.MULTILINE)
-    inline = re.findall(rf"`({PROGRAMS}[^`\n]+)`", text)
+    inline = re.findall(rf"`({PROGRAMS}(?:[^`\n]|\n(?!\n))+)`", text)  # a line may end within one
     return [" ".join(command.split("  #")[0].split()).replace(".venv/bin/", "") for command in lines + inline]
 
 
