@@ -117,7 +117,7 @@ def test_a_register_that_fails_keeps_secrets_to_itself(project: Path) -> None:
     command = [
         "from pipeline.stages import register; from pipeline.stages.command import _outcome",
         "from tests.trust.registered_project import register_student; from pathlib import Path",
-        "raise SystemExit(_outcome(lambda params: register_student(Path.cwd()), {}, 'register@x', True))",
+        "raise SystemExit(_outcome(lambda params: register_student(Path.cwd()), 'register@x', True))",
     ]
     shutil.copy(ROOT / "params.yaml", project / "params.yaml")
     code, printed = run(project, "-c", "; ".join(command), address=address)
