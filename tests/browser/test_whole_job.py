@@ -98,7 +98,7 @@ def test_a_flow_run_shows_stages_logs_and_artifacts(addresses: dict[str, str], o
     with urllib.request.urlopen(asked) as answer:
         [run] = json.load(answer)
     page = open_page(f"{addresses['prefect']}/runs/flow-run/{run['id']}")
-    expect(page.get_by_text("13 Task runs")).to_be_visible()
+    expect(page.get_by_text("14 Task runs")).to_be_visible()
     expect(page.get_by_text("rotten_tomatoes").first).to_be_visible()
     page.get_by_role("tab", name="Artifacts").or_(page.get_by_text("Artifacts", exact=True)).first.click()
     for words in ("stages", "report", "What each stage of dvc.yaml did in this run"):
@@ -111,7 +111,7 @@ def test_the_report_says_what_each_stage_did(
     page = open_page((project / "reports/index.html").as_uri())
     rows = [row.locator("th, td").all_inner_texts() for row in page.locator("table.stages tbody tr").all()]
     did = {stage: outcome for stage, _, outcome in rows}
-    assert len(did) == 13 and all(did[name].startswith("ran") for name in did if not name.startswith("register"))
+    assert len(did) == 14 and all(did[name].startswith("ran") for name in did if not name.startswith("register"))
     hashes = read_json(project / "reports/sentiment/registered.json")["lineage"]
     assert page.locator("td.hash").all_inner_texts() and set(page.locator("td.hash").all_inner_texts()) == {
         *hashes.values()
