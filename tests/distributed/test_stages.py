@@ -20,8 +20,8 @@ FINETUNE = (
 )
 DISTILL = (
     "python -m pipeline.stages.distill --task sentiment --teacher models/teacher --teacher-tokens tokens/teacher "
-    "--student-tokens tokens/student --student-tokenizer models/student_tokenizer --out models/two "
-    "--undistilled models/untwo --soft-labels soft/two --history reports/two.json"
+    "--student-tokens tokens/student --student-tokenizer models/student_tokenizer --pretrained-student none "
+    "--out models/two --undistilled models/untwo --soft-labels soft/two --history reports/two.json"
 )
 
 
