@@ -6,6 +6,7 @@ Addresses of containers become addresses of 127.0.0.1; commands and environment 
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -106,7 +107,8 @@ def _postgres(found: Services, data: Path) -> Iterator[None]:
     )  # fmt: skip
     port = str(found.ports["postgres"])
     server = [str(bin_folder / "postgres"), "-D", str(data), "-p", port, "-h", "127.0.0.1", "-k", str(data), "-F"]
-    with _running("postgres", server, OWN, found, cwd=data, **user):
+    # told to terminate, it would wait for the connections that this process still holds
+    with _running("postgres", server, OWN, found, end=signal.SIGINT, cwd=data, **user):
         with _connected(found.database("postgres")) as connection:
             for statement in COMPOSE["configs"]["databases"]["content"].splitlines():
                 connection.execute(statement)
@@ -126,7 +128,12 @@ def _connected(address: str, seconds: float = 60.0) -> "psycopg.Connection[Any]"
 
 @contextmanager
 def _running(
-    name: str, command: list[str], environment: dict[str, str], found: Services, **options: Any
+    name: str,
+    command: list[str],
+    environment: dict[str, str],
+    found: Services,
+    end: signal.Signals = signal.SIGTERM,
+    **options: Any,
 ) -> Iterator[None]:
     with (
         open(found.logs / f"{name}.log", "w", encoding="utf-8") as log,
@@ -137,7 +144,7 @@ def _running(
         try:
             yield
         finally:
-            process.terminate()
+            process.send_signal(end)
 
 
 def _wait_for(page: str, found: Services, name: str, seconds: float = 180.0) -> None:
