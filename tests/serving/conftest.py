@@ -30,12 +30,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def register(mlflow: ModuleType, student: Path) -> None:
+def register(mlflow: ModuleType, student: Path, task: str = TASK) -> None:
     with mlflow.start_run() as run:
         mlflow.log_text("a run without a file has no folder", "note.txt")
     publish.register_version(
         mlflow,
-        TASK,
+        task,
         run_id=run.info.run_id,
         student=student,
         examples={"text": ["play madonna", "in new york"]},
@@ -44,8 +44,8 @@ def register(mlflow: ModuleType, student: Path) -> None:
     )
 
 
-def move_alias(mlflow: ModuleType, version: int) -> None:
-    mlflow.MlflowClient().set_registered_model_alias(TASK, "champion", str(version))
+def move_alias(mlflow: ModuleType, version: int, task: str = TASK) -> None:
+    mlflow.MlflowClient().set_registered_model_alias(task, "champion", str(version))
 
 
 @pytest.fixture

@@ -12,9 +12,10 @@ from mlflow.pyfunc import scoring_server
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from pipeline import tracking
-from pipeline.registry import champion, publish
+from pipeline.registry import champion
 from pipeline.serving.app import create_app
 from tests.registered_students import TEXTS
+from tests.serving.conftest import move_alias, register
 from tests.tiny_students import save_topic_student, save_unsure_student
 
 ROWS = [{"text": text} for text in TEXTS]
@@ -33,14 +34,9 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         save_topic_student(root / "topics")
         (root / "topics/export.json").write_text(json.dumps(OF_TOPICS), encoding="utf-8")
         mlflow = tracking.connect()
-        with mlflow.start_run() as run:
-            mlflow.log_text("a run without a file has no folder", "note.txt")
         for task in ("unsure", "topics"):
-            publish.register_version(
-                mlflow, task, run_id=run.info.run_id, student=root / task, examples={"text": TEXTS[:2]},
-                description="tiny", tags={},
-            )  # fmt: skip
-            mlflow.MlflowClient().set_registered_model_alias(task, "champion", "1")
+            register(mlflow, root / task, task)
+            move_alias(mlflow, 1, task)
         yield mlflow
 
 
