@@ -14,6 +14,7 @@ setup: $(INSTALLED)
 # constraints.txt holds every package with its exact version, so there is nothing for pip to resolve
 $(INSTALLED): constraints.txt pyproject.toml
 	@echo "installing into $(VENV)"
+	@python3 -c 'import sys; v = sys.version.split()[0]; sys.exit(f"python3: {v}, expected 3.11.4 or later" if sys.version_info < (3, 11, 4) else 0)'
 	@test -x $(BIN)/python || python3 -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --quiet --no-deps --no-compile --disable-pip-version-check -r constraints.txt
 	@$(BIN)/python -m pip install --quiet --quiet --no-deps --no-build-isolation --disable-pip-version-check -e .
