@@ -6,6 +6,8 @@ import socket
 import subprocess
 import sys
 import threading
+import time
+from collections import deque
 from pathlib import Path
 
 from pipeline.cli.answers import answer
@@ -20,7 +22,7 @@ PROGRAMS = Path(sys.executable).parent
 def show_pages() -> None:
     """Start those of both servers that the environment names none for, and end them on Ctrl-C or SIGTERM.
 
-    Prints the addresses.
+    Prints the addresses. Raises RuntimeError where a server ends by itself, as one does whose port was taken meanwhile.
     """
     check_project()
     for number in (signal.SIGTERM, signal.SIGINT):  # a shell's background job inherits the second one ignored
@@ -30,22 +32,19 @@ def show_pages() -> None:
     shared = {"mlflow": store if store.startswith("http") else None, "prefect": api and api.removesuffix("/api")}
     own = {"mlflow": f"http://{HOST}:{mlflow}", "prefect": f"http://{HOST}:{prefect}"}
     pages = {name: without_credentials(shared[name] or address) for name, address in own.items()}
-    servers = []
+    servers = {}
     if not shared["prefect"]:
-        servers.append(_start_prefect(prefect))
+        servers["Prefect"] = _start_prefect(prefect)
     if not shared["mlflow"]:
-        servers.append(_start_mlflow(mlflow, store))
+        servers["MLflow"] = _start_mlflow(mlflow, store)
     print(f"MLflow   {pages['mlflow']}\nPrefect  {pages['prefect']}")
     if servers:
         print("they take some seconds to answer; Ctrl-C ends what was started here", flush=True)
     answer(pages)
     try:
-        for server in servers:
-            threading.Thread(target=_discard_output, args=[server], daemon=True).start()
-        for server in servers:
-            server.wait()
+        _wait_for_the_first_to_end(servers)
     finally:
-        for server in servers:
+        for server in servers.values():
             stop(server)
 
 
@@ -77,7 +76,12 @@ def _free_port(preferred: int) -> int:
         return int(probe.getsockname()[1])
 
 
-def _discard_output(server: subprocess.Popen[str]) -> None:
-    """Read what a server prints, or its pipe fills up and it stops."""
-    for _ in server.stdout or ():
-        pass
+def _wait_for_the_first_to_end(servers: dict[str, subprocess.Popen[str]]) -> None:
+    said = {name: deque[str](maxlen=1) for name in servers}
+    for name, server in servers.items():  # what nobody reads fills the pipe, and the server stops
+        threading.Thread(target=said[name].extend, args=[server.stdout], daemon=True).start()
+    while servers:
+        for name, server in servers.items():
+            if server.poll() is not None:
+                raise RuntimeError(f"the server of {name}'s pages ended: {' '.join(said[name]).strip()}")
+        time.sleep(0.2)

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
+from tests.browser.project_servers import project_servers
 from tests.flows.nursery import APPLES, done, harvest, plant
 from tests.processes import processes_in
-from tests.trust.orchard import read_until, start
+from tests.trust.orchard import start
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 PATIENCE = 300.0
@@ -30,16 +31,13 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def environment(checkout: Path) -> Iterator[dict[str, str]]:
     """What `make deploy` and `make worker` find around them: the server of `make ui`, MLflow's page left out."""
-    with start(checkout, sys.executable, "-m", "pipeline.cli", "ui", MLFLOW_TRACKING_URI="http://127.0.0.1:1") as pages:
-        address = read_until(pages, "Prefect  ").split()[1]
+    with project_servers(checkout, MLFLOW_TRACKING_URI="http://127.0.0.1:1") as addresses:
         yield {
-            "PREFECT_API_URL": f"{address}/api",
+            "PREFECT_API_URL": f"{addresses['prefect']}/api",
             "PREFECT_HOME": str(checkout / ".stillhouse/prefect"),
             "PREFECT_WORKER_QUERY_SECONDS": "2",
             "NURSERY": str(checkout / "done"),
         }
-        pages.terminate()
-        pages.communicate(timeout=60)
 
 
 @pytest.fixture(scope="module")

@@ -77,12 +77,16 @@ def plant(folder: Path) -> Path:
 
 
 def start(folder: Path, *command: str, **environment: str) -> subprocess.Popen[str]:
-    """Start `command` in `folder`, its output in one pipe and this Python's programs first on PATH."""
+    """Start `command` in `folder`, its output in one pipe and this Python's programs first on PATH.
+
+    A server of Prefect's that it starts has its database in `folder`, whatever this process has imported by now.
+    """
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return subprocess.Popen(
         command,
         cwd=folder,
-        env=os.environ | {"PATH": path, "PYTHONPATH": str(ROOT), "DVC_NO_ANALYTICS": "true"} | environment,
+        env=inherited | {"PATH": path, "PYTHONPATH": str(ROOT), "DVC_NO_ANALYTICS": "true"} | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

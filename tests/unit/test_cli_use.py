@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -224,3 +225,12 @@ def test_help_names_every_command() -> None:
     shown = subprocess.run([sys.executable, "-m", "pipeline.cli", "--help"], capture_output=True, text=True, check=True)
     for command in ("run", "quick", "report", "use", "predict", "doctor", "ui"):
         assert command in shown.stdout
+
+
+def test_pages_end_with_a_line_where_a_server_does_not_start() -> None:
+    servers = {"PREFECT_API_URL": "http://127.0.0.1:1/api", "MLFLOW_TRACKING_URI": "nonsense://nowhere"}
+    command = [sys.executable, "-m", "pipeline.cli", "ui"]
+    ended = subprocess.run(command, env=os.environ | servers, capture_output=True, text=True)
+    assert ended.returncode == 1
+    [line] = ended.stderr.splitlines()
+    assert line.startswith("stillhouse: RuntimeError: the server of MLflow's pages ended:") and "nonsense" in line
