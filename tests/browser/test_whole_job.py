@@ -8,6 +8,7 @@ import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -47,6 +48,15 @@ def addresses(project: Path) -> Iterator[dict[str, str]]:
             )
             assert done.returncode == 0, done.stdout + done.stderr
             yield found
+
+
+def ask_prefect(addresses: dict[str, str], what: str) -> list[dict[str, Any]]:
+    """Return all that Prefect's server knows of a kind."""
+    asked = urllib.request.Request(
+        f"{addresses['prefect']}/api/{what}/filter", b"{}", {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(asked) as answer:
+        return list(json.load(answer))
 
 
 def test_the_champion_is_found_in_three_clicks(addresses: dict[str, str], open_page: Callable[..., Page]) -> None:
@@ -91,16 +101,27 @@ def test_experiments_say_what_they_are_and_runs_have_curves(
 
 
 def test_a_flow_run_shows_stages_logs_and_artifacts(addresses: dict[str, str], open_page: Callable[..., Page]) -> None:
-    everything = {"data": b"{}", "headers": {"Content-Type": "application/json"}}
-    asked = urllib.request.Request(f"{addresses['prefect']}/api/flow_runs/filter", **everything)
-    with urllib.request.urlopen(asked) as answer:
-        [run] = json.load(answer)
+    [run] = ask_prefect(addresses, "flow_runs")
     page = open_page(f"{addresses['prefect']}/runs/flow-run/{run['id']}")
     expect(page.get_by_text("14 Task runs")).to_be_visible()
     expect(page.get_by_text("rotten_tomatoes").first).to_be_visible()
     page.get_by_role("tab", name="Artifacts").or_(page.get_by_text("Artifacts", exact=True)).first.click()
     for words in ("stages", "report", "What each stage of dvc.yaml did in this run"):
         expect(page.get_by_text(words, exact=True).first).to_be_visible()
+
+
+def test_the_links_of_a_flow_run_lead_to_what_they_name(
+    project: Path, addresses: dict[str, str], open_page: Callable[..., Page]
+) -> None:
+    links = {each["key"]: each["data"] for each in ask_prefect(addresses, "artifacts") if "](" in str(each["data"])}
+    found = {key: re.search(r"\[(.+)\]\((.+)\)", link) for key, link in links.items()}
+    assert set(found) == {"report", "summary", "validation-rotten-tomatoes", "validation-imdb", "mlflow-sentiment"}
+    for key, link in found.items():
+        assert link is not None
+        if key != "mlflow-sentiment":
+            assert link[2] == (project / link[1]).as_uri() and (project / link[1]).is_file()
+    page = open_page(found["mlflow-sentiment"][2].replace("http://127.0.0.1:5000", addresses["mlflow"]))
+    expect(page.get_by_text("student_accuracy").first).to_be_visible()
 
 
 def test_the_report_says_what_each_stage_did(

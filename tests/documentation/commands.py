@@ -88,6 +88,9 @@ TESTED = {
     "tests/flows/test_deployments.py::test_a_run_by_hand_then_by_the_clock_trains_once": [
         "prefect deployment run refresh/refresh…",
     ],
+    "tests/flows/test_deployments.py::test_one_process_serves_everything_and_leaves_the_switches": [
+        "python -m flows.serve",
+    ],
     "tests/flows/test_train.py::test_same_lock_as_serial_repro_and_branches_overlap": [
         "make flow",
         "python -m flows.train",

@@ -104,6 +104,11 @@ def ended(client: Any, run: Any) -> Any:
     )
 
 
+def served_as(client: Any, name: str) -> list[Any]:
+    """Return the deployments of that name that belong to no pool."""
+    return [found for found in client.read_deployments() if found.name == name and found.work_pool_name is None]
+
+
 def slots_taken(client: Any) -> int:
     limits = client.request("POST", "/v2/concurrency_limits/filter", json={}).json()
     return sum(int(limit["active_slots"]) for limit in limits)
@@ -201,9 +206,33 @@ def test_a_run_that_a_worker_took_and_never_began_gives_its_slot_back(
     assert server.read_flow_run(taken.id).state.is_crashed() and slots_taken(server) == 0
 
 
-def test_without_a_server_both_say_so_in_one_line(checkout: Path, environment: dict[str, str]) -> None:
+def test_one_process_serves_everything_and_leaves_the_switches(
+    checkout: Path, environment: dict[str, str], server: Any, deployed: None
+) -> None:
+    refresh = server.read_deployment_by_name("refresh/refresh")
+    (schedule,) = refresh.schedules
+    server.update_deployment_schedule(refresh.id, schedule.id, active=True)
+    with start(checkout, sys.executable, "-m", "flows.serve", **environment) as process:
+        try:
+            [served] = eventually(lambda: served_as(server, "refresh"), "a deployment without a pool")
+            state = ended(server, server.create_flow_run_from_deployment(served.id))
+        finally:
+            process.terminate()
+        output, _ = process.communicate(timeout=PATIENCE)
+    assert state.is_completed(), output
+    assert process.returncode in (0, -signal.SIGTERM), output
+    assert not [found for found in processes_in(checkout) if "flows.serve" in found or "prefect.engine" in found]
+    assert served.work_pool_name is None and served.parameters == {"on_drift": "train"}
+    assert served.global_concurrency_limit.limit == 1
+    assert [(s.slug, s.active, s.schedule.cron) for s in served.schedules] == [("nightly", True, "0 3 * * *")]
+    assert sorted(each.name for each in server.read_deployments()) == ["refresh", "score", "train"]
+    deploy(checkout, environment)
+    assert server.read_deployment_by_name("refresh/refresh").work_pool_name == "stillhouse"
+
+
+def test_without_a_server_all_say_so_in_one_line(checkout: Path, environment: dict[str, str]) -> None:
     away = environment | {"PREFECT_API_URL": "http://user:hidden@127.0.0.1:1/api"}
-    for module in ("deploy", "worker"):
+    for module in ("deploy", "worker", "serve"):
         with start(checkout, sys.executable, "-m", f"flows.{module}", **away) as process:
             output, _ = process.communicate(timeout=PATIENCE)
         expected = f"{module}: http://127.0.0.1:1/api: no server of Prefect's answers, expected the one of `make ui`"

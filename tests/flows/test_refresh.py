@@ -5,6 +5,7 @@ import http.server
 import json
 import logging
 import shutil
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -116,6 +117,29 @@ def test_an_import_is_fetched_and_one_that_fails_stays_outside(checkout: Path, t
     assert state.is_failed() and state.message.startswith("dvc update: ")
     assert inside.read_text() == text and Path(f"{inside}.dvc").read_text() == tracked_by
     assert outputs(checkout) == good and done(checkout, TRAIN) == 2
+
+
+def test_a_file_of_a_git_repository_is_followed(checkout: Path, tmp_path: Path) -> None:
+    """As datasets on the hub are such repositories, it is what a revision of theirs needs."""
+    inside, theirs = checkout / "data/raw/pears.txt", tmp_path / "theirs"
+    theirs.mkdir()
+    inside.rename(theirs / "market.txt")
+    git = ("git", "-c", "user.name=a", "-c", "user.email=a@example.org")
+
+    def commit() -> None:
+        for words in (["add", "--all"], ["commit", "--quiet", "--message", "a season"]):
+            subprocess.run([*git, *words], cwd=theirs, check=True)
+
+    subprocess.run(["git", "init", "--quiet"], cwd=theirs, check=True)
+    commit()
+    there = ("dvc", "import", "--quiet", str(theirs), "market.txt", "--out", str(inside.relative_to(checkout)))
+    run("-m", *there, folder=checkout)
+    with (theirs / "market.txt").open("a") as market:
+        market.write("anjou is green\n")
+    commit()
+    assert refreshed().is_completed()
+    assert inside.read_text().endswith("anjou is green\n")
+    assert refreshed().name == "Unchanged"
 
 
 @pytest.fixture
