@@ -61,51 +61,27 @@ def run(
     teacher_ids = np.load(student_tokenizer / "teacher_ids.npy", allow_pickle=False)
     ids = special_ids(*load_tokenizer(student_tokenizer))
 
+    learnt = pretrained_student if (pretrained_student / "config.json").is_file() else None
+    tokens = (side / split for side in (teacher_tokens, student_tokens) for split in SPLITS)
     chosen = {"student": section.student.model_dump(), "distill": section.distill.model_dump()}
-    inputs = [
-        teacher,
-        student_tokenizer,
-        *(side / split for side in (teacher_tokens, student_tokens) for split in SPLITS),
-    ]
-    has_learnt = (pretrained_student / "config.json").is_file()
-    if has_learnt:
-        inputs.append(pretrained_student)
+    names = head.names
     if section.generation is not None:
         chosen["generation"] = section.generation.model_dump()
+        names = names | {"eos_token_id": ids["sep_token_id"]}
     key = {"params": chosen, "runtime": params.runtime.model_dump(), "labels": section.labels}
-    key["inputs"] = [content_hash(folder) for folder in inputs]
+    key["inputs"] = [content_hash(folder) for folder in (teacher, student_tokenizer, *tokens, *filter(None, [learnt]))]
     with work_folder(f"distill-{task}", key) as work, tracking.stage_run(f"distill@{task}", chosen, work) as stage:
-        names = head.names | ({"eos_token_id": ids["sep_token_id"]} if section.generation else {})
         pad_token_id = ids["pad_token_id"]
         course = Course(
-            section,
-            params.runtime,
-            head,
-            names,
-            rows,
-            teacher_ids,
-            pad_token_id,
-            dtype,
-            work,
-            stage.log,
-            pretrained_student if has_learnt else None,
+            section, params.runtime, head, names, rows, teacher_ids, pad_token_id, dtype, work, stage.log, learnt
         )
         if section.distill.losses.sequences:
             written = ranks.one_first(lambda: _teacher_texts(section, head, teacher, teacher_tokens, rows, dtype))
-            if rank() == 0:
-                with replacing(soft_labels) as draft:
-                    for split, tokens in written.items():
-                        tokens.save(draft / split)
+            _keep_texts(written, soft_labels)
             student, records = course.taught_by_texts(written, teacher)
         else:
             outputs = ranks.one_first(lambda: _teacher_outputs(section, head, teacher, teacher_tokens, dtype))
-            if rank() == 0:
-                with replacing(soft_labels) as draft:
-                    draft.mkdir()
-                    for split, said in outputs.items():
-                        np.save(draft / f"{split}.npy", said.logits, allow_pickle=False)
-                        if said.likeliest is not None:
-                            np.save(draft / f"{split}_likeliest.npy", said.likeliest, allow_pickle=False)
+            _keep_soft_labels(outputs, soft_labels)
             student, records = course.distilled(outputs, teacher, teacher_shape.hidden_size)
         if rank() == 0:
             publish_model(student, student_tokenizer, out)
@@ -114,6 +90,25 @@ def run(
             publish_model(twin, student_tokenizer, undistilled)
             write_history(history, records + twin_records)
             stage.tags[tracking.OUTPUT_HASH] = content_hash(out)
+
+
+def _keep_texts(written: "dict[str, TokenRows]", folder: Path) -> None:
+    if rank() == 0:
+        with replacing(folder) as draft:
+            for split, tokens in written.items():
+                tokens.save(draft / split)
+
+
+def _keep_soft_labels(outputs: "dict[str, TeacherOutputs]", folder: Path) -> None:
+    import numpy as np
+
+    if rank() == 0:
+        with replacing(folder) as draft:
+            draft.mkdir()
+            for split, said in outputs.items():
+                np.save(draft / f"{split}.npy", said.logits, allow_pickle=False)
+                if said.likeliest is not None:
+                    np.save(draft / f"{split}_likeliest.npy", said.likeliest, allow_pickle=False)
 
 
 def _teacher_outputs(

@@ -15,6 +15,8 @@ from pipeline.stages.command import main
 from pipeline.training.launching import launch
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
 
     from pipeline.distillation.teacher_cache import TeacherOutputs
@@ -33,50 +35,34 @@ def run(params: Params, *, task: str, tokens: Path, pretrained: Path, out: Path,
     """
     section = params.tasks[task].student.distill_pretrained
     if section is None:
-        if rank() == 0:
-            with replacing(out) as draft:
-                draft.mkdir()
-                write_json(draft / RECORD, {"trained": False, "reason": "params.yaml asks for none"})
-            write_json(history, [])
-            print("distill_pretrained: none, params.yaml asks for none", flush=True)
+        _leave_a_record(out, history)
         return
 
     import numpy as np
-    import torch
-    from torch import nn
 
     from pipeline.architectures.model_folder import publish_model
     from pipeline.architectures.shape import shape_of
-    from pipeline.distillation.lessons import DistillationLoss, Lessons, divergences, with_teacher
+    from pipeline.distillation.lessons import DistillationLoss, Lessons, with_teacher
     from pipeline.distillation.student import build_student, check_shapes, start_from_teacher
     from pipeline.tasks.labelling import LabellingTask
     from pipeline.training import ranks, runtime
     from pipeline.training.checkpoints import work_folder
     from pipeline.training.history import write_history
-    from pipeline.training.prediction import predict_logits
     from pipeline.training.trainer import train
 
-    student_params, training = params.tasks[task].student, section.training
-    dtype, shape = runtime.prepare(params.runtime), shape_of(pretrained)
+    student_params, seed, dtype = params.tasks[task].student, params.runtime.seed, runtime.prepare(params.runtime)
+    shape = shape_of(pretrained)
     check_shapes(task, params.tasks[task], shape)
     vocabulary = _vocabulary(pretrained)
     rows = _masked_corpus(params, section.max_tokens, tokens, vocabulary)
     outputs = ranks.one_first(lambda: _teacher_outputs(params, section, rows, tokens, pretrained, dtype))
     head = LabellingTask([])  # each masked token is a target, the words are its classes
     lessons: Any = Lessons(head.rows(rows["train"]), outputs["train"])
-    nearness, pad_token_id = divergences(outputs["dev"], section.temperature), vocabulary.ids["pad_token_id"]
+    pad_token_id = vocabulary.ids["pad_token_id"]
 
-    def collate(batch: list[Any], generator: np.random.Generator) -> dict[str, torch.Tensor]:
+    def collate(batch: list[Any], _: np.random.Generator) -> "dict[str, torch.Tensor]":
         masked, said = zip(*batch, strict=True)
         return with_teacher(head.collate(masked, pad_token_id), said)
-
-    def evaluate(module: nn.Module) -> dict[str, float]:
-        model: Any = module.model
-        size = training.batch_size
-        distances = predict_logits(
-            model, rows["dev"], batch_size=size, pad_token_id=pad_token_id, dtype=dtype, reduce=nearness
-        )
-        return {"divergence": float(distances.mean())}
 
     chosen = {"student": student_params.model_dump(), "pretrain": params.pretrain.model_dump()}
     inputs = [content_hash(folder) for folder in (tokens, pretrained)]
@@ -90,18 +76,18 @@ def run(params: Params, *, task: str, tokens: Path, pretrained: Path, out: Path,
             head="masked_lm",
             vocabulary_size=shape.vocabulary_size or vocabulary.size,
             pad_token_id=pad_token_id,
-            seed=params.runtime.seed,
+            seed=seed,
         )
         start_from_teacher(student, student_params, pretrained, np.arange(student.config.vocab_size))
         records = train(
             DistillationLoss(head, student, section, shape.hidden_size),
             lessons,
             collate,
-            training=training,
+            training=section.training,
             runtime=params.runtime,
             checkpoints=work,
             lengths=rows["train"].lengths,
-            evaluate=evaluate,
+            evaluate=_nearness(section, rows["dev"], outputs["dev"], pad_token_id, dtype),
             select=("divergence", "min"),
             log=stage.log,
             name="distill pretrained",
@@ -110,6 +96,37 @@ def run(params: Params, *, task: str, tokens: Path, pretrained: Path, out: Path,
             publish_model(student, pretrained, out)
             write_history(history, records)
             stage.tags[tracking.OUTPUT_HASH] = content_hash(out)
+
+
+def _leave_a_record(out: Path, history: Path) -> None:
+    if rank() == 0:
+        with replacing(out) as draft:
+            draft.mkdir()
+            write_json(draft / RECORD, {"trained": False, "reason": "params.yaml asks for none"})
+        write_json(history, [])
+        print("distill_pretrained: none, params.yaml asks for none", flush=True)
+
+
+def _nearness(
+    section: DistillPretrainedParams,
+    dev: "TokenRows",
+    said: "TeacherOutputs",
+    pad_token_id: int,
+    dtype: "torch.dtype",
+) -> "Callable[[torch.nn.Module], dict[str, float]]":
+    """Return the figure by which the best state is chosen: how far the student is from its teacher on dev."""
+    from pipeline.distillation.lessons import divergences
+    from pipeline.training.prediction import predict_logits
+
+    distance = divergences(said, section.temperature)
+
+    def evaluate(module: "torch.nn.Module") -> dict[str, float]:
+        model: Any = module.model
+        size = section.training.batch_size
+        found = predict_logits(model, dev, batch_size=size, pad_token_id=pad_token_id, dtype=dtype, reduce=distance)
+        return {"divergence": float(found.mean())}
+
+    return evaluate
 
 
 def _vocabulary(folder: Path) -> "Vocabulary":
