@@ -148,9 +148,9 @@ def now() -> float:
     return time.perf_counter()
 
 
-def matrix_product(size: int) -> float:
-    """Return the operations per second of a bfloat16 product of two (size, size) matrices: the best of five windows."""
-    left, right = (torch.randn(size, size, device=runtime.device(), dtype=torch.bfloat16) for _ in range(2))
+def matrix_product(size: int, dtype: torch.dtype = torch.bfloat16) -> float:
+    """Return the operations per second of a product of two (size, size) matrices: the best of five windows."""
+    left, right = (torch.randn(size, size, device=runtime.device(), dtype=dtype) for _ in range(2))
     seconds = []
     for _ in range(6):  # the first one warms up
         started = now()

@@ -1,12 +1,15 @@
-"""Tokens per second of masked-LM pretraining: our loop against transformers' Trainer as its run_mlm example uses it.
+"""Tokens per second of masked-LM pretraining: our loop against transformers' Trainer, tuned and plain.
 
-    python benchmarks/pretraining.py [--pairs 3] [--steps 12] [--threads 2] [--precision auto]
+    python benchmarks/pretraining.py [--shape 4x256] [--pairs 5] [--steps 24] [--threads 2] [--precision auto]
 
-Same BERT (4 layers, width 256, vocabulary 8,192), same packed sequences of 128 generated tokens, same batches of 32,
-same AdamW settings, one process, the two loops in turn, in pairs whose order alternates. The reference runs in float32,
-as the example does on a processor; ours in what `--precision` means here, which is printed. Tokens per second and
-`ratio` are by the clock; `processor_ratio` compares processor time, which other programs on the machine disturb less.
-The last line is one JSON object.
+Same BERT (`--shape`: layers x width, vocabulary 8,192), same packed sequences of 128 generated tokens, without padding,
+same batches of 32, same AdamW settings, one process, the loops in turn, in an order that changes. The reference is
+Trainer as transformers' run_mlm example sets it up, in float32 as on a processor; tuned is Trainer in bfloat16. Ours
+runs in what `--precision` means here. After each run the same function measures the loss on the same masked sequences.
+
+Tokens per second and ratios are by the clock; `processor` ones compare processor time, which other programs on the
+machine disturb less. `utilisation` is the operations of our steps, counted as benchmarks/gpu.py says, over those of a
+product of two 2,048 x 2,048 matrices in the same precision on the same threads. The last line is one JSON object.
 """
 
 import argparse
@@ -14,13 +17,15 @@ import functools
 import json
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
+from finetuning import difference
+from gpu import Shape, matrix_product, operations
+from reviews import Seconds, timed
 from transformers import (
     BertConfig,
     BertForMaskedLM,
@@ -36,37 +41,30 @@ from pipeline.objectives.masking import Masking
 from pipeline.params import OptimizationParams, RuntimeParams
 from pipeline.training import runtime, trainer
 
-VOCABULARY, LENGTH, BATCH, SPECIAL = 8192, 128, 32, 5
-GOAL = 3.0
+VOCABULARY, LENGTH, BATCH, SPECIAL, MASKED = 8192, 128, 32, 5, 0.15
+GOALS = {"tuned": 1.5, "reference": 5.0}
 LEARNING_RATE, WEIGHT_DECAY = 5e-4, 0.01
 
 
-class Seconds(NamedTuple):
-    """What a run took: by the clock, and of all threads of this process together."""
-
-    wall: float
-    processor: float
-
-
-def model() -> BertForMaskedLM:
-    """Return the model that both loops train: the library's defaults but for the size."""
+def model(layers: int, width: int) -> BertForMaskedLM:
+    """Return the model that all loops train: the library's defaults but for the size."""
     torch.manual_seed(0)
     return BertForMaskedLM(
         BertConfig(
             vocab_size=VOCABULARY,
-            num_hidden_layers=4,
-            hidden_size=256,
-            num_attention_heads=4,
-            intermediate_size=1024,
+            num_hidden_layers=layers,
+            hidden_size=width,
+            num_attention_heads=width // 64,
+            intermediate_size=4 * width,
             max_position_embeddings=LENGTH,
             attention_probs_dropout_prob=0.0,  # as in our models; it speeds up the reference as much
         )
     )
 
 
-def corpus(rows: int) -> np.ndarray:
+def corpus(rows: int, seed: int = 0) -> np.ndarray:
     """Return packed sequences, (rows, LENGTH), whose ids follow Zipf's law as words do."""
-    generator = np.random.default_rng(0)
+    generator = np.random.default_rng(seed)
     weights = 1 / np.arange(1, VOCABULARY - SPECIAL + 1)
     ids = SPECIAL + generator.choice(VOCABULARY - SPECIAL, size=(rows, LENGTH), p=weights / weights.sum())
     ids[:, 0], ids[:, -1] = 2, 3
@@ -86,14 +84,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def timed(run: Callable[[], object]) -> Seconds:
-    """Run and return the wall time and the processor time it took."""
-    wall, processor = time.perf_counter(), time.process_time()
-    run()
-    return Seconds(time.perf_counter() - wall, time.process_time() - processor)
-
-
-def reference(rows: np.ndarray, steps: int) -> Seconds:
+def with_trainer(bert: BertForMaskedLM, rows: np.ndarray, steps: int, seed: int, *, tuned: bool) -> Seconds:
     """Train with Trainer and DataCollatorForLanguageModeling and return what it took, making the loop included."""
     dataset = [{"input_ids": row.tolist(), "attention_mask": [1] * LENGTH} for row in rows]
     with tempfile.TemporaryDirectory() as folder:
@@ -103,19 +94,21 @@ def reference(rows: np.ndarray, steps: int) -> Seconds:
             per_device_train_batch_size=BATCH,
             learning_rate=LEARNING_RATE,
             weight_decay=WEIGHT_DECAY,
+            bf16=tuned,
+            seed=seed,
+            use_cpu=runtime.device().type == "cpu",  # without it Trainer refuses bfloat16 on a processor
             save_strategy="no",
             report_to="none",
             disable_tqdm=True,
             dataloader_pin_memory=False,
         )
-        collator = DataCollatorForLanguageModeling(tokenizer(), mlm_probability=0.15)
-        module = model()
-        return timed(lambda: Trainer(module, arguments, data_collator=collator, train_dataset=dataset).train())
+        collator = DataCollatorForLanguageModeling(tokenizer(), mlm_probability=MASKED)
+        return timed(lambda: Trainer(bert, arguments, data_collator=collator, train_dataset=dataset).train())
 
 
-def ours(rows: np.ndarray, steps: int, settings: RuntimeParams) -> Seconds:
+def with_ours(bert: BertForMaskedLM, rows: np.ndarray, steps: int, settings: RuntimeParams) -> Seconds:
     """Train with `pipeline.training` and return what it took, making the loop and the last save included."""
-    objective = MaskedLM(Masking(mask_token_id=4, share=0.15, special=np.arange(VOCABULARY) < SPECIAL))
+    objective = MaskedLM(masking())
     training = OptimizationParams(
         batch_size=BATCH,
         learning_rate=LEARNING_RATE,
@@ -127,7 +120,6 @@ def ours(rows: np.ndarray, steps: int, settings: RuntimeParams) -> Seconds:
         evaluations=1,
         checkpoint_minutes=60.0,
     )
-    bert = model()
     bert.set_attn_implementation(attention_implementation())  # as our models are built and loaded
     module = objective.loss(bert)
     with tempfile.TemporaryDirectory() as folder:
@@ -145,42 +137,82 @@ def ours(rows: np.ndarray, steps: int, settings: RuntimeParams) -> Seconds:
         return timed(run)
 
 
+def masking() -> Masking:
+    """Return how tokens are masked: 15 % of them, as the reference does."""
+    return Masking(mask_token_id=4, share=MASKED, special=np.arange(VOCABULARY) < SPECIAL)
+
+
+def loss_of(bert: BertForMaskedLM, rows: np.ndarray) -> float:
+    """Return the mean loss on masked tokens of `rows`, in float32, the same ones for every model."""
+    masked, places = masking().apply(rows, np.random.default_rng(1))
+    labels = np.where(places, rows.astype(np.int64), -100)
+    bert.eval()
+    with torch.inference_mode():
+        return float(bert(torch.from_numpy(masked.astype(np.int64)), labels=torch.from_numpy(labels)).loss)
+
+
+def utilisation(layers: int, width: int, tokens_per_second: float, peak: float) -> float:
+    """Return the share of `peak`, operations per second, that our steps come to."""
+    shape = Shape(f"{layers}x{width}", "bert", "masked_lm", layers, width, width // 64, VOCABULARY, LENGTH, ())
+    step = operations(shape, BATCH, MASKED * BATCH * LENGTH)
+    return sum(step.values()) * tokens_per_second / (BATCH * LENGTH) / peak
+
+
 def main() -> None:
-    """Run the pairs and print the table and the closing JSON line."""
+    """Run the pairs and print a line for each and the closing JSON line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--shape", default="4x256")
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=24)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--precision", choices=["auto", "float32", "bfloat16"], default="auto")
     options = parser.parse_args()
+    layers, width = map(int, options.shape.split("x"))
     settings = RuntimeParams(seed=1, threads=options.threads, precision=options.precision)
     dtype = runtime.prepare(settings)
-    precision = str(dtype).removeprefix("torch.")
     rows, tokens = corpus(2 * BATCH * options.steps), BATCH * LENGTH * options.steps
-    print(f"{options.threads} threads; reference float32, ours {precision}")
-    torch.use_deterministic_algorithms(False)  # the example does not ask for it
-    reference(rows, 1)
-    ours(rows, 1, settings)
-    pairs = []
+    held_out = corpus(2 * BATCH, seed=1)
+    runs: dict[str, Callable[[BertForMaskedLM, int, int], Seconds]] = {
+        "tuned": lambda bert, steps, seed: with_trainer(bert, rows, steps, seed, tuned=True),
+        "reference": lambda bert, steps, seed: with_trainer(bert, rows, steps, seed, tuned=False),
+        "ours": lambda bert, steps, seed: with_ours(bert, rows, steps, settings.model_copy(update={"seed": seed})),
+    }
+    precision = str(dtype).removeprefix("torch.")
+    print(
+        f"{options.threads} threads, {options.shape}; reference float32, tuned bfloat16, ours {precision}", flush=True
+    )
+    for run in runs.values():
+        run(model(layers, width), 1, 0)
+    pairs: list[dict[str, float]] = []
+    losses: dict[str, list[float]] = {name: [] for name in runs}
     for pair in range(options.pairs):
-        took: dict[str, Seconds] = {}
-        for name in ("reference", "ours") if pair % 2 == 0 else ("ours", "reference"):
-            torch.use_deterministic_algorithms(name == "ours")
-            took[name] = ours(rows, options.steps, settings) if name == "ours" else reference(rows, options.steps)
+        took = {}
+        for name in [*runs][pair % 3 :] + [*runs][: pair % 3]:
+            torch.use_deterministic_algorithms(name == "ours")  # the library does not ask for deterministic kernels
+            bert = model(layers, width)
+            took[name] = runs[name](bert, options.steps, pair)
+            losses[name].append(loss_of(bert, held_out))
         pairs.append(
             {
-                "reference": round(tokens / took["reference"].wall),
-                "ours": round(tokens / took["ours"].wall),
-                "ratio": round(took["reference"].wall / took["ours"].wall, 2),
-                "processor_ratio": round(took["reference"].processor / took["ours"].processor, 2),
+                **{name: round(tokens / took[name].wall) for name in runs},
+                **{f"ratio_to_{name}": round(took[name].wall / took["ours"].wall, 2) for name in GOALS},
+                **{f"processor_{name}": round(took[name].processor / took["ours"].processor, 2) for name in GOALS},
+                **{f"loss_{name}": round(losses[name][-1], 4) for name in runs},
             }
         )
         print(f"pair {pair + 1}: {pairs[-1]}", flush=True)
-    result = {
+    peak, speed = matrix_product(2048, dtype), statistics.median(pair["ours"] for pair in pairs)
+    result: dict[str, Any] = {
+        "shape": options.shape,
         "pairs": pairs,
-        "median_ratio": round(statistics.median(pair["ratio"] for pair in pairs), 2),
-        "median_processor_ratio": round(statistics.median(pair["processor_ratio"] for pair in pairs), 2),
-        "goal": GOAL,
+        "median_ratios": {name: statistics.median(pair[f"ratio_to_{name}"] for pair in pairs) for name in GOALS},
+        "median_processor_ratios": {
+            name: statistics.median(pair[f"processor_{name}"] for pair in pairs) for name in GOALS
+        },
+        "goals": GOALS,
+        "loss_of_ours_less": {name: difference(losses["ours"], losses[name]) for name in GOALS},
+        "utilisation": round(utilisation(layers, width, speed, peak), 3),
+        "product_gigaflops": round(peak / 1e9),
         "precision": precision,
         "threads": options.threads,
     }

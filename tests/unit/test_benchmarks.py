@@ -87,6 +87,15 @@ def test_validation_finds_what_pandas_finds() -> None:
     assert found["median_ratio"] == found["pairs"][0]["ratio"] > 0 and len(found["sizes"]) == 2
 
 
+def test_pretraining() -> None:
+    found = last_line(str(FOLDER / "pretraining.py"), "--pairs", "1", "--steps", "1", "--shape", "1x64")
+    (pair,) = found["pairs"]
+    assert found["median_ratios"] == {name: pair[f"ratio_to_{name}"] for name in ("tuned", "reference")}
+    assert 0 < found["utilisation"] < 1
+    # all start from the same weights, and one step moves them little
+    assert pair["loss_ours"] == pytest.approx(pair["loss_reference"], abs=0.05)
+
+
 @pytest.mark.slow
 def test_finetuning() -> None:
     found = last_line(str(FOLDER / "finetuning.py"), "--pairs", "1", "--rows", "32", "--dev", "64")
@@ -111,3 +120,13 @@ def test_overhead() -> None:
     assert only["own_seconds"] == pytest.approx(only["stillhouse"] - only["bare"], abs=0.02)
     assert found["share"] >= found["share_without_register"] > 0
     assert len(found["no_op_seconds"]["dvc"]) == 5 and len(found["no_op_seconds"]["flow"]) == 3
+
+
+@pytest.mark.slow
+def test_growth() -> None:
+    found = last_line(str(FOLDER / "growth.py"), "--rows", "30", "--repeats", "1", "--vocabulary", "1000")
+    assert list(found["stages"]) == ["ingest@imdb", "validate@imdb", "train_tokenizer", "tokenize_corpus", "pretrain"]
+    for figures in (*found["stages"].values(), found["all"]):
+        assert len(figures["seconds"]) == len(figures["megabytes"]) == 3 and min(figures["seconds"]) > 0
+    least, more, most = found["stages"]["pretrain"]["processor_seconds"]
+    assert most > more > least, "sixteen times the corpus is one pass of sixteen times the steps"
