@@ -37,6 +37,9 @@ def map_in_order(
 
 def _map_by_ray(function: Callable[[Part], Result], parts: Iterable[Part], cores: int) -> Iterator[Result]:
     ray = _connect()
+    most = max(node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"])
+    if most < cores:  # Ray would wait for a larger machine
+        raise InputError(f"runtime.threads: {cores}, expected at most {most:g}, the cores that Ray has on one machine")
     call = ray.remote(num_cpus=cores)(_call)
     kept = [ray.put(function)]  # a reference in a list comes as it is, where one by itself would be unpacked for each part
     waiting: collections.deque[Any] = collections.deque()
