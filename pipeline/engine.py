@@ -41,7 +41,7 @@ def _map_by_ray(function: Callable[[Part], Result], parts: Iterable[Part], cores
     if most < cores:  # Ray would wait for a larger machine
         raise InputError(f"runtime.threads: {cores}, expected at most {most:g}, the cores that Ray has on one machine")
     call = ray.remote(num_cpus=cores)(_call)
-    kept = [ray.put(function)]  # a reference in a list comes as it is, where one by itself would be unpacked for each part
+    kept = [ray.put(function)]  # a reference in a list comes as it is, one by itself would be unpacked for each part
     waiting: collections.deque[Any] = collections.deque()
     try:
         for part in parts:
@@ -62,11 +62,11 @@ def _call(kept: list[Any], part: Part) -> Any:
 
 
 @functools.lru_cache(maxsize=1)
-def _unpacked(function: Any) -> Callable[[Any], Any]:
+def _unpacked(function: Any) -> Any:
     """Return the function behind a reference, which a worker fetches once and not for every part."""
     import ray
 
-    return ray.get(function)  # type: ignore[no-any-return]
+    return ray.get(function)
 
 
 def _connect() -> Any:
@@ -79,13 +79,17 @@ def _connect() -> Any:
         ) from None
     if not ray.is_initialized():
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_worker_niceness", "0")  # 15 by default, which any other work would starve
         os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # of parts behind the one whose error is raised
         address, handler = os.environ.get("RAY_ADDRESS", "local"), signal.getsignal(signal.SIGTERM)
         # a task has one core, of which libraries that look for themselves would see all
         shipped = {"py_modules": [str(Path(__file__).parent)], "env_vars": {"RAYON_NUM_THREADS": "1"}}
         _check_address(address)
-        own = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"} if address == "local" else {}
-        ray.init(address, runtime_env=shipped, logging_level=logging.ERROR, log_to_driver=False, **own)
+        own = {"include_dashboard": False} if address == "local" else {}
+        try:
+            ray.init(address, runtime_env=shipped, logging_level=logging.ERROR, log_to_driver=False, **own)
+        except ConnectionError:
+            raise InputError(f"RAY_ADDRESS: {address} took no connection, expected its RAY_AUTH_TOKEN here") from None
         signal.signal(signal.SIGTERM, handler)  # Ray puts its own in the place of the stage's
     return ray
 

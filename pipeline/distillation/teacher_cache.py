@@ -207,7 +207,9 @@ def _ask(
     lengths = np.array([len(row["input_ids"]) for row in batch])
     targets = np.cumsum([0] + [len(row["positions"]) for row in batch])
     without_padding = {
-        state: np.concatenate([value[index, :length].numpy().astype(np.float16) for index, length in enumerate(lengths)])
+        state: np.concatenate([row[:length] for row, length in zip(value.numpy(), lengths, strict=True)]).astype(
+            np.float16
+        )
         for state, value in found.states.items()
     }
     if likeliest is None:

@@ -52,10 +52,10 @@ def score(
 ) -> Scored:
     """Write the rows of `source` with what the champion of `task`, or that `version` of it, answers to each.
 
-    threads: those that the model computes with, on each core that `engine` has it run on. columns: what the source calls the texts that the model reads. Of its
-    other columns the output keeps those of `key`, all where that is empty. Rows that cannot be answered go to
-    `NAME.set_aside.jsonl` beside the output, each with its number and the reason; where there are none, no such file is
-    left. The same source and version give the same bytes.
+    threads: those that the model computes with, wherever `engine` has it run. columns: what the source calls the texts
+    that the model reads. Of its other columns the output keeps those of `key`, all where that is empty. Rows that
+    cannot be answered go to `NAME.set_aside.jsonl` beside the output, each with its number and the reason; where there
+    are none, no such file is left. The same source and version give the same bytes.
     Raises InputError where the model, the file or a column is not there.
     """
     if out.suffix != source.suffix or out.resolve() == source.resolve():

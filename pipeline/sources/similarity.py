@@ -70,8 +70,7 @@ def _sketched(params: DecontaminationParams, texts: Sequence[str]) -> list[tuple
 
 
 def _similar_pairs(sets: list[np.ndarray], candidates: list[tuple[int, int]], similarity: float) -> np.ndarray:
-    """Return the pairs of sets, of those that are candidates, with Jaccard similarity >= similarity; int64 (pairs, 2).
-    """
+    """Return the candidates, pairs of sets, with a Jaccard similarity >= `similarity`; int64 (pairs, 2)."""
     pairs = np.array(candidates, dtype=np.int64).reshape(-1, 2)
     involved, places = np.unique(pairs, return_inverse=True)
     matrix = indicator_matrix([sets[i] for i in involved])

@@ -52,7 +52,7 @@ def compute_as(given: Setting) -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     if (found := fingerprint()) != given.machine:
         raise InputError(
-            f"engine: a machine of Ray's computes with {found}, expected {given.machine}, what the machine that asks has"
+            f"engine: a machine of Ray's computes with {found}, expected {given.machine}, as the one that asks"
         )
 
 

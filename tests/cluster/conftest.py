@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.ray_processes import ray_processes
+from tests.cluster.ray_processes import of_ray
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +36,6 @@ def cluster() -> Iterator[Path]:
             yield folder
         finally:
             ray.shutdown()
-            for process in ray_processes(folder):
+            for process in of_ray(folder):
                 os.kill(process, signal.SIGKILL)
             shutil.rmtree(folder)

@@ -3,19 +3,32 @@
 from pathlib import Path
 
 
-def ray_processes(folder: Path, title: str = "") -> list[int]:
-    """Return the processes of the Ray whose temporary folder is `folder`, those alone whose command line is `title`.
+def of_ray(folder: Path, title: str = "") -> list[int]:
+    """Return the processes of the Ray whose temporary folder is `folder`, those whose command begins with `title`.
 
-    Its servers name the folder in their command lines; workers, whose titles say what they are at, are their children.
+    Its servers name the folder in their commands; workers, whose titles say what they are at, are their children.
     """
-    servers, children = [], []
+    running = _running()
+    servers = {number for number, (_, command) in running.items() if f"{folder}/" in command}
+    found = servers | {number for number, (parent, _) in running.items() if parent in servers}
+    return [number for number in found if running[number][1].startswith(title)]
+
+
+def descendants(process: int, title: str = "") -> list[int]:
+    """Return the children of a process, theirs and so on, those alone whose command begins with `title`."""
+    running, found = _running(), {process}
+    while further := {number for number, (parent, _) in running.items() if parent in found} - found:
+        found |= further
+    return [number for number in found - {process} if running[number][1].startswith(title)]
+
+
+def _running() -> dict[int, tuple[int, str]]:
+    """Return parent and command line of every process."""
+    found = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
             command = (process / "cmdline").read_text().replace("\0", " ").strip()
-            parent = int((process / "stat").read_text().rpartition(") ")[2].split()[1])
+            found[int(process.name)] = int((process / "stat").read_text().rpartition(") ")[2].split()[1]), command
         except OSError:
             continue  # it ended meanwhile
-        (servers if f"{folder}/" in command else children).append((int(process.name), parent, command))
-    known = {number for number, _, _ in servers}
-    found = servers + [child for child in children if child[1] in known]
-    return [number for number, _, command in found if command.startswith(title)]
+    return found

@@ -15,7 +15,7 @@ import pytest
 import pipeline.engine
 from pipeline.engine import map_in_order
 from pipeline.files import InputError
-from tests.cluster.ray_processes import ray_processes
+from tests.cluster.ray_processes import of_ray
 
 
 def test_results_come_in_order_and_parts_are_taken_as_they_are_needed(cluster: Path) -> None:
@@ -69,7 +69,7 @@ def test_a_killed_worker_loses_nothing(cluster: Path) -> None:
 
     def kill() -> None:
         while len(killed) < 3:
-            for process in set(ray_processes(cluster, "ray::_call")) - set(killed):
+            for process in set(of_ray(cluster, "ray::_call")) - set(killed):
                 os.kill(process, signal.SIGKILL)
                 killed.append(process)
             time.sleep(0.3)
@@ -80,6 +80,14 @@ def test_a_killed_worker_loses_nothing(cluster: Path) -> None:
     thread.join()
     assert [part for part, _ in found] == list(range(40))
     assert len({process for _, process in found}) >= 3
+
+
+def test_who_has_another_token_is_told_so_in_one_line(cluster: Path) -> None:
+    ask = "from pipeline.engine import map_in_order; list(map_in_order(abs, [1], engine='ray'))"
+    variables = os.environ | {"RAY_AUTH_TOKEN": "0" * 64}
+    done = subprocess.run([sys.executable, "-c", ask], env=variables, capture_output=True, text=True)
+    line = f"InputError: RAY_ADDRESS: {os.environ['RAY_ADDRESS']} took no connection, expected its RAY_AUTH_TOKEN here"
+    assert line in done.stderr
 
 
 def test_where_no_ray_is_one_line_says_so(tmp_path: Path) -> None:
