@@ -25,6 +25,7 @@ def cluster() -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("RAY_AUTH_MODE", "token")
         environment.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        environment.setenv("RAY_worker_niceness", "0")  # else other work on this machine stops them
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", f"--port={port}", "--num-cpus=2"]
         command += ["--node-ip-address=127.0.0.1", "--include-dashboard=false", "--disable-usage-stats"]
         command += ["--object-store-memory=200000000", f"--temp-dir={folder}"]
