@@ -45,10 +45,10 @@ test: setup
 test-slow: setup
 	@python -m pytest -m slow --numprocesses 2 --dist loadfile --timeout 900
 
-# starts a PostgreSQL (Debian's package postgresql) and an S3 server of its own, and runs the default job against them
+# starts a Ray, a PostgreSQL (Debian's package postgresql) and an S3 server of its own, and runs the default job on them
 test-services: setup
-	@$(BIN)/python -m pip install --quiet --quiet --no-deps --disable-pip-version-check -r constraints-services.txt
-	@python -m pytest tests/services --timeout 3600
+	@$(BIN)/python -m pip install --quiet --quiet --no-deps --disable-pip-version-check -r constraints-ray.txt -r constraints-services.txt
+	@python -m pytest tests/cluster tests/services --timeout 3600
 
 lint: setup
 	@ruff check .

@@ -206,7 +206,14 @@ def score(
     name, params = _task_of(task)
     columns = {"text": text, "pair": pair}
     scored = score_file(
-        name, source, out, threads=params.runtime.threads, version=version, columns=columns, key=key or []
+        name,
+        source,
+        out,
+        threads=params.runtime.threads,
+        engine=params.engine,
+        version=version,
+        columns=columns,
+        key=key or [],
     )
     aside = f", {scored.tally.set_aside:,} set aside in {scored.set_aside}" if scored.tally.set_aside else ""
     print(f"{out}: {scored.tally.rows:,} rows answered by {scored.model}{aside}; {scored.page}")

@@ -52,6 +52,9 @@ def _chapter(path: str, schema: dict[str, Any], sentence: str | None) -> Iterato
         yield f"{heading}\n{sentence} NAME is a {schema['propertyNames']['format']}.\n"
         yield from _chapter(f"{path}.NAME", member, None)
         return
+    if _is_leaf(schema):
+        yield f"{heading}\n{_values(schema).capitalize()}. {sentence}\n"
+        return
     variants = [option["$ref"].split("/")[-1] for option in _options(schema) if "$ref" in option]
     rows = _rows_of_kinds(path, variants) if len(variants) > 1 else _rows(path, variants[0])
     yield f"{heading}\n{sentence or _summary(variants[0])}\n"

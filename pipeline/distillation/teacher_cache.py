@@ -4,6 +4,7 @@ An entry is written whole or not at all, under a hash of everything its bits dep
 what its marker says is refused and made anew.
 """
 
+import functools
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -16,12 +17,13 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from pipeline.distillation.intermediate import LayerOutputs, State, layer_outputs
+from pipeline.distillation.intermediate import State, layer_outputs
 from pipeline.distillation.losses import likeliest_labels
+from pipeline.engine import Engine, map_in_order
 from pipeline.files import replacing, sha256_of_file, stable_hash, write_json
 from pipeline.training import runtime
-from pipeline.training.batches import Rows
-from pipeline.training.prediction import model_inputs, targets_of
+from pipeline.training.batches import Row, Rows, row_at
+from pipeline.training.prediction import inputs_of, targets_of
 from pipeline.training.progress import Progress
 
 BATCH_SIZE = 64
@@ -96,12 +98,14 @@ def cached_outputs(
     states: Sequence[State],
     dtype: torch.dtype,
     likeliest: Likeliest | None = None,
+    engine: Engine = "local",
 ) -> dict[str, TeacherOutputs]:
     """Return the teacher's outputs for each split, from the cache in `folder` or by running the teacher.
 
     `inputs` says which teacher and which rows: the `content_hash` of each. Precision, threads, padding, states, library
     versions and the processor are added here. `load_teacher` is called only where no good entry stands. With
-    `likeliest` that many classes of each target are kept.
+    `likeliest` that many classes of each target are kept. `engine` says where the teacher runs; on a card it is here.
+    Raises InputError where a machine of the engine's would give other bits than this one.
     """
     key = {
         "inputs": inputs,
@@ -112,7 +116,15 @@ def cached_outputs(
         "likeliest": None if likeliest is None else list(likeliest),
         "machine": runtime.fingerprint(),
     }
-    entry = cached(folder, key, lambda draft: _run_teacher(draft, splits, load_teacher(), states, dtype, likeliest))
+    engine = engine if runtime.device().type == "cpu" else "local"
+
+    def make(draft: Path) -> None:
+        teacher = load_teacher()
+        # its weights cast once: autocast would cast them anew for every batch, a fifth of the time
+        torch.nn.Module.to(teacher, runtime.device(), dtype).eval()
+        _run_teacher(draft, splits, teacher, states, likeliest, engine)
+
+    entry = cached(folder, key, make)
     return {name: _open(entry / name, rows, states, likeliest) for name, rows in splits.items()}
 
 
@@ -144,43 +156,76 @@ def _run_teacher(
     splits: Mapping[str, Rows],
     teacher: PreTrainedModel,
     states: Sequence[State],
-    dtype: torch.dtype,
     likeliest: Likeliest | None,
+    engine: Engine,
 ) -> None:
-    # its weights cast once: autocast would cast them anew for every batch, a fifth of the time
-    torch.nn.Module.to(teacher, runtime.device(), dtype).eval()
     progress, done = Progress("teacher", sum(len(rows) for rows in splits.values()), step="row", unit="rows"), 0
+    ask = functools.partial(_ask, runtime.setting(), _Teacher(teacher), states, likeliest)
     for name, rows in splits.items():
         outputs = _create(entry / name, rows, states, teacher.config, likeliest)
-        order = np.argsort(rows.lengths, kind="stable")
-        for start in range(0, len(order), BATCH_SIZE):
-            batch = order[start : start + BATCH_SIZE].tolist()
-            chosen, found = _forward(teacher, rows, batch, states)
-            if likeliest is not None and outputs.likeliest is not None:
-                kept, classes = likeliest_labels(found.logits, *likeliest)
-                outputs.logits[chosen], outputs.likeliest[chosen] = kept.numpy(), classes.numpy()
-            else:
-                outputs.logits[chosen] = found.logits.numpy()
-            for index, row in enumerate(batch):
-                _fill(outputs[row], found, index, int(rows.lengths[row]))
+        order = np.argsort(rows.lengths, kind="stable").tolist()
+        batches = [order[start : start + BATCH_SIZE] for start in range(0, len(order), BATCH_SIZE)]
+        read = ([row_at(rows, row) for row in batch] for batch in batches)
+        answers = map_in_order(ask, read, engine=engine, cores=torch.get_num_threads())
+        for batch, said in zip(batches, answers, strict=True):
+            _fill(outputs, targets_of(rows, batch), batch, said)
             done += len(batch)
             if progress.advance(len(batch)):
                 progress.show(done)
 
 
-def _forward(
-    teacher: PreTrainedModel, rows: Rows, batch: list[int], states: Sequence[State]
-) -> tuple[np.ndarray, LayerOutputs]:
-    inputs, positions = model_inputs(teacher, rows, batch, teacher.config.pad_token_id)
+@dataclass(frozen=True)
+class _Teacher:
+    """A teacher that goes to another process as configuration and weights; what transformers hooks to it stays here."""
+
+    model: PreTrainedModel
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Teacher.rebuilt, (type(self.model), self.model.config, self.model.state_dict(), self.model.dtype)
+
+    @staticmethod
+    def rebuilt(
+        kind: type[PreTrainedModel], config: Any, weights: dict[str, torch.Tensor], dtype: torch.dtype
+    ) -> "_Teacher":
+        model = kind(config)
+        model.load_state_dict(weights)
+        return _Teacher(torch.nn.Module.to(model, dtype).eval())
+
+
+def _ask(
+    setting: runtime.Setting,
+    teacher: _Teacher,
+    states: Sequence[State],
+    likeliest: Likeliest | None,
+    batch: Sequence[Row],
+) -> TeacherOutputs:
+    """Return what the teacher says about the rows of a batch."""
+    runtime.compute_as(setting)
+    inputs, positions = inputs_of(teacher.model, batch, teacher.model.config.pad_token_id)
     with torch.inference_mode():
-        found = layer_outputs(teacher, inputs, positions, states)
-    return targets_of(rows, batch), found.to(torch.float32, torch.device("cpu"))
+        found = layer_outputs(teacher.model, inputs, positions, states).to(torch.float32, torch.device("cpu"))
+    lengths = np.array([len(row["input_ids"]) for row in batch])
+    targets = np.cumsum([0] + [len(row["positions"]) for row in batch])
+    without_padding = {
+        state: np.concatenate([row[:length] for row, length in zip(value.numpy(), lengths, strict=True)]).astype(
+            np.float16
+        )
+        for state, value in found.states.items()
+    }
+    if likeliest is None:
+        return TeacherOutputs(lengths, targets, found.logits.numpy(), without_padding)
+    kept, classes = likeliest_labels(found.logits, *likeliest)
+    return TeacherOutputs(lengths, targets, kept.numpy(), without_padding, classes.numpy())
 
 
-def _fill(row: TeacherRow, found: LayerOutputs, index: int, length: int) -> None:
-    """Copy what the layers put out for one row of a batch, its padding left out, into the arrays on disk."""
-    for state, array in row.states.items():
-        array[:] = found.states[state][index, :length].numpy()
+def _fill(outputs: TeacherOutputs, chosen: np.ndarray, batch: Sequence[int], said: TeacherOutputs) -> None:
+    """Copy what the teacher says about the rows `batch`, and their targets `chosen`, into the arrays on disk."""
+    outputs.logits[chosen] = said.logits
+    if outputs.likeliest is not None:
+        outputs.likeliest[chosen] = said.likeliest
+    for index, row in enumerate(batch if outputs.states else ()):
+        for state, array in outputs[row].states.items():
+            array[:] = said[index].states[state]
 
 
 def _create(

@@ -1,6 +1,6 @@
 """params.yaml as a whole, and what no single section can see."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -36,6 +36,9 @@ class Params(Section):
     pretrain: PretrainParams
     tasks: Annotated[dict[Name, TaskParams], Field(min_length=1)]
     """What the language model is made to do: each task has a teacher, a student and a registered model."""
+    engine: Literal["local", "ray"] = "local"
+    """Where parts of the data are worked on: one after another in this process, or by Ray on all cores of a cluster,
+    the one at RAY_ADDRESS or this machine's own. Results have the same bytes, so a change makes no stage run again."""
 
     @model_validator(mode="after")
     def _sections_agree(self) -> "Params":

@@ -1,6 +1,7 @@
 """The version of a registered model that carries the alias @champion."""
 
 import logging
+import os
 import warnings
 from dataclasses import dataclass
 from types import ModuleType
@@ -18,6 +19,13 @@ class Champion:
     version: int
     inputs: tuple[str, ...]
     model: Any
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Go to another process by name: the model is loaded there, from the same registry."""
+        import mlflow
+        import torch
+
+        return _load_there, (mlflow.get_tracking_uri(), self.task, self.version, torch.get_num_threads())
 
     def answer(self, rows: list[dict[str, str]]) -> list[dict[str, Any]]:
         """Return each row and what the model answers to it, such as `{"text", "label", "score"}`.
@@ -64,6 +72,14 @@ def load(mlflow: ModuleType, task: str, version: int) -> Champion:
         warnings.simplefilter("ignore")
         model = mlflow.pyfunc.load_model(f"models:/{task}/{version}")
     return Champion(task, version, tuple(model.metadata.get_input_schema().input_names()), model)
+
+
+def _load_there(registry: str, task: str, version: int, threads: int) -> Champion:
+    import torch
+
+    torch.set_num_threads(threads)  # before the model is loaded, which keeps them
+    os.environ["MLFLOW_TRACKING_URI"] = registry
+    return load(tracking.connect(), task, version)
 
 
 def predict(task: str, rows: list[dict[str, str]]) -> list[dict[str, Any]]:

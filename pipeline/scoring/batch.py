@@ -1,7 +1,9 @@
 """`stillhouse score`: every row of a file answered by a registered model, in shards that a killed run does not redo."""
 
+import functools
 import itertools
 import json
+from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -10,6 +12,7 @@ from typing import Any, NamedTuple
 import torch
 
 from pipeline import tracking
+from pipeline.engine import Engine, map_in_order
 from pipeline.files import InputError, read_json, replacing, sha256_of_file, write_json
 from pipeline.registry import champion
 from pipeline.registry.publish import STUDENT_HASH
@@ -42,16 +45,17 @@ def score(
     out: Path,
     *,
     threads: int,
+    engine: Engine = "local",
     version: int | None = None,
     columns: dict[str, str | None],
     key: Sequence[str] = (),
 ) -> Scored:
     """Write the rows of `source` with what the champion of `task`, or that `version` of it, answers to each.
 
-    threads: those that the model computes with. columns: what the source calls the texts that the model reads. Of its
-    other columns the output keeps those of `key`, all where that is empty. Rows that cannot be answered go to
-    `NAME.set_aside.jsonl` beside the output, each with its number and the reason; where there are none, no such file is
-    left. The same source and version give the same bytes.
+    threads: those that the model computes with, wherever `engine` has it run. columns: what the source calls the texts
+    that the model reads. Of its other columns the output keeps those of `key`, all where that is empty. Rows that
+    cannot be answered go to `NAME.set_aside.jsonl` beside the output, each with its number and the reason; where there
+    are none, no such file is left. The same source and version give the same bytes.
     Raises InputError where the model, the file or a column is not there.
     """
     if out.suffix != source.suffix or out.resolve() == source.resolve():
@@ -71,7 +75,7 @@ def score(
     identity: dict[str, Any] = {"rows": run["source_sha256"], "format": source.suffix, "model": run["model"]}
     identity |= {"student": registered.tags.get(STUDENT_HASH), "texts": dict(wanted.texts), "key": list(key)}
     with work_folder(f"score@{task}", identity | {"threads": threads}) as folder:
-        shards = _score_shards(f"score {task}", table, model, folder)
+        shards = _score_shards(f"score {task}", table, model, folder, engine)
         tally = sum((Tally.from_json(read_json(shard / "tally.json")) for shard in shards), start=Tally())
         if tally.set_aside:
             with replacing(aside) as draft:
@@ -110,19 +114,31 @@ def _read_by(model: champion.Champion, columns: dict[str, str | None]) -> dict[s
     return {name: columns.get(name) or name for name in model.inputs}
 
 
-def _score_shards(name: str, table: Table, model: champion.Champion, folder: Path) -> list[Path]:
+def _score_shards(name: str, table: Table, model: champion.Champion, folder: Path, engine: Engine) -> list[Path]:
     """Score shard after shard, leaving out those that an earlier run finished; return where all of them lie."""
-    shards, progress, read = [], None, 0
-    for number, rows in enumerate(_shards(table.rows())):
-        shards.append(folder / f"{number:06d}")
-        if not shards[-1].exists():
-            progress = progress or Progress(name, table.size, step=table.unit, unit="rows", start=read)
-            with replacing(shards[-1]) as draft:
-                draft.mkdir()
-                _score_shard(table, model, rows, draft)
-            if progress.advance(len(rows)):
-                progress.show(rows[-1].end)
-        read = rows[-1].end
+    shards: list[Path] = []
+    asked: deque[tuple[Path, list[Row]]] = deque()  # shards whose answers are waited for
+    progress = None
+
+    def unanswered() -> Iterator[list[dict[str, str]]]:
+        nonlocal progress
+        read = 0
+        for number, rows in enumerate(_shards(table.rows())):
+            shards.append(folder / f"{number:06d}")
+            if not shards[-1].exists():
+                progress = progress or Progress(name, table.size, step=table.unit, unit="rows", start=read)
+                asked.append((shards[-1], rows))
+                yield [row.texts for row in rows if not row.reason]
+            read = rows[-1].end
+
+    answer = functools.partial(_answers, model)
+    for said in map_in_order(answer, unanswered(), engine=engine, cores=torch.get_num_threads()):
+        shard, rows = asked.popleft()
+        with replacing(shard) as draft:
+            draft.mkdir()
+            _write_shard(table, f"{model.task}/{model.version}", rows, said, draft)
+        if progress and progress.advance(len(rows)):
+            progress.show(rows[-1].end)
     if not shards:
         raise InputError(f"{name}: no rows, expected some")
     return shards
@@ -143,15 +159,14 @@ def _shard(rows: Iterator[Row]) -> Iterator[Row]:
             return
 
 
-def _score_shard(table: Table, model: champion.Champion, rows: list[Row], folder: Path) -> None:
-    said = iter(_answers(model, [row for row in rows if not row.reason]))
-    answered, aside = [], []
+def _write_shard(table: Table, model: str, rows: list[Row], said: list[dict[str, Any] | str], folder: Path) -> None:
+    answers, answered, aside = iter(said), [], []
     for row in rows:
-        answer = row.reason or next(said)
+        answer = row.reason or next(answers)
         if isinstance(answer, str):
             aside.append({"row": row.number, "reason": answer, "found": row.found})
         else:
-            answered.append((row, answer | {MODEL: f"{model.task}/{model.version}"}))
+            answered.append((row, answer | {MODEL: model}))
     table.write(folder / "answered", [row for row, _ in answered], [answer for _, answer in answered])
     with open(folder / "set_aside.jsonl", "w", encoding="utf-8") as file:
         file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in aside)
@@ -159,15 +174,15 @@ def _score_shard(table: Table, model: champion.Champion, rows: list[Row], folder
     write_json(folder / "tally.json", tally.as_json())
 
 
-def _answers(model: champion.Champion, rows: list[Row]) -> list[dict[str, Any] | str]:
-    """Return the model's answer to each row, or why it refuses it.
+def _answers(model: champion.Champion, rows: list[dict[str, str]]) -> list[dict[str, Any] | str]:
+    """Return the model's answer to the texts of each row, or why it refuses them.
 
     It refuses all rows that it is given for one of them, so that one is looked for by halves.
     """
     if not rows:
         return []
     try:
-        answers = model.answer([row.texts for row in rows])
+        answers = model.answer(rows)
         return [{name: answer[name] for name in answer if name not in model.inputs} for answer in answers]
     except InputError as error:
         if len(rows) == 1:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pipeline.engine import Engine
 from pipeline.files import InputError
 from pipeline.params import DatasetParams
 from pipeline.schema import COUNTER_EXAMPLES, SPLITS
@@ -25,7 +26,7 @@ _OUT, _TRAIN, _DEV, _TEST, _HELD_OUT_LIST = -1, 0, 1, 2, 3
 
 
 def split_rows(
-    rows: list[Row], held_out: Sequence[str], dataset: DatasetParams, removed: Removed
+    rows: list[Row], held_out: Sequence[str], dataset: DatasetParams, removed: Removed, engine: Engine = "local"
 ) -> dict[str, list[Row]]:
     """Return the rows of train, dev and test; what overlaps goes to `removed` with its reason.
 
@@ -36,7 +37,7 @@ def split_rows(
     overlap with dev or test leave.
     """
     texts = [row.compared for row in rows] + list(held_out)
-    overlap = _Overlap(texts, dataset)
+    overlap = _Overlap(texts, dataset, engine)
     split = np.full(len(texts), _HELD_OUT_LIST)
     split[: len(rows)] = [_split_of(row, key, dataset) for row, key in zip(rows, overlap.keys, strict=False)]
     ids = np.array([row.id for row in rows] + [""] * len(held_out))
@@ -62,10 +63,10 @@ def split_rows(
 class _Overlap:
     """How texts overlap: by similarity of their words, and by the letters of one standing inside another."""
 
-    def __init__(self, texts: list[str], dataset: DatasetParams) -> None:
+    def __init__(self, texts: list[str], dataset: DatasetParams, engine: Engine) -> None:
         self.letters = letters(texts)
         self.keys = [_key(self.letters, i, text) for i, text in enumerate(texts)]
-        self._near = NearDuplicates(texts, dataset.decontamination)
+        self._near = NearDuplicates(texts, dataset.decontamination, engine)
         self._min_letters = dataset.decontamination.min_letters
 
     def conflicts(self, labels: list[str | None]) -> np.ndarray:

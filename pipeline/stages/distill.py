@@ -80,7 +80,7 @@ def run(
             _keep_texts(written, soft_labels)
             student, records = course.taught_by_texts(written, teacher)
         else:
-            outputs = ranks.one_first(lambda: _teacher_outputs(section, head, teacher, teacher_tokens, dtype))
+            outputs = ranks.one_first(lambda: _teacher_outputs(params, task, head, teacher, teacher_tokens, dtype))
             _keep_soft_labels(outputs, soft_labels)
             student, records = course.distilled(outputs, teacher, teacher_shape.hidden_size)
         if rank() == 0:
@@ -112,22 +112,23 @@ def _keep_soft_labels(outputs: "dict[str, TeacherOutputs]", folder: Path) -> Non
 
 
 def _teacher_outputs(
-    section: TaskParams, head: "LabellingTask", teacher: Path, tokens: Path, dtype: "torch.dtype"
+    params: Params, task: str, head: "LabellingTask", teacher: Path, tokens: Path, dtype: "torch.dtype"
 ) -> "dict[str, TeacherOutputs]":
     from pipeline.architectures.attention import attention_implementation
     from pipeline.distillation.lessons import states_compared
     from pipeline.distillation.teacher_cache import Likeliest, cached_outputs
     from pipeline.tokenization.ragged import TokenRows
 
-    kept = section.distill.likeliest
+    wanted = params.tasks[task].distill
     return cached_outputs(
         {split: TokenRows.load(tokens / split) for split in SPLITS},
         lambda: head.load(teacher, attn_implementation=attention_implementation()),
         folder=TEACHER_CACHE,
         inputs={"teacher": content_hash(teacher)} | {split: content_hash(tokens / split) for split in SPLITS},
-        states=states_compared(section.distill, student=False),
+        states=states_compared(wanted, student=False),
         dtype=dtype,
-        likeliest=None if kept is None else Likeliest(kept, section.distill.temperature),
+        likeliest=None if wanted.likeliest is None else Likeliest(wanted.likeliest, wanted.temperature),
+        engine=params.engine,
     )
 
 

@@ -190,6 +190,7 @@ def _teacher_outputs(
         states=states_compared(section, student=False),
         dtype=dtype,
         likeliest=Likeliest(section.likeliest, section.temperature),
+        engine=params.engine,
     )
 
 

@@ -30,7 +30,7 @@ def run(params: Params, *, dataset: str, path: Path, held_out: Path, out: Path, 
 
     removed = Removed()
     rows = canonical_rows(raw, dataset, section, removed)
-    splits = split_rows(rows, list(held_out_texts.values()), section, removed)
+    splits = split_rows(rows, list(held_out_texts.values()), section, removed, params.engine)
     check_splits(name_of(raw), splits, section)
 
     with replacing(out) as draft:

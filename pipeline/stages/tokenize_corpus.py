@@ -49,7 +49,7 @@ def _write_stream(params: Params, encoder: Tokenizer, ids: dict[str, int], table
     found = {"documents": 0, "tokens": 0, "sequences": 0}
 
     def counted() -> Iterator[TokenRows]:
-        for documents in encode_by_batch(encoder, written_batches(table)):
+        for documents in encode_by_batch(encoder, written_batches(table), engine=params.engine):
             found["documents"] += len(documents)
             found["tokens"] += len(documents.ids)
             yield documents

@@ -1,9 +1,11 @@
 """Stage validate: the checks of a dataset; rows that fail them are set aside, or stop the run."""
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.engine import map_in_order
 from pipeline.files import InputError, replacing, write_json, write_text
 from pipeline.params import DatasetParams, Params
 from pipeline.stages.command import main
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from pipeline.validation.checkpoint import Outcome
     from pipeline.validation.drift import Difference
     from pipeline.validation.label_noise import LabelNoise
+    from pipeline.validation.measures import Part
 
 OF_ROWS = ["split", "id"]  # what names a row that fails
 
@@ -24,7 +27,7 @@ def run(
 ) -> None:
     """Check the splits in `rows`; write those that pass to `out`, the others to `quarantine`, and what was found."""
     from pipeline.validation.gate import describe, rows_to_set_aside
-    from pipeline.validation.measures import joined, measure_label_sets, measure_parts, measure_texts
+    from pipeline.validation.measures import joined, kept_for_measuring, measure_label_sets, measure_texts, read_parts
     from pipeline.validation.partition import set_rows_aside
     from pipeline.validation.parts import Kept
     from pipeline.validation.report import render_page, summarize
@@ -34,12 +37,11 @@ def run(
         raise InputError(f"--dataset {dataset}: expected one of {sorted(params.datasets)}")
     section = params.datasets[dataset]
     checks = section.validation
-    kept, held = Kept(), _held_out(rows, held_out, section)
+    kept = Kept()
+    measured = functools.partial(_measured, kept_for_measuring(rows, held_out), _held_out(rows, held_out, section))
 
     def parts() -> "Iterator[pd.DataFrame]":
-        for part, texts in measure_parts(rows, held_out):
-            split = "train" if part.empty else part["split"].iloc[0]
-            part["near_duplicate"] = held[split].overlapping(texts)
+        for part, texts in map_in_order(measured, read_parts(rows), engine=params.engine):
             kept.add(part, texts)
             yield part
 
@@ -127,6 +129,17 @@ def _held_out(rows: Path, held_out: Path, section: DatasetParams) -> "dict[str, 
     dev, test = (read_texts(rows / f"{split}.parquet") for split in ("dev", "test"))
     kept = {"train": [*dev, *test, *held_out_texts(held_out, rows)], "dev": test, "test": []}
     return {split: HeldOut(texts, section.decontamination) for split, texts in kept.items()}
+
+
+def _measured(
+    letters: "dict[str, set[bytes]]", held: "dict[str, HeldOut]", part: "Part"
+) -> "tuple[pd.DataFrame, list[str]]":
+    """Return what is measured of a part's rows, near-duplicates of what is held out among it, and their texts."""
+    from pipeline.validation.measures import measure_part
+
+    table, texts = measure_part(letters, part)
+    table["near_duplicate"] = held[part[0]].overlapping(texts)
+    return table, texts
 
 
 def _noise_and_drift(

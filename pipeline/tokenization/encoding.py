@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from tokenizers import Encoding, Tokenizer
 
+from pipeline.engine import Engine, map_in_order
 from pipeline.tokenization.ragged import UNLABELLED, TokenRows, smallest_dtype
 from pipeline.words import words
 
@@ -67,9 +68,9 @@ def encode_documents(tokenizer: Tokenizer, batches: Iterable[list[str]]) -> Toke
     return TokenRows.one_label_each(ids, offsets, np.full(len(offsets) - 1, UNLABELLED, dtype=np.int64))
 
 
-def encode_by_batch(tokenizer: Tokenizer, batches: Iterable[list[str]]) -> Iterator[TokenRows]:
+def encode_by_batch(tokenizer: Tokenizer, batches: Iterable[list[str]], *, engine: Engine) -> Iterator[TokenRows]:
     """Yield what `encode_documents` returns, batch by batch: what has been used need not stay in memory."""
-    return (encode_documents(tokenizer, [batch]) for batch in batches)
+    return map_in_order(lambda batch: encode_documents(tokenizer, [batch]), batches, engine=engine)
 
 
 def encode_words(tokenizer: Tokenizer, texts: list[str], labels: Sequence[Sequence[int]], max_length: int) -> TokenRows:

@@ -8,7 +8,7 @@ import torch
 
 from pipeline.architectures.classifier import accepted, at_targets, logits_of, target_logits
 from pipeline.training import runtime
-from pipeline.training.batches import Collate, Rows, collate_rows, row_at
+from pipeline.training.batches import Collate, Row, Rows, collate_rows, row_at
 from pipeline.training.progress import Progress
 
 # from logits (targets of a batch, classes) and which of all targets these are, int64: (targets of the batch, figures)
@@ -67,8 +67,15 @@ def model_inputs(
 
     Both are on the model's device, the inputs as `collate_rows` makes them, positions int64 (targets of the batch,).
     """
+    return inputs_of(model, [row_at(rows, row) for row in batch], pad_token_id)
+
+
+def inputs_of(
+    model: torch.nn.Module, rows: Sequence[Row], pad_token_id: int
+) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    """Return what `model` reads of all of `rows`, as `model_inputs` does."""
     device = next(model.parameters()).device
-    collated = collate_rows([row_at(rows, row) for row in batch], pad_token_id)
+    collated = collate_rows(rows, pad_token_id)
     inputs = {name: value.to(device) for name, value in collated.items() if name != "labels"}
     positions = inputs.pop("positions")
     return accepted(model, inputs), positions

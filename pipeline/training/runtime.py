@@ -1,10 +1,11 @@
 """What the bits of a result depend on besides data and weights: threads, seed, device, precision."""
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
+from pipeline.files import InputError
 from pipeline.processes import local_rank
 from pipeline.training import ranks
 
@@ -29,6 +30,30 @@ def prepare(runtime: "RuntimeParams") -> torch.dtype:
     # it costs a pass over every new tensor, and all of them are written before they are read
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return autocast_dtype(runtime)
+
+
+class Setting(NamedTuple):
+    """What a process computes with, as `prepare` has set it, and on what."""
+
+    threads: int
+    deterministic: bool
+    machine: dict[str, str]
+
+
+def setting() -> Setting:
+    """Return the setting of this process."""
+    return Setting(torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), fingerprint())
+
+
+def compute_as(given: Setting) -> None:
+    """Have this process compute as another does, from which `given` is; raise InputError where its machine does not."""
+    torch.set_num_threads(given.threads)
+    torch.use_deterministic_algorithms(given.deterministic, warn_only=torch.cuda.is_available())
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    if (found := fingerprint()) != given.machine:
+        raise InputError(
+            f"engine: a machine of Ray's computes with {found}, expected {given.machine}, as the one that asks"
+        )
 
 
 def autocast_dtype(runtime: "RuntimeParams") -> torch.dtype:

@@ -4,7 +4,7 @@ import gc
 import hashlib
 import itertools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,35 +54,49 @@ MEASURES = pa.schema(
 OF_TEXTS = pa.schema([MEASURES.field(name) for name in ("id", "split", "characters", "damaged_share", "markup")])
 
 
+Part = tuple[str, list[pa.RecordBatch]]  # rows that are in memory at once: their split, and they themselves
+
+
 def measure(rows: Path, held_out: Path) -> "pd.DataFrame":
-    """Return what `measure_parts` yields, all rows in one table."""
+    """Return what `measure_part` returns, all rows of `rows`/{train,dev,test}.parquet in one table."""
     import pandas as pd
 
-    return pd.concat([part for part, _ in measure_parts(rows, held_out)], ignore_index=True)
+    kept = kept_for_measuring(rows, held_out)
+    return pd.concat([measure_part(kept, part)[0] for part in read_parts(rows)], ignore_index=True)
 
 
-def measure_parts(rows: Path, held_out: Path) -> Iterator[tuple["pd.DataFrame", list[str]]]:
-    """Yield one record for each row of `rows`/{train,dev,test}.parquet, in this order, and what it is compared by.
+def kept_for_measuring(rows: Path, held_out: Path) -> dict[str, set[bytes]]:
+    """Return by split which letters its rows must not have: of a train row those of dev, test and what other datasets
+    hold out in the `held_out` list, of a dev row those of test.
 
-    A part is of one split and in memory at once; where there are no rows, one part is empty.
-    id, split, label; characters (white space around the text left out), damaged_share (signs of encoding damage for
-    each character), markup (tags and entities), letter_share (letters among the visible characters), all four null
-    where the text is blank; score, null where it is no finite number; overlaps: the same letters, of text and pair
-    together, stand in what is kept for measuring, which for a train row is dev, test and what other datasets hold out
-    in the `held_out` list, for a dev row test.
     Raises InputError where a file is missing, unreadable or lacks a column.
     """
     test, dev = (_keys_of_split(rows / f"{split}.parquet") for split in ("test", "dev"))
-    kept_for_measuring = {"train": {*_held_out_keys(held_out, rows), *test, *dev}, "dev": test, "test": set()}
-    count = 0
-    for split in SPLITS:
-        for batches in _in_parts(read_batches(rows / f"{split}.parquet")):
-            count += len(batches)
-            measured = [_measure_batch(batch, split, kept_for_measuring[split]) for batch in batches]
-            texts = [text for batch in batches for text in _compared(batch)]
-            yield pa.Table.from_batches(measured, MEASURES).to_pandas(), texts
-    if not count:
-        yield MEASURES.empty_table().to_pandas(), []
+    return {"train": {*_held_out_keys(held_out, rows), *test, *dev}, "dev": test, "test": set()}
+
+
+def read_parts(rows: Path) -> Iterator[Part]:
+    """Yield the rows of `rows`/{train,dev,test}.parquet, in this order; where there are none, one part is empty.
+
+    Raises InputError where a file is missing, unreadable or lacks a column.
+    """
+    parts = ((split, part) for split in SPLITS for part in _in_parts(read_batches(rows / f"{split}.parquet")))
+    first = next(parts, ("train", []))
+    return itertools.chain([first], parts)
+
+
+def measure_part(kept: Mapping[str, set[bytes]], part: Part) -> tuple["pd.DataFrame", list[str]]:
+    """Return one record for each row of a part, and what each is compared by; `kept` is from `kept_for_measuring`.
+
+    id, split, label; characters (white space around the text left out), damaged_share (signs of encoding damage for
+    each character), markup (tags and entities), letter_share (letters among the visible characters), all four null
+    where the text is blank; score, null where it is no finite number; overlaps: the letters, of text and pair together,
+    are among those that are kept.
+    """
+    split, batches = part
+    measured = [_measure_batch(batch, split, kept[split]) for batch in batches]
+    texts = [text for batch in batches for text in _compared(batch)]
+    return pa.Table.from_batches(measured, MEASURES).to_pandas(), texts
 
 
 def _in_parts(batches: Iterator[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:

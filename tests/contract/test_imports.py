@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FEATURES = {"sources", "validation", "tokenization", "tasks", "distillation", "exporting", "evaluation", "registry"}
-GROUND = {"params", "files", "outcomes", "processes", "schema", "swaps", "templates", "tracking", "words"}
+GROUND = {"engine", "params", "files", "outcomes", "processes", "schema", "swaps", "templates", "tracking", "words"}
 ALLOWED = {
     "stages": FEATURES | {"training", "objectives", "architectures", "stages"} | GROUND,
     "cli": FEATURES
@@ -32,6 +32,7 @@ ALLOWED = {
     "objectives": {"architectures"} | GROUND,
     "architectures": GROUND,
     "params": {"files", "processes"},
+    "engine": {"files"},
     "files": {"processes"},
     "outcomes": {"files", "processes"},
     "processes": set(),

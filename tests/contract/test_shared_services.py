@@ -5,6 +5,7 @@ import re
 import tomllib
 from pathlib import Path
 
+import pytest
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[2]
@@ -30,11 +31,12 @@ def test_ports_are_those_of_the_page_and_closed_to_others_unless_somebody_opens_
     assert {port.split(":")[-1] for port in ports} == set(re.findall(r"http://127\.0\.0\.1:(\d+)", PAGE))
 
 
-def test_the_extra_is_pinned_beside_what_everybody_installs() -> None:
-    everybody, extra = pinned("constraints.txt"), pinned("constraints-services.txt")
+@pytest.mark.parametrize("name", ["ray", "services"])
+def test_an_extra_is_pinned_beside_what_everybody_installs(name: str) -> None:
+    everybody, extra = pinned("constraints.txt"), pinned(f"constraints-{name}.txt")
     assert not everybody.keys() & extra.keys()
     options = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
-    assert {re.sub(r"\[.*", "", name) for name in options["services"]} <= extra.keys()
+    assert {re.sub(r"\[.*", "", package) for package in options[name]} <= extra.keys()
 
 
 def test_nothing_that_everybody_runs_imports_the_extra() -> None:

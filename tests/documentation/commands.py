@@ -121,6 +121,7 @@ UNTESTED = {
     "make lock": "a whole run of ten minutes, at releases",
     "python -m pytest tests/contract": "runs this",
     "python -m pip install --no-deps -r constraints-services.txt": "how the environment of tests/services came to be",
+    "python -m pip install --no-deps -r constraints-ray.txt": "how the environment of tests/cluster came to be",
     "python -m flows.train --pull --push": "each by itself in tests/services and tests/flows",
     "stillhouse ui": "behind `make ui`",
     "dvc repro --single-item …": "needs a second machine; the stage's command is tested",
