@@ -11,8 +11,8 @@ _INVERSE = pow(BASE, -1, 1 << 64)
 class RunHashes:
     """The hash of any run of some numbers: sum_j numbers[start + j] * BASE**j modulo 2**64.
 
-    A polynomial hash as Karp & Rabin's (1987). The difference of two prefix sums of numbers[i] * BASE**i is a run's hash
-    times BASE**start, and an odd BASE has an inverse modulo 2**64.
+    A polynomial hash as Karp & Rabin's (1987). The difference of two prefix sums of numbers[i] * BASE**i is a run's
+    hash times BASE**start, and an odd BASE has an inverse modulo 2**64.
     """
 
     def __init__(self, numbers: np.ndarray) -> None:

@@ -42,8 +42,7 @@ class HeldOut:
             own = letters_of(lowered)
             overlapping[batch] = self._similar(lowered) | self._around(own)
             perhaps_inside[batch] = self._begin_and_end_inside(own)
-        which = np.flatnonzero(perhaps_inside)
-        overlapping[which] |= self._inside([texts[i] for i in which])
+        overlapping[perhaps_inside] |= self._inside([texts[i] for i in np.flatnonzero(perhaps_inside).tolist()])
         return overlapping
 
     def _similar(self, texts: Characters) -> np.ndarray:

@@ -193,6 +193,7 @@ def read_batches(path: Path) -> Iterator[pa.RecordBatch]:
 
 def _measure_batch(batch: pa.RecordBatch, split: str, kept_for_measuring: set[bytes]) -> pa.RecordBatch:
     letters, visible = _letters_and_visible(batch["text"])
+    keys = _keys(_letters_of_both(batch, letters))
     columns = {
         "id": batch["id"],
         "split": pa.array([split] * len(batch)),
@@ -200,7 +201,7 @@ def _measure_batch(batch: pa.RecordBatch, split: str, kept_for_measuring: set[by
         **_of_texts(batch["text"], visible),
         "letter_share": _share(pa.array(map(len, letters), pa.int64()), visible),
         "score": pc.if_else(pc.is_finite(batch["score"]), batch["score"], None),
-        "overlaps": pa.array([key in kept_for_measuring for key in _keys(_letters_of_both(batch, letters))], pa.bool_()),
+        "overlaps": pa.array([key in kept_for_measuring for key in keys], pa.bool_()),
     }
     return _select(columns, MEASURES)
 
