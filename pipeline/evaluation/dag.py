@@ -1,7 +1,7 @@
 """The stages behind the tasks as a graph: what reads what stands in dvc.lock, what each did the driver says."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.files import InputError
@@ -58,7 +58,7 @@ def _locked(lock: Path) -> dict[str, dict[str, Any]]:
 
 
 def _overlap(one: str, other: str) -> bool:
-    return PurePosixPath(one).is_relative_to(other) or PurePosixPath(other).is_relative_to(one)
+    return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")
 
 
 def _in_words(found: Mapping[str, Any] | None) -> str:

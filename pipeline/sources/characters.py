@@ -1,12 +1,14 @@
 """Texts as flat arrays of lower-cased characters, so that millions of them are compared without a loop in Python."""
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-BATCH_CHARACTERS = 4_000_000  # keeps the temporary arrays of a batch within some 100 MB
+BATCH_CHARACTERS = 1_000_000  # its temporary arrays are some 30 MB, and larger ones slower
 _CODE_POINTS = 0x110000
+_UNKNOWN = -1
 
 
 class Characters(NamedTuple):
@@ -36,24 +38,37 @@ def lower_cased(texts: Sequence[str]) -> Characters:
 
 def letters(texts: Sequence[str]) -> Characters:
     """Return the lower-cased letters of the texts: no digits, spaces or punctuation."""
-    parts, lengths = [], []
-    for batch in batches(np.array([len(text) for text in texts])):
-        codes, offsets = lower_cased(texts[batch])
-        kept = is_kind(codes, str.isalpha)
-        parts.append(codes[kept])
-        lengths.append(np.diff(np.concatenate([[0], np.cumsum(kept)])[offsets]))
-    if not parts:
-        return Characters(np.zeros(0, np.uint32), np.zeros(1, np.int64))
-    return Characters(np.concatenate(parts), _offsets(np.concatenate(lengths)))
+    parts = [letters_of(lower_cased(texts[batch])) for batch in batches(np.array([len(text) for text in texts]))]
+    codes = [np.zeros(0, np.uint32), *(part.codes for part in parts)]
+    lengths = [np.zeros(0, np.int64), *(np.diff(part.offsets) for part in parts)]
+    return Characters(np.concatenate(codes), _offsets(np.concatenate(lengths)))
+
+
+def letters_of(lowered: Characters) -> Characters:
+    """Return the letters of lower-cased texts."""
+    kept = np.flatnonzero(is_kind(lowered.codes, str.isalpha))
+    return Characters(lowered.codes[kept], np.searchsorted(kept, lowered.offsets))
 
 
 def is_kind(codes: np.ndarray, predicate: Callable[[str], bool]) -> np.ndarray:
     """Return for each code point whether `predicate` holds, asking once per distinct one."""
-    table = np.zeros(_CODE_POINTS, dtype=bool)
-    table[codes] = True
-    for code in np.flatnonzero(table):
-        table[code] = predicate(chr(code))
-    return table[codes]
+    return kinds(codes, predicate).view(bool)
+
+
+def kinds(codes: np.ndarray, kind_of: Callable[[str], int]) -> np.ndarray:
+    """Return what `kind_of` says of each code point, a number up to 127, asking once per distinct one; int8."""
+    known = _known_kinds(kind_of)
+    found = known[codes]
+    unknown = np.flatnonzero(found == _UNKNOWN)
+    for code in np.unique(codes[unknown]):
+        known[code] = kind_of(chr(code))
+    found[unknown] = known[codes[unknown]]
+    return found
+
+
+@functools.cache
+def _known_kinds(kind_of: Callable[[str], int]) -> np.ndarray:
+    return np.full(_CODE_POINTS, _UNKNOWN, dtype=np.int8)
 
 
 def _offsets(lengths: Sequence[int] | np.ndarray) -> np.ndarray:

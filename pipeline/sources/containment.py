@@ -6,9 +6,7 @@ Rabin-Karp (Karp & Rabin 1987) with wrapping 64-bit arithmetic; each match is ve
 import numpy as np
 
 from pipeline.sources.characters import Characters, batches
-
-_BASE = 0x9E3779B97F4A7C15  # odd, so that powers of it never vanish modulo 2**64
-_TABLE_BITS = 20
+from pipeline.sources.hashes import KnownHashes, RunHashes
 
 
 def contained(letters: Characters, needles: np.ndarray, haystacks: np.ndarray, window: int) -> np.ndarray:
@@ -16,83 +14,62 @@ def contained(letters: Characters, needles: np.ndarray, haystacks: np.ndarray, w
 
     `needles` and `haystacks` are indices into `letters`. A needle of fewer than `window` letters matches nothing.
     """
-    lengths = np.diff(letters.offsets)
-    needles = needles[lengths[needles] >= window]
-    found: list[tuple[int, int]] = []
-    if len(needles):
-        index = _Needles(letters, needles, window)
-        for batch in batches(lengths[haystacks]):
-            found += index.matches(haystacks[batch])
-    return np.array(found, dtype=np.int64).reshape(-1, 2)
+    index, found = Needles(letters, needles, window), [np.zeros((0, 2), np.int64)]
+    for batch in batches(np.diff(letters.offsets)[haystacks]):
+        pairs = index.inside(_chosen(letters, haystacks[batch]))
+        found.append(np.stack([pairs[:, 0], haystacks[batch][pairs[:, 1]]], axis=1))
+    return np.concatenate(found)
 
 
-class _Needles:
-    """The hashes of each needle's first and last window, sorted by the first."""
+def _chosen(letters: Characters, which: np.ndarray) -> Characters:
+    codes, offsets = letters
+    lengths = offsets[which + 1] - offsets[which]
+    return Characters(
+        np.concatenate([codes[offsets[i] : offsets[i + 1]] for i in which]), np.concatenate([[0], np.cumsum(lengths)])
+    )
+
+
+class Needles:
+    """Texts that are looked for in others, by the hashes of each one's first and last window, sorted by the first."""
 
     def __init__(self, letters: Characters, needles: np.ndarray, window: int) -> None:
-        self.letters, self.window = letters, window
-        first, last = (_needle_hashes(letters, needles, window, end) for end in (False, True))
+        needles = needles[np.diff(letters.offsets)[needles] >= window]
+        starts, ends = letters.offsets[needles], letters.offsets[needles + 1]
+        first, last = window_hashes(letters, starts, window), window_hashes(letters, ends - window, window)
         order = np.argsort(first, kind="stable")
-        self.needles, self.first, self.last = needles[order], first[order], last[order]
-        self.lengths = np.diff(letters.offsets)[self.needles]
-        self.table = np.zeros(1 << _TABLE_BITS, dtype=bool)
-        self.table[self.first >> np.uint64(64 - _TABLE_BITS)] = True
+        self._letters, self._window = letters, window
+        self._needles, self._lengths, self._last = needles[order], (ends - starts)[order], last[order]
+        distinct, self._begin, self._count = np.unique(first[order], return_index=True, return_counts=True)
+        self._first = KnownHashes(distinct)
 
-    def matches(self, haystacks: np.ndarray) -> list[tuple[int, int]]:
-        """Return the pairs for some haystacks, searched as one array."""
-        codes, offsets = self.letters
-        flat = np.concatenate([codes[offsets[i] : offsets[i + 1]] for i in haystacks])
-        ends = np.cumsum(offsets[haystacks + 1] - offsets[haystacks])
-        hashes = _window_hashes(flat, self.window)
-        # the small table turns away nearly every position before the exact look-up
-        positions = np.flatnonzero(self.table[hashes >> np.uint64(64 - _TABLE_BITS)])
-        low = np.searchsorted(self.first, hashes[positions], side="left")
-        count = np.searchsorted(self.first, hashes[positions], side="right") - low
-        positions, low, count = positions[count > 0], low[count > 0], count[count > 0]
+    def inside(self, haystacks: Characters) -> np.ndarray:
+        """Return the pairs (needle, haystack), int64 (pairs, 2), sorted; the haystacks are searched as one array."""
+        flat, ends = haystacks.codes, haystacks.offsets[1:]
+        hashes = RunHashes(flat).of_windows(self._window)
+        positions, places = self._first.find(hashes)
+        low, count = self._begin[places], self._count[places]
         # a hash can belong to several needles with one beginning: one candidate for each of them
         which = np.repeat(low, count) + np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
         positions = np.repeat(positions, count)
         documents = np.searchsorted(ends, positions, side="right")
-        fits = positions + self.lengths[which] <= ends[documents]
+        fits = positions + self._lengths[which] <= ends[documents]
         positions, which, documents = positions[fits], which[fits], documents[fits]
-        same_end = hashes[positions + self.lengths[which] - self.window] == self.last[which]
+        same_end = hashes[positions + self._lengths[which] - self._window] == self._last[which]
         pairs = set()
         for position, k, document in zip(positions[same_end], which[same_end], documents[same_end], strict=True):
-            pair = (int(self.needles[k]), int(haystacks[document]))
+            pair = (int(self._needles[k]), int(document))
             if pair not in pairs and self._stands_at(k, flat, position):
                 pairs.add(pair)
-        return sorted(pairs)
+        return np.array(sorted(pairs), dtype=np.int64).reshape(-1, 2)
 
     def _stands_at(self, k: int, flat: np.ndarray, position: int) -> bool:
-        start = self.letters.offsets[self.needles[k]]
-        length = self.lengths[k]
-        return np.array_equal(self.letters.codes[start : start + length], flat[position : position + length])
+        start = self._letters.offsets[self._needles[k]]
+        length = self._lengths[k]
+        return np.array_equal(self._letters.codes[start : start + length], flat[position : position + length])
 
 
-def _needle_hashes(letters: Characters, needles: np.ndarray, window: int, end: bool) -> np.ndarray:
-    """Return the hash of the first (or last) window of each needle, uint64 (needles,)."""
-    starts = letters.offsets[needles + 1] - window if end else letters.offsets[needles]
+def window_hashes(letters: Characters, starts: np.ndarray, window: int) -> np.ndarray:
+    """Return the hash of the window of letters that begins at each of `starts`, uint64 (starts,)."""
     codes = letters.codes[(starts[:, None] + np.arange(window)).ravel()]
-    return _window_hashes(codes, window)[::window]
-
-
-def _window_hashes(codes: np.ndarray, window: int) -> np.ndarray:
-    """Return sum_j codes[i + j] * BASE**j modulo 2**64 for each window start i; uint64 (len(codes) - window + 1,).
-
-    By doubling: windows of 1, 2, 4, ... letters add up to the wanted one.
-    """
-    count = len(codes) - window + 1
-    if count <= 0:
-        return np.zeros(0, dtype=np.uint64)
-    power_of_two = codes.astype(np.uint64)
-    result = np.zeros(count, dtype=np.uint64)
-    done, size = 0, 1
-    while done < window:
-        if window & size:
-            result += power_of_two[done : done + count] * np.uint64(pow(_BASE, done, 1 << 64))
-            done += size
-        if done < window:
-            step = np.uint64(pow(_BASE, size, 1 << 64))
-            power_of_two = power_of_two[:-size] + power_of_two[size:] * step
-            size *= 2
-    return result
+    begins = np.arange(0, len(codes), window)
+    return RunHashes(codes).of(begins, begins + window)

@@ -6,9 +6,10 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from pipeline.params import DecontaminationParams
-from pipeline.sources.characters import Characters, letters
-from pipeline.sources.containment import contained
-from pipeline.sources.similarity import flat_shingles
+from pipeline.sources.characters import Characters, batches, letters, letters_of, lower_cased
+from pipeline.sources.containment import Needles, window_hashes
+from pipeline.sources.hashes import KnownHashes, RunHashes
+from pipeline.sources.similarity import flat_shingles, lowered_shingles
 
 _PAIRS_AT_ONCE = 20_000_000
 
@@ -19,55 +20,76 @@ class HeldOut:
     def __init__(self, texts: Sequence[str], params: DecontaminationParams) -> None:
         self._params, self._count = params, len(texts)
         hashes, offsets = flat_shingles(texts, params.shingle_words)
-        self._sizes, self._vocabulary = np.diff(offsets), np.unique(hashes)
-        self._by_shingle = self._of_vocabulary(hashes, offsets).T.tocsr()
+        vocabulary, places = np.unique(hashes, return_inverse=True)
+        self._vocabulary, self._sizes = KnownHashes(vocabulary), np.diff(offsets)
+        self._by_shingle = _indicators(places, offsets, len(vocabulary)).T.tocsr()
         self._letters = letters(texts)
+        self._needles = Needles(self._letters, np.arange(len(texts)), params.min_letters)
+        self._windows = KnownHashes(np.sort(RunHashes(self._letters.codes).of_windows(params.min_letters)))
 
     def overlapping(self, texts: Sequence[str]) -> np.ndarray:
         """Return which texts overlap with a held-out one, bool (texts,).
 
         They do where their shingles have a Jaccard similarity of at least `params.similarity`, or where the letters of
-        one stand inside the other's. Every pair that shares a shingle is counted out: MinHash, which ingest searches
-        with, may miss some at the threshold.
+        one stand inside the other's. Every pair that may is counted out: MinHash, which ingest searches with, may miss
+        some at the threshold.
         """
-        if not len(texts) or not self._count:
+        if not self._count:
             return np.zeros(len(texts), dtype=bool)
-        return self._similar(texts) | self._contained(texts)
+        overlapping, perhaps_inside = np.zeros(len(texts), dtype=bool), np.zeros(len(texts), dtype=bool)
+        for batch in batches(np.array([len(text) for text in texts])):
+            lowered = lower_cased(texts[batch])
+            own = letters_of(lowered)
+            overlapping[batch] = self._similar(lowered) | self._around(own)
+            perhaps_inside[batch] = self._begin_and_end_inside(own)
+        overlapping[perhaps_inside] |= self._inside([texts[i] for i in np.flatnonzero(perhaps_inside).tolist()])
+        return overlapping
 
-    def _similar(self, texts: Sequence[str]) -> np.ndarray:
-        hashes, offsets = flat_shingles(texts, self._params.shingle_words)
-        sizes, matrix = np.diff(offsets), self._of_vocabulary(hashes, offsets)
-        similar = np.zeros(len(texts), dtype=bool)
+    def _similar(self, texts: Characters) -> np.ndarray:
+        """Return which texts share enough shingles with a held-out one, bool (texts,)."""
+        hashes, offsets = lowered_shingles(texts, self._params.shingle_words)
+        sizes = np.diff(offsets)
+        # what it shares is in the vocabulary, and the union is no smaller than the text: few texts come that far
+        at_most = np.diff(np.searchsorted(np.flatnonzero(self._vocabulary.may_hold(hashes)), offsets))
+        candidate = at_most / np.maximum(sizes, 1) >= self._params.similarity
+        known, places = self._vocabulary.find(hashes[np.repeat(candidate, sizes)])
+        ends = np.searchsorted(known, np.cumsum(sizes[candidate]))
+        matrix = _indicators(places, np.concatenate([[0], ends]), len(self._vocabulary))
+        candidates = np.flatnonzero(candidate)
+        similar = np.zeros(len(sizes), dtype=bool)
         step = max(1, _PAIRS_AT_ONCE // self._count)
-        for start in range(0, len(texts), step):
-            shared = (matrix[start : min(start + step, len(texts))] @ self._by_shingle).tocoo()
-            union = sizes[start + shared.row] + self._sizes[shared.col] - shared.data
-            similar[start + shared.row[shared.data / union >= self._params.similarity]] = True
+        for start in range(0, len(candidates), step):
+            shared = (matrix[start : start + step] @ self._by_shingle).tocoo()
+            own = candidates[start + shared.row]
+            union = sizes[own] + self._sizes[shared.col] - shared.data
+            similar[own[shared.data / union >= self._params.similarity]] = True
         return similar
 
-    def _of_vocabulary(self, hashes: np.ndarray, offsets: np.ndarray) -> csr_array:
-        """Return which of the held-out texts' shingles stand in which text, int32 (texts, vocabulary), sparse."""
-        width = len(self._vocabulary)
-        places = np.searchsorted(self._vocabulary, hashes)
-        known = np.zeros(len(hashes), dtype=bool)
-        within = places < width
-        known[within] = self._vocabulary[places[within]] == hashes[within]
-        rows = np.concatenate([[0], np.cumsum(known)])[offsets]
-        return csr_array((np.ones(known.sum(), np.int32), places[known], rows), shape=(len(offsets) - 1, width))
+    def _around(self, own: Characters) -> np.ndarray:
+        """Return which texts have a held-out one inside them, bool (texts,)."""
+        return np.isin(np.arange(len(own.offsets) - 1), self._needles.inside(own)[:, 1])
 
-    def _contained(self, texts: Sequence[str]) -> np.ndarray:
-        flat = _joined(letters(texts), self._letters)
-        own, references = np.arange(len(texts)), len(texts) + np.arange(self._count)
-        around = contained(flat, references, own, self._params.min_letters)[:, 1]
-        inside = contained(flat, own, references, self._params.min_letters)[:, 0]
-        return np.isin(own, np.concatenate([around, inside]))
+    def _begin_and_end_inside(self, own: Characters) -> np.ndarray:
+        """Return which texts begin and end with letters that stand in held-out ones, as those inside one do."""
+        window = self._params.min_letters
+        which = np.flatnonzero(np.diff(own.offsets) >= window)
+        for starts in (own.offsets[:-1], own.offsets[1:] - window):
+            found, _ = self._windows.find(window_hashes(own, starts[which], window))
+            which = which[found]
+        return np.isin(np.arange(len(own.offsets) - 1), which)
+
+    def _inside(self, texts: Sequence[str]) -> np.ndarray:
+        """Return which texts stand inside a held-out one, bool (texts,)."""
+        everyone = np.arange(len(texts))
+        needles = Needles(letters(texts), everyone, self._params.min_letters)
+        return np.isin(everyone, needles.inside(self._letters)[:, 0])
+
+
+def _indicators(places: np.ndarray, offsets: np.ndarray, width: int) -> csr_array:
+    """Return which shingle of a vocabulary stands in which text: 1 or 0, int32 (texts, width), sparse."""
+    return csr_array((np.ones(len(places), np.int32), places, offsets), shape=(len(offsets) - 1, width))
 
 
 def overlapping(texts: Sequence[str], held_out: Sequence[str], params: DecontaminationParams) -> np.ndarray:
     """Return which texts overlap with a held-out one, bool (texts,), as `HeldOut` says."""
     return HeldOut(held_out, params).overlapping(texts)
-
-
-def _joined(first: Characters, second: Characters) -> Characters:
-    offsets = np.concatenate([first.offsets, first.offsets[-1] + second.offsets[1:]])
-    return Characters(np.concatenate([first.codes, second.codes]), offsets)

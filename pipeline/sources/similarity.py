@@ -13,9 +13,10 @@ from scipy.sparse import csr_array
 
 from pipeline.engine import Engine, map_in_order
 from pipeline.params import DecontaminationParams
-from pipeline.sources.characters import batches, is_kind, lower_cased
+from pipeline.sources.characters import Characters, batches, kinds, lower_cased
+from pipeline.sources.hashes import BASE, RunHashes
 
-_MIX = np.uint64(0x9E3779B97F4A7C15)
+_MIX = np.uint64(BASE)
 _PAIRS_AT_ONCE = 20_000
 _LSH_SHARE = 0.85
 
@@ -110,41 +111,50 @@ def flat_shingles(texts: Sequence[str], size: int) -> tuple[np.ndarray, np.ndarr
     """Return what `shingles` returns as one array: text i has hashes[offsets[i]:offsets[i + 1]]; int64 (texts + 1,)."""
     found, counts = [np.zeros(0, np.uint32)], [np.zeros(1, np.int64)]
     for batch in batches(np.array([len(text) for text in texts])):
-        words, offsets = _word_hashes(texts[batch])
-        of_text = np.diff(offsets)
-        padded = np.concatenate([words, np.zeros(size, np.uint64)])
-        text = np.repeat(np.arange(len(of_text)), of_text)
-        place, left = np.arange(len(words)) - offsets[text], offsets[text + 1] - np.arange(len(words))
-        hashes = np.zeros(len(words), dtype=np.uint64)
-        for j in range(size):
-            hashes = (hashes + np.where(j < left, padded[j : j + len(words)], 0)) * _MIX
-            hashes ^= hashes >> np.uint64(29)
-        begins = (left >= size) | (place == 0)  # a whole run of words, or all that a short text has
-        keys = (text[begins].astype(np.uint64) << np.uint64(32)) | (hashes[begins] >> np.uint64(32))
-        keys.sort()  # np.unique hashes first, which takes three times as long
-        keys = keys[np.concatenate([[True], keys[1:] != keys[:-1]])[: len(keys)]]
-        found.append(keys.astype(np.uint32))
-        counts.append(np.bincount((keys >> np.uint64(32)).astype(np.int64), minlength=len(of_text)))
+        hashes, offsets = lowered_shingles(lower_cased(texts[batch]), size)
+        found.append(hashes)
+        counts.append(np.diff(offsets))
     return np.concatenate(found), np.cumsum(np.concatenate(counts))
 
 
-def _word_hashes(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+def lowered_shingles(lowered: Characters, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return what `flat_shingles` returns, of texts that are in memory as lower-cased characters."""
+    words, offsets = _word_hashes(lowered)
+    of_text = np.diff(offsets)
+    padded = np.concatenate([words, np.zeros(size, np.uint64)])
+    text = np.repeat(np.arange(len(of_text)), of_text)
+    place, left = np.arange(len(words)) - offsets[text], offsets[text + 1] - np.arange(len(words))
+    hashes = np.zeros(len(words), dtype=np.uint64)
+    for j in range(size):
+        hashes = (hashes + np.where(j < left, padded[j : j + len(words)], 0)) * _MIX
+        hashes ^= hashes >> np.uint64(29)
+    begins = (left >= size) | (place == 0)  # a whole run of words, or all that a short text has
+    keys = (text[begins].astype(np.uint64) << np.uint64(32)) | (hashes[begins] >> np.uint64(32))
+    keys.sort()  # np.unique hashes first, which takes three times as long
+    keys = keys[np.concatenate([[True], keys[1:] != keys[:-1]])[: len(keys)]]
+    counts = np.bincount((keys >> np.uint64(32)).astype(np.int64), minlength=len(of_text))
+    return keys.astype(np.uint32), np.concatenate([[0], np.cumsum(counts)])
+
+
+def _word_hashes(lowered: Characters) -> tuple[np.ndarray, np.ndarray]:
     """Return the hash of each word (uint64) and where each text's words begin (int64, texts + 1)."""
-    codes, offsets = lower_cased(texts)
-    in_word, ideograph = is_kind(codes, str.isalnum), is_kind(codes, _is_ideograph)
-    breaks = ideograph | ~in_word
-    begins = in_word.copy()
-    begins[1:] &= breaks[:-1] | ideograph[1:]
-    begins[offsets[:-1][np.diff(offsets) > 0]] |= in_word[offsets[:-1][np.diff(offsets) > 0]]
-    kept, starts = np.flatnonzero(in_word), np.flatnonzero(begins)
-    if not len(starts):
-        return np.zeros(0, np.uint64), np.zeros(len(offsets), np.int64)
-    place = kept - starts[np.cumsum(begins)[kept] - 1]
-    powers = np.cumprod(np.concatenate([[np.uint64(1)], np.full(place.max(), _MIX)]), dtype=np.uint64)
-    hashes = np.add.reduceat(
-        (codes[kept].astype(np.uint64) + np.uint64(1)) * powers[place], np.searchsorted(kept, starts)
-    )
+    codes, offsets = lowered
+    kind = kinds(codes, _kind_of)
+    edge = np.zeros(len(codes) + 1, dtype=bool)  # whether a word cannot go on from the character before this one
+    edge[1:-1] = (kind[1:] != _IN_WORD) | (kind[:-1] != _IN_WORD)
+    edge[offsets] = True
+    starts, ends = np.flatnonzero(edge[:-1] & (kind != _BETWEEN)), np.flatnonzero(edge[1:] & (kind != _BETWEEN)) + 1
+    hashes = RunHashes(codes + np.uint64(1)).of(starts, ends)
     return hashes ^ (hashes >> np.uint64(31)), np.searchsorted(starts, offsets)
+
+
+_BETWEEN, _IN_WORD, _WORD = range(3)  # of characters: outside of words, one of a word's, a word by itself
+
+
+def _kind_of(character: str) -> int:
+    if not character.isalnum():
+        return _BETWEEN
+    return _WORD if _is_ideograph(character) else _IN_WORD
 
 
 def _is_ideograph(character: str) -> bool:

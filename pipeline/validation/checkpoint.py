@@ -1,5 +1,6 @@
 """The suites of `suites/`, run by Great Expectations: each as a ValidationDefinition in a Checkpoint, in memory."""
 
+import functools
 import gc
 import os
 from collections.abc import Mapping, Sequence
@@ -80,6 +81,7 @@ def merged(parts: Sequence[Sequence[Outcome]]) -> list[Outcome]:
     ]
 
 
+@functools.cache
 def _great_expectations() -> ModuleType:
     # read at import: without it Great Expectations reports its use over the network
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
@@ -88,6 +90,7 @@ def _great_expectations() -> ModuleType:
         import great_expectations
     finally:
         gc.enable()
+    gc.freeze()  # what it has imported stays: every later collection would look through a million objects of it
     return great_expectations
 
 

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from pipeline.files import InputError
 from pipeline.schema import CANONICAL, SPLITS, compared
+from pipeline.validation.characters import letters_and_visible
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -126,15 +127,15 @@ def joined(parts: Iterable["pd.DataFrame"]) -> Iterator["pd.DataFrame"]:
 
 
 def _keys_of_split(path: Path) -> set[bytes]:
-    return {key for batch in read_batches(path) for key in _keys(_compared_letters(batch)[1]) if key is not None}
+    keys = (key for batch in read_batches(path) for key in _keys(_letters_of_both(batch, _letters(batch["text"]))))
+    return {key for key in keys if key is not None}
 
 
-def _compared_letters(batch: pa.RecordBatch) -> tuple[pa.Array, pa.Array]:
-    """Return the letters of each text, and those of text and pair together."""
-    letters = _letters(batch["text"])
+def _letters_of_both(batch: pa.RecordBatch, of_texts: list[str]) -> list[str]:
+    """Return the letters of each row's text, which are given, and pair together."""
     if batch["pair"].null_count == len(batch):
-        return letters, letters
-    return letters, pc.binary_join_element_wise(letters, _letters(batch["pair"]), "")
+        return of_texts
+    return [text + pair for text, pair in zip(of_texts, _letters(batch["pair"]), strict=True)]
 
 
 def measure_texts(rows: Path, column: str) -> "pd.DataFrame":
@@ -145,7 +146,8 @@ def measure_texts(rows: Path, column: str) -> "pd.DataFrame":
     batches = []
     for split in SPLITS:
         for batch in read_batches(rows / f"{split}.parquet"):
-            found = _of_texts(batch[column], _visible(batch[column]))
+            _, visible = _letters_and_visible(batch[column])
+            found = _of_texts(batch[column], visible)
             batches.append(_select({"id": batch["id"], "split": pa.array([split] * len(batch)), **found}, OF_TEXTS))
     return pa.Table.from_batches(batches, OF_TEXTS).to_pandas()
 
@@ -204,23 +206,23 @@ def read_batches(path: Path) -> Iterator[pa.RecordBatch]:
 
 
 def _measure_batch(batch: pa.RecordBatch, split: str, kept_for_measuring: set[bytes]) -> pa.RecordBatch:
-    letters, of_both = _compared_letters(batch)
-    visible = _visible(batch["text"])
+    letters, visible = _letters_and_visible(batch["text"])
+    keys = _keys(_letters_of_both(batch, letters))
     columns = {
         "id": batch["id"],
         "split": pa.array([split] * len(batch)),
         "label": batch["label"],
         **_of_texts(batch["text"], visible),
-        "letter_share": _share(pc.utf8_length(letters), pc.if_else(pc.greater(visible, 0), visible, None)),
+        "letter_share": _share(pa.array(map(len, letters), pa.int64()), visible),
         "score": pc.if_else(pc.is_finite(batch["score"]), batch["score"], None),
-        "overlaps": pa.array([key in kept_for_measuring for key in _keys(of_both)], pa.bool_()),
+        "overlaps": pa.array([key in kept_for_measuring for key in keys], pa.bool_()),
     }
     return _select(columns, MEASURES)
 
 
 def _of_texts(texts: pa.Array, visible: pa.Array) -> dict[str, pa.Array]:
     text = pc.utf8_trim_whitespace(pc.fill_null(texts, ""))
-    given = pc.greater(visible, 0)
+    given = pc.is_valid(visible)
     characters = pc.if_else(given, pc.utf8_length(text), None)
     return {
         "characters": characters,
@@ -229,8 +231,14 @@ def _of_texts(texts: pa.Array, visible: pa.Array) -> dict[str, pa.Array]:
     }
 
 
-def _visible(texts: pa.Array) -> pa.Array:
-    return pc.utf8_length(pc.replace_substring_regex(pc.fill_null(texts, ""), r"[\s\p{Z}\p{M}]+", ""))
+def _letters_and_visible(texts: pa.Array) -> tuple[list[str], pa.Array]:
+    """Return the letters of each text, and how many of its characters are visible, null where none is."""
+    letters, visible = letters_and_visible(texts.fill_null("").to_pylist())
+    return letters, pa.array(visible, mask=visible == 0)
+
+
+def _letters(texts: pa.Array) -> list[str]:
+    return _letters_and_visible(texts)[0]
 
 
 def _select(columns: dict[str, pa.Array], schema: pa.Schema) -> pa.RecordBatch:
@@ -241,14 +249,9 @@ def _share(part: pa.Array, whole: pa.Array) -> pa.Array:
     return pc.divide(pc.cast(part, pa.float64()), pc.cast(whole, pa.float64()))
 
 
-def _letters(texts: pa.Array) -> pa.Array:
-    return pc.replace_substring_regex(pc.utf8_lower(pc.fill_null(texts, "")), r"\P{L}+", "")
-
-
-def _keys(letters: pa.Array) -> list[bytes | None]:
+def _keys(letters: list[str]) -> list[bytes | None]:
     """Return 16 bytes that stand for the letters of each text, None where there are none."""
-    texts = letters.to_pylist()
-    return [hashlib.blake2b(text.encode(), digest_size=16).digest() if text else None for text in texts]
+    return [hashlib.blake2b(own.encode(), digest_size=16).digest() if own else None for own in letters]
 
 
 def _held_out_keys(path: Path, rows: Path) -> Iterator[bytes]:

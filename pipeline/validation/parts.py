@@ -34,14 +34,15 @@ class Kept:
         self._columns["characters"].append(part["characters"].to_numpy(np.float32, na_value=np.nan))
         scores = part["score"].to_numpy(np.float64, na_value=np.nan)
         self._columns["score"].append(scores if np.isfinite(scores).any() else np.full(len(part), np.nan, np.float32))
-        self._hashes.append(pd.util.hash_array(part["id"].to_numpy(object)))
-        sampled = part.assign(text=texts)
-        if self._sample is not None:
-            if len(self._sample) == SAMPLE_ROWS:
-                sampled = sampled[sampled["id"] <= self._sample["id"].iloc[-1]]
-            sampled = pd.concat([self._sample, sampled], ignore_index=True)
+        self._hashes.append(pd.util.hash_array(part["id"].to_numpy(object), categorize=False))
         # ids are hashes: the first of them are a fair sample
-        self._sample = sampled.sort_values("id", kind="stable").head(SAMPLE_ROWS)
+        if self._sample is not None and len(self._sample) == SAMPLE_ROWS:
+            part = part[part["id"] <= self._sample["id"].iloc[-1]]
+        sampled = part.sort_values("id", kind="stable").head(SAMPLE_ROWS)
+        sampled = sampled.assign(text=[texts[i] for i in sampled.index])
+        if self._sample is not None:
+            sampled = pd.concat([self._sample, sampled], ignore_index=True)
+        self._sample = sampled.sort_values("id", kind="stable", ignore_index=True).head(SAMPLE_ROWS)
 
     def table(self) -> "pd.DataFrame":
         """Return split, label, characters and score of all rows, in the order of the parts."""

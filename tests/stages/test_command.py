@@ -26,6 +26,28 @@ if __name__ == "__main__":
     main(run)
 """
 
+ENDS = """\
+import atexit
+from pathlib import Path
+from pipeline.files import InputError
+from pipeline.params import Params
+from pipeline.stages.command import main
+
+class Kept:
+    def __del__(self):
+        print("taken apart")
+
+kept = Kept()
+
+def run(params: Params, *, out: Path) -> None:
+    atexit.register(print, "last words", end="")
+    if out.exists():
+        raise InputError("it is there")
+
+if __name__ == "__main__":
+    main(run)
+"""
+
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
@@ -52,6 +74,15 @@ def environment() -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if name != "TQDM_DISABLE"}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return inherited | {"PYTHONPATH": str(ROOT), "PATH": path}
+
+
+@pytest.mark.parametrize(("out", "code"), [("new", 0), ("params.yaml", 2)])
+def test_a_stage_does_what_is_to_be_done_at_its_end_and_takes_nothing_apart(project: Path, out: str, code: int) -> None:
+    (project / "toy/ends.py").write_text(ENDS)
+    command = [sys.executable, "-m", "toy.ends", "--out", out]
+    ended = subprocess.run(command, cwd=project, env=environment(), capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout) == (code, "last words")
+    assert ended.stderr == ("" if code == 0 else "ends: it is there\n")
 
 
 def test_libraries_draw_no_bars(project: Path) -> None:

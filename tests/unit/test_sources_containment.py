@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pipeline.sources import characters
 from pipeline.sources.characters import letters
-from pipeline.sources.containment import _window_hashes, contained
+from pipeline.sources.containment import contained
 
 
 def pairs(texts: list[str], needles: list[int], haystacks: list[int], window: int) -> set[tuple[int, int]]:
@@ -32,16 +32,6 @@ def test_a_match_does_not_reach_over_the_end_of_a_text() -> None:
 def test_needles_with_one_beginning_are_told_apart() -> None:
     texts = ["the film was wonderful", "the film was dreadful", "I say the film was dreadful indeed"]
     assert pairs(texts, [0, 1], [2], window=8) == {(1, 2)}
-
-
-def test_window_hash_is_the_polynomial() -> None:
-    codes = np.array([3, 1, 4, 1, 5, 9, 2, 6], dtype=np.uint32)
-    base, modulus = 0x9E3779B97F4A7C15, 2**64
-    for window in range(1, 9):
-        by_hand = [
-            sum(int(codes[i + j]) * pow(base, j, modulus) for j in range(window)) % modulus for i in range(9 - window)
-        ]
-        assert _window_hashes(codes, window).tolist() == by_hand
 
 
 @given(st.lists(st.text("ab é1", max_size=12), min_size=2, max_size=12), st.integers(1, 6))
