@@ -87,6 +87,7 @@ def test_validation_finds_what_pandas_finds() -> None:
     assert found["median_ratio"] == found["pairs"][0]["ratio"] > 0 and len(found["sizes"]) == 2
 
 
+@pytest.mark.slow
 def test_pretraining() -> None:
     found = last_line(str(FOLDER / "pretraining.py"), "--pairs", "1", "--steps", "1", "--shape", "1x64")
     (pair,) = found["pairs"]
