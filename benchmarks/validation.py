@@ -105,15 +105,16 @@ def same_checks(rows: Path) -> dict[str, int]:
     """Do what `with_pandas` does as the stage does it; return how many rows fail each check."""
     from pipeline.params import load_params
     from pipeline.validation.checkpoint import merged, run_suite
-    from pipeline.validation.measures import class_shares, joined, measure_parts
+    from pipeline.validation.measures import class_shares, joined, kept_for_measuring, measure_part, read_parts
     from pipeline.validation.parts import Kept
 
     checks = load_params(ROOT / "params.yaml").datasets[DATASET].validation
     bounds = checks.model_dump() | BOUNDS | {"labels": LABELS}
+    letters = kept_for_measuring(rows, Path(os.devnull))
     kept, outcomes, named = Kept(), [], ["split", "id"]
 
     def parts() -> Iterator[pd.DataFrame]:
-        for part, texts in measure_parts(rows, Path(os.devnull)):
+        for part, texts in (measure_part(letters, read) for read in read_parts(rows)):
             kept.add(part, texts)
             yield part.assign(near_duplicate=False)
 

@@ -70,6 +70,9 @@ def main(run: Callable[..., None], launch: Launch | None = None) -> None:
         return 0, ""
 
     codes.append(_outcome(begin, name, debug))
+    signal.signal(
+        signal.SIGTERM, signal.SIG_IGN
+    )  # all is said: an exit handler that is interrupted would add its traceback
     sys.exit(codes[0])
 
 
