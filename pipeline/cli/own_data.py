@@ -21,7 +21,7 @@ from pipeline.cli.profile import estimate_seconds, profile_rows, show_profile
 from pipeline.cli.progress import planned_stages
 from pipeline.cli.raw_data import bring, track
 from pipeline.cli.recipe import PARAMS, refuse_to_lose_edits
-from pipeline.drivers import STATE
+from pipeline.drivers import STATE, record_seconds
 from pipeline.files import InputError, write_text
 from pipeline.params import ColumnsParams, LocalSource, check_params
 from pipeline.params.task_types import TASK_TYPES
@@ -65,11 +65,13 @@ def use_data(data: Path, *, text: str, label: str, name: str | None, force: bool
     profile = profile_rows(found.texts, found.labels)
     stages = planned_stages(YAML(typ="safe").load(parameters))
     params = check_params(YAML(typ="safe").load(parameters), PARAMS)
-    seconds = estimate_seconds(profile, sum(found.words), params, stages)
+    expected = estimate_seconds(profile, sum(found.words), params, stages)
+    seconds = sum(expected.values())
     show_profile(str(data), profile, seconds)
     bring({target: data})
     track(target)
     write_text(PARAMS, parameters)
+    record_seconds(expected)  # the time left that the first run shows
     print(f"params.yaml now trains the task {name} on {target}; `make run` does the rest")
     answer({"task": name, "data": str(target), "profile": profile.as_json(), "estimated_seconds": round(seconds)})
 

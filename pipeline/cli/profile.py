@@ -138,8 +138,8 @@ def _beginning(text: str) -> str:
     return one_line(text if len(text) <= SHOWN_CHARACTERS else f"{text[: SHOWN_CHARACTERS - 1]}…")
 
 
-def estimate_seconds(profile: Profile, words: int, params: Params, stages: Iterable[str]) -> float:
-    """Return about how long a run on these rows takes: the shipped default's seconds, scaled by rows and lengths.
+def estimate_seconds(profile: Profile, words: int, params: Params, stages: Iterable[str]) -> dict[str, float]:
+    """Return about how long each stage takes on these rows: the shipped default's seconds, scaled by rows and lengths.
 
     `words` are those of all texts. Of the models' shapes and of this machine's speed it knows nothing.
     """
@@ -155,12 +155,13 @@ def estimate_seconds(profile: Profile, words: int, params: Params, stages: Itera
         "evaluate": rows / DEFAULT_ROWS,
         "register": rows / DEFAULT_ROWS,
     }
-    kinds = [stage.split("@")[0] for stage in stages]
-    defaults = [(kind, SHIPPED_TIMINGS["run"].get(kind, START)) for kind in kinds]
-    return sum(
-        min(START, seconds) + max(0.0, seconds - START) * factors.get(kind, words / DEFAULT_WORDS)
-        for kind, seconds in defaults
-    )
+    found = {}
+    for stage in stages:
+        kind = stage.split("@")[0]
+        default = SHIPPED_TIMINGS["run"].get(kind, START)
+        growing = max(0.0, default - START) * factors.get(kind, words / DEFAULT_WORDS)
+        found[stage] = min(START, default) + growing
+    return found
 
 
 def show_profile(title: str, profile: Profile, seconds: float) -> None:

@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli.own_data import use_data
+from pipeline.cli.progress import planned_stages
 from pipeline.cli.recipe import use_recipe
+from pipeline.drivers import SHIPPED_TIMINGS, expected_seconds
 from pipeline.files import InputError
-from pipeline.params import load_params
+from pipeline.params import load_params, read_yaml
 
 PROJECT = Path(__file__).parents[2]
 RECIPES = PROJECT / "recipes"
@@ -234,3 +236,15 @@ def test_pages_end_with_a_line_where_a_server_does_not_start() -> None:
     assert ended.returncode == 1
     [line] = ended.stderr.splitlines()
     assert line.startswith("stillhouse: RuntimeError: the server of MLflow's pages ended:") and "nonsense" in line
+
+
+def test_the_first_run_shows_the_time_that_was_estimated(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "reviews.csv"
+    write_delimited(data, rows(300, ["a", "b"]), ",")
+    use_data(data, text="review", label="stars", name=None, force=False)
+    stages = planned_stages(read_yaml(project / "params.yaml"))
+    shown = sum(expected_seconds(stages).values())
+    assert f"about {max(1, round(shown / 60))} min" in capsys.readouterr().out
+    assert shown < sum(SHIPPED_TIMINGS["run"].values()) / 2, "300 rows are no 8,530"
