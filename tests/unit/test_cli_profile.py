@@ -43,6 +43,7 @@ def test_counts_are_those_of_the_whole_file() -> None:
     assert found.labels == {"x": 4, "y": 2}
     assert (found.median_words, found.most_words, found.longest_words) == (2, 3, 3)
     assert (found.sample, found.near_duplicates, found.wrong_labels, found.doubts) == (2, 0.0, 0.0, [])
+    assert found.linear_accuracy is None, "half of two rows has one label"
 
 
 def test_planted_repeats_and_wrong_labels_are_found() -> None:
@@ -50,6 +51,7 @@ def test_planted_repeats_and_wrong_labels_are_found() -> None:
     rows = reviews(1200, generator)
     clean = profile_rows(*zip(*rows, strict=True))
     assert clean.wrong_labels < 0.01 and clean.near_duplicates == 0
+    assert clean.linear_accuracy is not None and clean.linear_accuracy > 0.98, "five words of fifteen tell the label"
 
     copies = [(f"{text} indeed", label) for text, label in rows[:300]]
     repeated = profile_rows(*zip(*rows, *copies, strict=True))
@@ -68,7 +70,7 @@ def test_a_run_of_the_default_takes_what_it_takes_and_more_rows_take_longer() ->
     params = load_params(ROOT / "params.yaml")
     known = SHIPPED_TIMINGS["run"]
     stages = [f"{name}@sentiment" for name in known]
-    profile = Profile(8530, 0, 0, 0, {"negative": 4265, "positive": 4265}, 21, 40, 60, 1, 0.0, 0.0, [])
+    profile = Profile(8530, 0, 0, 0, {"negative": 4265, "positive": 4265}, 21, 40, 60, 1, 0.0, 0.0, [], None)
     default = sum(estimate_seconds(profile, 8530 * 20, params, stages).values())
     assert default == pytest.approx(sum(known.values()), rel=0.6)
     more = replace(profile, rows=85300, labels={"negative": 42650, "positive": 42650})
@@ -89,6 +91,7 @@ def test_texts_of_one_template_are_told_in_seconds_too() -> None:
     found = profile_rows([f"{body} {number}" for number in range(3000)], ["a", "b"] * 1500)
     assert time.process_time() - started < 20
     assert found.near_duplicates == 1.0
+    assert found.linear_accuracy is not None and 0.4 < found.linear_accuracy < 0.6, "nothing tells the label"
 
 
 def test_elsewhere_than_in_a_terminal_it_is_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,4 +103,5 @@ def test_elsewhere_than_in_a_terminal_it_is_plain_lines(capsys: pytest.CaptureFi
         "  labels: 2: good 50%, bad 50%",
         "  words: 15 in the middle, at most 15 in 95 %, 15 in the longest",
     ]
+    assert lines[-2] == "  a linear model: after 50 rows right on 100% of others; always the same label, on 50%"
     assert lines[-1] == "  a run: about 12 min on two cores, an estimate from the default's"
