@@ -13,7 +13,8 @@ from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.objects import ConcurrencyLimitConfig
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.deployments.runner import RunnerDeployment
-from prefect.flows import load_flow_from_entrypoint
+from prefect.exceptions import ObjectNotFound
+from prefect.flows import Flow, load_flow_from_entrypoint
 
 from flows.crashes import close_crashed_runs
 from flows.server import require_server
@@ -29,35 +30,22 @@ def main() -> int:
         print(f"serve: {error}", file=sys.stderr)
         return 2
     close_crashed_runs()
-    switched_on = _forget_deployments()
-    deployments = [_deployment(entry, switched_on) for entry in read_yaml(Path("prefect.yaml"))["deployments"]]
-    serve(*deployments, pause_on_shutdown=False)
+    serve(*map(_deployment, read_yaml(Path("prefect.yaml"))["deployments"]), pause_on_shutdown=False)
     return 0
 
 
-def _forget_deployments() -> set[tuple[str, str | None]]:
-    """Delete what `make deploy` registered, and return deployment and name of every schedule that was on.
-
-    A deployment that is registered over another keeps what the new one does not state, so its runs would look for the
-    flow where a worker would.
-    """
-    with get_client(sync_client=True) as client:
-        known = client.read_deployments()
-        for deployment in known:
-            client.delete_deployment(deployment.id)
-    return {(deployment.name, each.slug) for deployment in known for each in deployment.schedules if each.active}
-
-
-def _deployment(entry: dict[str, Any], switched_on: set[tuple[str, str | None]]) -> RunnerDeployment:
+def _deployment(entry: dict[str, Any]) -> RunnerDeployment:
+    flow: Flow[..., Any] = load_flow_from_entrypoint(entry["entrypoint"])
+    switched_on = _forget(f"{flow.name}/{entry['name']}")
     schedules = [
         DeploymentScheduleCreate(
             slug=each["slug"],
             schedule=CronSchedule(cron=each["cron"], timezone=each["timezone"]),
-            active=each["active"] or (entry["name"], each["slug"]) in switched_on,
+            active=each["active"] or each["slug"] in switched_on,
         )
         for each in entry.get("schedules", [])
     ]
-    deployment = load_flow_from_entrypoint(entry["entrypoint"]).to_deployment(
+    deployment = flow.to_deployment(
         entry["name"],
         description=entry["description"],
         tags=entry["tags"],
@@ -67,6 +55,21 @@ def _deployment(entry: dict[str, Any], switched_on: set[tuple[str, str | None]])
     )
     assert isinstance(deployment, RunnerDeployment)  # a coroutine only where an event loop runs
     return deployment
+
+
+def _forget(name: str) -> set[str | None]:
+    """Delete a deployment that was registered before, and return which of its schedules were on.
+
+    One that is registered over another keeps what the new one does not state, so its runs would look for the flow where
+    a worker would.
+    """
+    with get_client(sync_client=True) as client:
+        try:
+            known = client.read_deployment_by_name(name)
+        except ObjectNotFound:
+            return set()
+        client.delete_deployment(known.id)
+    return {each.slug for each in known.schedules if each.active}
 
 
 if __name__ == "__main__":

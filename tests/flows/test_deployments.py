@@ -212,6 +212,7 @@ def test_one_process_serves_everything_and_leaves_the_switches(
     refresh = server.read_deployment_by_name("refresh/refresh")
     (schedule,) = refresh.schedules
     server.update_deployment_schedule(refresh.id, schedule.id, active=True)
+    theirs = server.create_deployment(refresh.flow_id, "somebody else's")
     with start(checkout, sys.executable, "-m", "flows.serve", **environment) as process:
         try:
             [served] = eventually(lambda: served_as(server, "refresh"), "a deployment without a pool")
@@ -225,7 +226,9 @@ def test_one_process_serves_everything_and_leaves_the_switches(
     assert served.work_pool_name is None and served.parameters == {"on_drift": "train"}
     assert served.global_concurrency_limit.limit == 1
     assert [(s.slug, s.active, s.schedule.cron) for s in served.schedules] == [("nightly", True, "0 3 * * *")]
-    assert sorted(each.name for each in server.read_deployments()) == ["refresh", "score", "train"]
+    names = ["refresh", "score", "somebody else's", "train"]
+    assert sorted(each.name for each in server.read_deployments()) == names
+    server.delete_deployment(theirs)
     deploy(checkout, environment)
     assert server.read_deployment_by_name("refresh/refresh").work_pool_name == "stillhouse"
 
