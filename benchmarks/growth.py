@@ -26,10 +26,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from overhead import fresh_copy
+from overhead import fresh_copy, seconds_of
 from reviews import reviews
 from ruamel.yaml import YAML
 
+from pipeline.drivers import environment
 from pipeline.params import read_yaml
 
 TIMES = (1, 4, 16)
@@ -65,18 +66,9 @@ def project(folder: Path, texts: list[str], vocabulary: int) -> Path:
 
 def commands(folder: Path) -> dict[str, str]:
     """Run the job in a copy as a user would; return by stage what it ran."""
-    driver = [sys.executable, "-m", "pipeline.cli", "run", "pretrain"]
-    done = subprocess.run(driver, cwd=folder, env=environment(folder), capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"{shlex.join(driver)}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
+    seconds_of([sys.executable, "-m", "pipeline.cli", "run", "pretrain"], folder)
     stages = read_yaml(folder / "dvc.lock")["stages"]
     return {name: str(stage["cmd"]) for name, stage in stages.items()}
-
-
-def environment(folder: Path) -> dict[str, str]:
-    """Return the environment of a stage, as the driver makes it."""
-    kept = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
-    return kept | {"PYTHONPATH": str(folder), "GOMP_SPINCOUNT": "1000", "TQDM_DISABLE": "1"}
 
 
 def measured(command: str, folder: Path) -> Figures:
@@ -84,7 +76,9 @@ def measured(command: str, folder: Path) -> Figures:
     words = [sys.executable, *shlex.split(command)[2:]]  # `exec python …`
     begun = time.perf_counter()
     with open(folder / "output", "wb") as output:
-        process = subprocess.Popen(words, cwd=folder, env=environment(folder), stdout=output, stderr=output)
+        variables = {name: value for name, value in environment().items() if name != "MLFLOW_TRACKING_URI"}
+        variables["PYTHONPATH"] = str(folder)
+        process = subprocess.Popen(words, cwd=folder, env=variables, stdout=output, stderr=output)
         _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
