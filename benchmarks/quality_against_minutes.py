@@ -66,6 +66,7 @@ def taught_more(params: Params, task: str, share: float, scratch: Path) -> Point
         rows=Path("data/validated") / params.tasks[task].dataset,
         corpus=Path("data/validated") / params.corpus.dataset,
         tokenizer=MODELS / "tokenizer",
+        pretrained=MODELS / "pretrained",
         out=scratch / "tokens",
         transfer=scratch / "transfer.parquet",
         student_tokenizer=scratch / "tokenizer",

@@ -105,8 +105,9 @@ def same_checks(rows: Path) -> dict[str, int]:
     """Do what `with_pandas` does as the stage does it; return how many rows fail each check."""
     from pipeline.params import load_params
     from pipeline.validation.checkpoint import merged, run_suite
-    from pipeline.validation.measures import class_shares, joined, kept_for_measuring, measure_part, read_parts
+    from pipeline.validation.measures import class_shares, kept_for_measuring, measure_part
     from pipeline.validation.parts import Kept
+    from pipeline.validation.reading import joined, read_parts
 
     checks = load_params(ROOT / "params.yaml").datasets[DATASET].validation
     bounds = checks.model_dump() | BOUNDS | {"labels": LABELS}

@@ -39,8 +39,8 @@ def at_smoke_scale(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _shrink_task(task: dict[str, Any], *, narrow: bool) -> None:
-    for texts in ("sentences", "recombined"):
-        task["transfer"][texts] = min(task["transfer"][texts], TRANSFER_SENTENCES)
+    for texts in ("sentences", "recombined", "replaced"):
+        task["transfer"][texts] = min(task["transfer"].get(texts, 0), TRANSFER_SENTENCES)
     for stage in ("finetune", "distill"):
         task[stage]["training"].update(epochs=1, evaluations=1, patience=None)
     if before := task["student"].get("distill_pretrained"):

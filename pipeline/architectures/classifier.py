@@ -18,6 +18,7 @@ from transformers import (
     RobertaForTokenClassification,
 )
 
+from pipeline.architectures.averaged import AveragedModel, mean
 from pipeline.architectures.exported import ExportedModel
 from pipeline.architectures.sentence_similarity import EncodesApart
 
@@ -37,6 +38,8 @@ def target_logits(model: nn.Module, inputs: Mapping[str, Tensor], positions: Ten
     `positions` has to hold one for each row in order. The numbers are those of transformers' own forward but for the
     order of rounding.
     """
+    if isinstance(model, AveragedModel):
+        return mean([target_logits(member, inputs, positions) for member in model.members])
     inputs = accepted(model, inputs)
     if isinstance(model, BertForSequenceClassification):
         return _first_token_logits(model, **inputs)

@@ -172,7 +172,7 @@ def estimate_seconds(profile: Profile, words: int, params: Params, stages: Itera
     sentences = words / SENTENCE
     read = min(task.transfer.sentences, sentences) + min(task.transfer.recombined, 2 * rows) + rows
     factors = {
-        "finetune": rows / DEFAULT_ROWS * tokens * task.finetune.training.epochs / 2,
+        "finetune": rows / DEFAULT_ROWS * tokens * task.finetune.training.epochs * task.finetune.teachers / 2,
         "distill": read / DEFAULT_READ * task.distill.training.epochs / 2,
         "tokenize": read / DEFAULT_READ,
         "evaluate": rows / DEFAULT_ROWS,

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from pipeline.distillation.lessons import DistillationLoss, Lessons, divergences, with_teacher
 from pipeline.distillation.losses import divergence
 from pipeline.distillation.student import build_student, start_from_pretrained_student, start_from_teacher
-from pipeline.distillation.teacher_cache import TeacherOutputs
+from pipeline.distillation.teacher_outputs import TeacherOutputs
 from pipeline.params import RuntimeParams, TaskParams, TrainingParams
 from pipeline.training.prediction import Reduce, predict_logits
 from pipeline.training.trainer import Record, train

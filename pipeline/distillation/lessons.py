@@ -18,7 +18,7 @@ from pipeline.distillation.layer_losses import (
     scaled_products,
 )
 from pipeline.distillation.losses import jensen_shannon_loss, logit_mse, reverse_kl_loss, soft_label_loss
-from pipeline.distillation.teacher_cache import TeacherOutputs, TeacherRow
+from pipeline.distillation.teacher_outputs import TeacherOutputs, TeacherRow
 from pipeline.params import AnyLessons
 from pipeline.params.task_types import OF_LAYERS, OF_RELATION_MAP
 from pipeline.training.prediction import Reduce

@@ -9,7 +9,6 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,8 +16,10 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
+from pipeline.architectures.averaged import averaged
 from pipeline.distillation.intermediate import State, layer_outputs
 from pipeline.distillation.losses import likeliest_labels
+from pipeline.distillation.teacher_outputs import TeacherOutputs
 from pipeline.engine import Engine, map_in_order
 from pipeline.files import replacing, sha256_of_file, stable_hash, write_json
 from pipeline.training import runtime
@@ -29,57 +30,6 @@ from pipeline.training.progress import Progress
 BATCH_SIZE = 64
 PADDING = f"right, to the longest of {BATCH_SIZE} rows sorted by length"  # padding changes a teacher's bits
 MARKER = "complete.json"
-
-
-@dataclass(frozen=True)
-class TeacherRow:
-    """What the teacher says about one row of TeacherOutputs.
-
-    logits (targets, classes); states (length, width) of layers; likeliest (targets, k) or None.
-    """
-
-    logits: np.ndarray
-    states: dict[State, np.ndarray]
-    likeliest: np.ndarray | None = None
-
-
-@dataclass(frozen=True)
-class TeacherOutputs:
-    """What the teacher says about N rows of unequal length.
-
-    lengths: tokens of each row, int64 (N,). targets: row i's are targets[i] to targets[i + 1], int64 (N + 1,).
-    logits: float32 (targets, classes).
-    states: of layers, float16 (tokens, width), the rows' after one another. Of attention these are queries, keys and
-        values, from which its scores and relations follow: a token's are as many numbers however long its row is.
-    likeliest: where there are too many classes to keep, the k likeliest of each target, uint16 or uint32 (targets, k);
-        logits, (targets, k + 1), are then log-probabilities, as `pipeline.distillation.losses.likeliest_labels` has
-        them. None where all are kept.
-    """
-
-    lengths: np.ndarray
-    targets: np.ndarray
-    logits: np.ndarray
-    states: dict[State, np.ndarray]
-    likeliest: np.ndarray | None = None
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    def __getitem__(self, row: int) -> TeacherRow:
-        """Return one row's part of the arrays, without copying."""
-        if not 0 <= row < len(self):
-            raise IndexError(f"row {row} of {len(self)}")
-        own = slice(self.targets[row], self.targets[row + 1])
-        tokens = slice(self._ends[row] - self.lengths[row], self._ends[row])
-        return TeacherRow(
-            self.logits[own],
-            {state: array[tokens] for state, array in self.states.items()},
-            None if self.likeliest is None else self.likeliest[own],
-        )
-
-    @cached_property
-    def _ends(self) -> np.ndarray:
-        return np.cumsum(self.lengths)
 
 
 class Likeliest(NamedTuple):
@@ -178,18 +128,22 @@ def _run_teacher(
 class _Teacher:
     """A teacher that goes to another process as configuration and weights; what transformers hooks to it stays here."""
 
-    model: PreTrainedModel
+    model: Any
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _Teacher.rebuilt, (type(self.model), self.model.config, self.model.state_dict(), self.model.dtype)
+        members = getattr(self.model, "members", [self.model])
+        parts = [(type(member), member.config, member.state_dict()) for member in members]
+        return _Teacher.rebuilt, (parts, members[0].dtype)
 
     @staticmethod
     def rebuilt(
-        kind: type[PreTrainedModel], config: Any, weights: dict[str, torch.Tensor], dtype: torch.dtype
+        parts: list[tuple[type[PreTrainedModel], Any, dict[str, torch.Tensor]]], dtype: torch.dtype
     ) -> "_Teacher":
-        model = kind(config)
-        model.load_state_dict(weights)
-        return _Teacher(torch.nn.Module.to(model, dtype).eval())
+        members = []
+        for kind, config, weights in parts:
+            members.append(kind(config))
+            members[-1].load_state_dict(weights)
+        return _Teacher(torch.nn.Module.to(averaged(members), dtype).eval())
 
 
 def _ask(

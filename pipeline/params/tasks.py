@@ -29,6 +29,15 @@ class TransferParams(Section):
     """How sentences are drawn: uniformly, or with a preference for those that resemble the task's training rows."""
     recombined: Annotated[int, Field(ge=0)]
     """Maximum number of texts to make by recombining pieces of the task's training rows."""
+    replaced: Annotated[int, Field(ge=0)] = 0
+    """Maximum number of texts to make of training rows by exchanging words for others that the language model finds
+    likely in their place (TinyBERT's augmentation); 0 where the key is left out. It needs the objective `masked_lm` or
+    `masked_lm_next_sentence`, and weights whose masked-LM head was trained."""
+
+    @property
+    def made(self) -> dict[str, int]:
+        """How many texts come from where, by key."""
+        return {"sentences": self.sentences, "recombined": self.recombined, "replaced": self.replaced}
 
 
 class MitigationParams(Section):
@@ -71,6 +80,9 @@ class FinetuneParams(Section):
     """Share of the target probability that is spread evenly over all labels."""
     consistency: Annotated[float, Field(ge=0)]
     """Weight of the divergence between two readings of a row, each with its own dropout (R-Drop); 0 reads it once."""
+    teachers: Annotated[int, Field(ge=1)] = 1
+    """Number of teachers, of consecutive seeds, that answer as one, by the mean of their logits; 1 where the key is
+    left out. Only for types that have labels, and a student of several learns by no loss that compares layers."""
     training: TrainingParams
 
     @model_validator(mode="after")
@@ -201,6 +213,20 @@ class TaskParams(Section):
             (name, *others) = fitting
             wanted = f"one of distill.losses.({', '.join(fitting)})" if others else f"distill.losses.{name}"
             raise ValueError(f"{wanted}: must be > 0 for {self.type}, got 0.0")
+        return self
+
+    @model_validator(mode="after")
+    def _several_teachers_say_one_thing(self) -> "TaskParams":
+        if self.finetune.teachers == 1:
+            return self
+        if not TASK_TYPES[self.type].labelled:
+            raise ValueError(f"finetune.teachers: must be 1 for {self.type}, got {self.finetune.teachers}")
+        for name in OF_LAYERS:
+            if getattr(self.distill.losses, name):
+                raise ValueError(
+                    f"finetune.teachers: must be 1 when distill.losses.{name} has a weight, "
+                    f"got {self.finetune.teachers}, whose layers have nothing in common"
+                )
         return self
 
     @model_validator(mode="after")

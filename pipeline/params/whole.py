@@ -174,7 +174,7 @@ def _pair_disagreements(key: str, task: TaskParams) -> list[str]:
     # sentences of a corpus are no pairs, and the teacher says nothing of one alone
     return [
         f"{key}.transfer.{name}: must be 0 where datasets.{task.dataset}.columns.pair is given, got {count}"
-        for name, count in (("sentences", task.transfer.sentences), ("recombined", task.transfer.recombined))
+        for name, count in task.transfer.made.items()
         if count
     ]
 
@@ -189,7 +189,7 @@ def _marker_disagreements(key: str, task: TaskParams, params: Params) -> list[st
     # sentences of a corpus, and pieces of rows, have none
     return problems + [
         f"{key}.transfer.{name}: must be 0 where {place} are given, got {count}"
-        for name, count in (("sentences", task.transfer.sentences), ("recombined", task.transfer.recombined))
+        for name, count in task.transfer.made.items()
         if markers and count
     ]
 
@@ -226,6 +226,11 @@ def _task_disagreements(key: str, task: TaskParams, params: Params) -> list[str]
         problems.append(
             f"{key}.transfer.sentences: must be 0 where datasets.{task.dataset}.columns.target is given, got "
             f"{task.transfer.sentences}"
+        )
+    if task.transfer.replaced and params.pretrain.objective not in WITH_WHOLE_WORDS:
+        problems.append(
+            f"{key}.transfer.replaced: must be 0 where pretrain.objective is none of {', '.join(WITH_WHOLE_WORDS)}, "
+            f"got {task.transfer.replaced}"
         )
     for column in TASK_TYPES[task.type].columns:
         if getattr(dataset.columns, column) is None:

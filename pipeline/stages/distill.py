@@ -13,7 +13,7 @@ from pipeline.training.launching import launch
 if TYPE_CHECKING:
     import torch
 
-    from pipeline.distillation.teacher_cache import TeacherOutputs
+    from pipeline.distillation.teacher_outputs import TeacherOutputs
     from pipeline.tasks.labelling import LabellingTask
     from pipeline.tasks.writing import WritingTask
     from pipeline.tokenization.ragged import TokenRows

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from pipeline.distillation.teacher_cache import TeacherOutputs
+    from pipeline.distillation.teacher_outputs import TeacherOutputs
     from pipeline.objectives.vocabulary import Vocabulary
     from pipeline.tokenization.ragged import TokenRows
 

@@ -47,11 +47,14 @@ def run(
     rows: Path,
     corpus: Path,
     tokenizer: Path,
+    pretrained: Path,
     out: Path,
     transfer: Path,
     student_tokenizer: Path,
 ) -> None:
     """Tokenize train, dev and test of `rows` and sentences selected from `corpus`/train.parquet.
+
+    The language model in `pretrained` is asked for other words where params.yaml wants rows with some exchanged.
 
     Writes `out`/{teacher,student}/{train,dev,test,transfer}, the sentences to `transfer` and the student's tokenizer,
     with the teacher's id of each of its ids in teacher_ids.npy, to `student_tokenizer`. Where people are exchanged
@@ -63,7 +66,7 @@ def run(
         raise InputError(f"tasks.{task}.max_length: {section.max_length}, expected at most {limit}, the teacher's")
     teacher, special_tokens = load_tokenizer(tokenizer)
     texts = {split: read_texts(rows / f"{split}.parquet") for split in SPLITS}
-    sentences = _transfer_sentences(task, params, corpus / "train.parquet", texts["train"])
+    sentences = _transfer_sentences(task, params, corpus / "train.parquet", texts["train"], pretrained)
     of_rows, transfer_set = _with_people_exchanged(section.mitigation, texts, sentences)
     texts["transfer"] = [text for _, text, _ in transfer_set]
     encoding = ENCODING[section.type]
@@ -170,9 +173,11 @@ ENCODING = {
 }
 
 
-def _transfer_sentences(task: str, params: Params, corpus: Path, rows: list[str]) -> list[tuple[str, str]]:
-    """Return what the teacher labels, (id, text) sorted by id: sentences of the corpus, and rows taken to pieces."""
-    wanted = params.tasks[task].transfer
+def _transfer_sentences(
+    task: str, params: Params, corpus: Path, rows: list[str], pretrained: Path
+) -> list[tuple[str, str]]:
+    """Return what the teacher labels, (id, text) sorted by id: sentences of the corpus, and what is made of rows."""
+    wanted, seed = params.tasks[task].transfer, params.runtime.seed
     documents = (text for batch in text_batches(corpus) for text in batch)
     like = rows if wanted.selection == "importance" else None
     sentences = select_sentences(documents, wanted.sentences, wanted.min_words, wanted.max_words, like)
@@ -181,8 +186,14 @@ def _transfer_sentences(task: str, params: Params, corpus: Path, rows: list[str]
             f"tasks.{task}.transfer: {corpus} has no sentence of {wanted.min_words} to {wanted.max_words} words, "
             "expected some"
         )
-    recombined = recombine(rows, wanted.recombined, wanted.min_words, wanted.max_words, params.runtime.seed)
-    return sorted(set(sentences + recombined))
+    made = recombine(rows, wanted.recombined, wanted.min_words, wanted.max_words, seed)
+    if wanted.replaced:  # the only part of this stage that asks a model
+        from pipeline.tokenization.replacement import replace_words
+        from pipeline.training import runtime
+
+        dtype = runtime.prepare(params.runtime)
+        made += replace_words(rows, wanted.replaced, wanted.min_words, wanted.max_words, pretrained, dtype, seed)
+    return sorted(set(sentences + made))
 
 
 def _with_people_exchanged(

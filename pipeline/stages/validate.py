@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pipeline.validation.checkpoint import Outcome
     from pipeline.validation.drift import Difference
     from pipeline.validation.label_noise import LabelNoise
-    from pipeline.validation.measures import Part
+    from pipeline.validation.reading import Part
 
 OF_ROWS = ["split", "id"]  # what names a row that fails
 
@@ -27,9 +27,10 @@ def run(
 ) -> None:
     """Check the splits in `rows`; write those that pass to `out`, the others to `quarantine`, and what was found."""
     from pipeline.validation.gate import describe, rows_to_set_aside
-    from pipeline.validation.measures import joined, kept_for_measuring, measure_label_sets, measure_texts, read_parts
+    from pipeline.validation.measures import kept_for_measuring, measure_label_sets, measure_texts
     from pipeline.validation.partition import set_rows_aside
     from pipeline.validation.parts import Kept
+    from pipeline.validation.reading import joined, read_parts
     from pipeline.validation.report import render_page, summarize
     from pipeline.validation.spans import measure_spans
 
@@ -124,7 +125,8 @@ def _outcomes(
 def _held_out(rows: Path, held_out: Path, section: DatasetParams) -> "dict[str, HeldOut]":
     """Return for the rows of each split what is kept for measuring, to be compared with."""
     from pipeline.sources.overlap import HeldOut
-    from pipeline.validation.measures import held_out_texts, read_texts
+    from pipeline.validation.measures import read_texts
+    from pipeline.validation.reading import held_out_texts
 
     dev, test = (read_texts(rows / f"{split}.parquet") for split in ("dev", "test"))
     kept = {"train": [*dev, *test, *held_out_texts(held_out, rows)], "dev": test, "test": []}

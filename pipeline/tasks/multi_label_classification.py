@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from pipeline.tasks.labelling import Distributions, LabellingTask, cross_entropy
+from pipeline.tasks.labelling import LabellingTask
+from pipeline.tasks.labelling_loss import Distributions, cross_entropy
 from pipeline.training.batches import Rows
 
 

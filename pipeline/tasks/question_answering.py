@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.tasks.labelling import Distributions, LabellingTask, cross_entropy
+from pipeline.tasks.labelling import LabellingTask
+from pipeline.tasks.labelling_loss import Distributions, cross_entropy
 from pipeline.training.batches import Rows
 from pipeline.words import ENDS, MAX_ANSWER_WORDS, STARTS, next_window, words
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from pipeline.tasks.labelling import Distributions, LabellingTask, Said
+from pipeline.tasks.labelling import LabellingTask, Said
+from pipeline.tasks.labelling_loss import Distributions
 from pipeline.training.batches import Rows
 
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.tasks.labelling import LabellingTask, cross_entropy
+from pipeline.tasks.labelling import LabellingTask
+from pipeline.tasks.labelling_loss import cross_entropy
 from pipeline.training.batches import Rows
 
 

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from pipeline.files import InputError
 from pipeline.schema import CANONICAL, SPLITS
-from pipeline.validation.measures import read_batches
+from pipeline.validation.reading import read_batches
 
 
 def set_rows_aside(rows: Path, reasons: Mapping[str, str], out: Path, quarantine: Path) -> dict[str, int]:

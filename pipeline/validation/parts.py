@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.schema import SPLITS
-from pipeline.validation.measures import MEASURES, read_batches
+from pipeline.validation.measures import MEASURES
+from pipeline.validation.reading import read_batches
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.schema import SPLITS
-from pipeline.validation.measures import read_batches
+from pipeline.validation.reading import read_batches
 
 if TYPE_CHECKING:
     import pandas as pd

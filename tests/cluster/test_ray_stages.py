@@ -21,7 +21,7 @@ from pipeline.sources import characters
 from pipeline.stages import ingest, validate
 from pipeline.tokenization import table
 from pipeline.tokenization.ragged import TokenRows
-from pipeline.validation import measures
+from pipeline.validation import reading
 from tests.registered_students import TEXTS, register_students
 from tests.stages.tokenization_project import build_project, params, run_tokenize_corpus, run_train_tokenizer
 
@@ -37,8 +37,8 @@ def in_small_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(table, "BATCH_ROWS", 3)
     monkeypatch.setattr(characters, "BATCH_CHARACTERS", 1500)
-    monkeypatch.setattr(measures, "BATCH_ROWS", 5)
-    monkeypatch.setattr(measures, "PART_ROWS", 60)
+    monkeypatch.setattr(reading, "BATCH_ROWS", 5)
+    monkeypatch.setattr(reading, "PART_ROWS", 60)
 
 
 def on_both(run: Callable[[Params], Path], settings: Params) -> tuple[str, str]:

@@ -102,7 +102,7 @@ def test_all_code_a_stage_can_reach_is_a_dependency(name: str) -> None:
         assert any(path == entry or path.startswith(f"{entry}/") for entry in declared), f"{name} reaches {path}"
 
 
-@pytest.mark.parametrize("name", ["ingest", "validate", "train_tokenizer", "tokenize_corpus", "tokenize"])
+@pytest.mark.parametrize("name", ["ingest", "validate", "train_tokenizer", "tokenize_corpus"])
 def test_a_stage_without_a_model_starts_without_torch(name: str) -> None:
     for module in reached(name):
         assert "torch" not in {package.split(".")[0] for package in imported(module)}, module

@@ -49,6 +49,7 @@ def changed(key: str, value: Any, given: dict[str, Any] = DEFAULT) -> dict[str, 
         ("tasks.sentiment.labels", ["good", "bad"], "tasks.sentiment.labels: must be the labels of datasets."),
         ("tasks.sentiment.student.architecture.attention_heads", 5, "attention_heads must divide hidden_size"),
         ("tasks.sentiment.finetune.dropout", 0.0, "tasks.sentiment.finetune: dropout must be > 0 when consistency has"),
+        ("tasks.sentiment.finetune.teachers", 0, "tasks.sentiment.finetune.teachers: must be >= 1, got 0"),
         ("tokenizer.kind", "bpe", "tokenizer"),
     ],
 )
@@ -216,6 +217,17 @@ def test_what_a_family_cannot_be_is_named_by_its_path(changes: dict[str, Any], e
     assert str(error.value) == f"params.yaml: {expected}"
 
 
+def test_several_teachers_have_no_layers_to_be_compared_with() -> None:
+    values = changed("tasks.sentiment.finetune.teachers", 3)
+    check_params(values, Path("params.yaml"))
+    values["tasks"]["sentiment"]["distill"] |= {"layer_map": [[0, 0]]}
+    values["tasks"]["sentiment"]["distill"]["losses"]["hidden_cosines"] = 1.0
+    with pytest.raises(
+        InputError, match=r"finetune\.teachers: must be 1 when distill\.losses\.hidden_cosines has a weig"
+    ):
+        check_params(values, Path("params.yaml"))
+
+
 def test_numbers_are_read_as_dvc_writes_them(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text("a: 5e-05\nb: 5e-4\n", encoding="utf-8")
@@ -238,9 +250,16 @@ SHAKESPEARE = read_yaml(ROOT / "recipes" / "shakespeare-gpt.yaml")
     ("key", "value", "expected"),
     [
         ("finetune.consistency", 1.0, ": finetune.consistency: must be 0 for text_generation, got 1.0"),
+        ("finetune.teachers", 2, ": finetune.teachers: must be 1 for text_generation, got 2"),
         ("distill.losses.logits", 0.5, ": distill.losses.logits: must be 0 for text_generation, got 0.5"),
         ("distill.likeliest", None, ": distill.likeliest: must be given for text_generation"),
         ("transfer.recombined", 10, ": transfer.recombined: must be 0 for text_generation, got 10"),
+        (
+            "transfer.replaced",
+            10,
+            ".transfer.replaced: must be 0 where pretrain.objective is none of masked_lm, masked_lm_next_sentence, "
+            "got 10",
+        ),
         ("labels", ["a"], ": labels: must not be given for text_generation"),
         ("generation", None, ": generation: must be given for text_generation"),
         (

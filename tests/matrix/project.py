@@ -67,7 +67,10 @@ def settings(
     values["datasets"] = {name: _dataset(name) for name in (*TASKS, CORPUS)}
     values["corpus"] = {"dataset": corpus, "sequence_length": SEQUENCE}
     values["pretrain"] |= _pretraining(family, objective) | {"max_tokens": TRAINING["batch_size"] * SEQUENCE * steps}
-    tasks = {name: _task(name, family, training) for name in TASKS if family in TASK_TYPES[TASKS[name][0]].families}
+    masked = objective in WITH_WHOLE_WORDS
+    tasks = {
+        name: _task(name, family, training, masked) for name in TASKS if family in TASK_TYPES[TASKS[name][0]].families
+    }
     values |= {"tasks": tasks, "tokenizer": {"markers": [marker for name in tasks for marker in MARKERS.get(name, [])]}}
     trained = {"vocabulary_size": pieces, "lowercase": lowercase, "min_frequency": 2}
     kind = "wordpiece" if family == "bert" else "bpe"  # which can write any letter, as a translation has to
@@ -179,13 +182,14 @@ def _recipe(type_: str) -> dict[str, Any]:
     return found
 
 
-def _task(name: str, family: str, training: dict[str, Any]) -> dict[str, Any]:
+def _task(name: str, family: str, training: dict[str, Any], masked: bool) -> dict[str, Any]:
     type_ = TASKS[name][0]
     task = copy.deepcopy(_recipe(type_))
     task |= {"dataset": name, "labels": LABELS.get(name, []), "max_length": LENGTH}
-    task["transfer"] |= {"sentences": 0, "recombined": 0}
+    task["transfer"] |= {"sentences": 0, "recombined": 0, "replaced": 40 if masked and name == "reviews" else 0}
     task["student"] |= {"architecture": _shape(family), "vocabulary_size": None}
     task["finetune"] |= {"dropout": 0.0, "label_smoothing": 0.0, "consistency": 0.0}
+    task["finetune"]["teachers"] = 2 if name == "topics" else 1
     # a decoder alone that was hardly pretrained ends what it writes at once, until it has learnt what a prompt is
     epochs = 24 if TASK_TYPES[type_].columns == ("target",) and family != "encoder_decoder" else 8
     for stage in ("finetune", "distill"):

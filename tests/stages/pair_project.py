@@ -83,8 +83,8 @@ def run_stages(given: Params) -> dict[str, Any]:
     train_tokenizer.run(given, corpus=CORPUS, init_from=init, out=models)
     tokenize_corpus.run(given, corpus=CORPUS, tokenizer=models, out=Path("corpus_tokens"))
     tokenize_stage.run(
-        given, task="sentiment", rows=ROWS, corpus=CORPUS, tokenizer=models, out=Path("tokens"),
-        transfer=Path("transfer.parquet"), student_tokenizer=Path("student_tokenizer"),
+        given, task="sentiment", rows=ROWS, corpus=CORPUS, tokenizer=models, pretrained=Path("pretrained"),
+        out=Path("tokens"), transfer=Path("transfer.parquet"), student_tokenizer=Path("student_tokenizer"),
     )  # fmt: skip
     reports = Path("reports")
     pretrain.run(

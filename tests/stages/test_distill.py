@@ -169,6 +169,27 @@ def test_the_same_seed_gives_the_same_bytes_and_asks_the_teacher_once() -> None:
     assert accuracy(first) > 0.9
 
 
+def test_several_teachers_are_the_mean_of_their_logits() -> None:
+    plain, both, teacher = params(soft_labels=1.0), params(soft_labels=1.0), Path("models/teacher")
+    distill(plain, "of_one")
+    other = BertForSequenceClassification.from_pretrained(teacher)
+    for parameter in other.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    other.save_pretrained(Path("models/other"))
+    other.save_pretrained(teacher / "seed_18")
+    distill(both, "of_two")
+    entries = sorted(Path(".stillhouse/teacher_cache").iterdir())
+    distill(both, "again")
+    assert len(entries) == 2 and sorted(Path(".stillhouse/teacher_cache").iterdir()) == entries
+    teacher.rename("models/one_of_two")
+    Path("models/other").rename(teacher)
+    distill(plain, "of_the_other")
+    for split in SPLITS:
+        said = {name: np.load(f"soft/{name}/{split}.npy") for name in ("of_one", "of_two", "of_the_other")}
+        assert np.abs(said["of_one"] - said["of_the_other"]).max() > 0.1
+        np.testing.assert_allclose(said["of_two"], (said["of_one"] + said["of_the_other"]) / 2, atol=1e-6)
+
+
 def test_weights_of_rows_reach_the_student_and_its_twin() -> None:
     section, losses = params(soft_labels=1.0), {}
     rows = token_rows(*SPLITS["train"])

@@ -10,9 +10,11 @@ import torch
 from ruamel.yaml import YAML
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertConfig, BertForMaskedLM
 
+from pipeline.evaluation.efficiency import size
 from pipeline.files import InputError, content_hash, read_json
 from pipeline.params import Params, check_params
 from pipeline.stages.finetune import run
+from pipeline.tasks import TASKS
 from pipeline.tokenization.folder import SPECIAL_TOKENS, assemble, save_tokenizer
 from pipeline.tokenization.ragged import TokenRows
 from pipeline.training.prediction import predict_logits
@@ -62,11 +64,13 @@ def token_rows(count: int, seed: int) -> TokenRows:
     return TokenRows.from_rows(rows, labels, np.dtype(np.uint16))
 
 
-def params(embeddings_rate: float = 1.0, dropout: float = 0.0, consistency: float = 0.0) -> Params:
+def params(
+    embeddings_rate: float = 1.0, dropout: float = 0.0, consistency: float = 0.0, *, seed: int = 17, teachers: int = 1
+) -> Params:
     values = YAML(typ="safe").load((ROOT / "params.yaml").read_text())
-    values["runtime"] |= {"threads": 1, "precision": "float32"}
+    values["runtime"] |= {"threads": 1, "precision": "float32", "seed": seed}
     section = values["tasks"]["sentiment"]["finetune"]
-    section |= {"dropout": dropout, "consistency": consistency}
+    section |= {"dropout": dropout, "consistency": consistency, "teachers": teachers}
     section["training"] |= {
         "embeddings_rate": embeddings_rate,
         "epochs": 6,
@@ -120,6 +124,25 @@ def test_the_same_seed_gives_the_same_bytes_and_frozen_embeddings_stay() -> None
     after = AutoModelForSequenceClassification.from_pretrained(first).bert.embeddings
     assert torch.equal(before.word_embeddings.weight, after.word_embeddings.weight)
     assert not torch.equal(before.position_embeddings.weight, after.position_embeddings.weight)
+
+
+def test_of_several_teachers_each_is_what_it_is_alone() -> None:
+    section = params(dropout=0.1, teachers=2)
+    both = finetune(section, "both")
+    assert sorted(path.name for path in both.iterdir() if path.is_dir()) == ["seed_18"]
+    for seed, folder in ((17, both), (18, both / "seed_18")):
+        weights = finetune(params(dropout=0.1, seed=seed), f"alone_{seed}") / "model.safetensors"
+        assert weights.read_bytes() == (folder / "model.safetensors").read_bytes()
+    assert {record["model"] for record in read_json(Path("reports/both.json"))} == {"seed_17", "seed_18"}
+    head, dev = TASKS["text_classification"]().from_params(section.tasks["sentiment"]), token_rows(12, 1)
+    asked = {"batch_size": 8, "pad_token_id": 0, "dtype": torch.float32}
+    said = [
+        predict_logits(AutoModelForSequenceClassification.from_pretrained(folder), dev, **asked)
+        for folder in (both, both / "seed_18")
+    ]
+    np.testing.assert_allclose(predict_logits(head.load(both), dev, **asked), np.mean(said, axis=0), atol=1e-6)
+    sizes = [size(folder)["parameters"] for folder in (both, both / "seed_18")]
+    assert sizes[0] == 2 * sizes[1]
 
 
 def test_rows_about_others_are_learnt_from() -> None:

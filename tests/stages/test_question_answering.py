@@ -126,8 +126,8 @@ def run_stages(given: Params, rows: list[tuple[str, str, int, int]]) -> None:
 
 def run_tokenize(given: Params) -> None:
     tokenize.run(
-        given, task=TASK, rows=Path("rows"), corpus=CORPUS, tokenizer=TOKENIZER, out=Path("tokens"),
-        transfer=Path("transfer.parquet"), student_tokenizer=Path("student_tokenizer"),
+        given, task=TASK, rows=Path("rows"), corpus=CORPUS, tokenizer=TOKENIZER, pretrained=Path("pretrained"),
+        out=Path("tokens"), transfer=Path("transfer.parquet"), student_tokenizer=Path("student_tokenizer"),
     )  # fmt: skip
 
 

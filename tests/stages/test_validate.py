@@ -14,7 +14,7 @@ from pipeline.files import InputError, content_hash, read_json
 from pipeline.params import Params, ValidationParams, load_params
 from pipeline.schema import CANONICAL
 from pipeline.stages.validate import run
-from pipeline.validation import measures
+from pipeline.validation import reading
 
 ROOT = Path(__file__).parents[2]
 DATASET = "rotten_tomatoes"
@@ -129,8 +129,8 @@ def test_rows_that_are_checked_in_parts_are_judged_as_all_at_once(
     params: Callable[..., Params], ingested: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     validate(params(), ingested, tmp_path / "whole")
-    monkeypatch.setattr(measures, "BATCH_ROWS", 5)
-    monkeypatch.setattr(measures, "PART_ROWS", 8)
+    monkeypatch.setattr(reading, "BATCH_ROWS", 5)
+    monkeypatch.setattr(reading, "PART_ROWS", 8)
     validate(params(), ingested, tmp_path / "parts")
     for file in ("summary.json", "page.html"):
         assert (tmp_path / "parts" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
@@ -141,8 +141,8 @@ def test_rows_that_are_checked_in_parts_are_judged_as_all_at_once(
 def test_an_id_that_stands_in_two_parts_stops_the_stage(
     params: Callable[..., Params], ingested: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(measures, "BATCH_ROWS", 5)
-    monkeypatch.setattr(measures, "PART_ROWS", 8)
+    monkeypatch.setattr(reading, "BATCH_ROWS", 5)
+    monkeypatch.setattr(reading, "PART_ROWS", 8)
     table = pq.read_table(ingested / "train.parquet")
     first = table.slice(0, 1).set_column(1, "text", pa.array(["another text altogether"], table.schema.field(1).type))
     pq.write_table(pa.concat_tables([table, first]), ingested / "train.parquet")

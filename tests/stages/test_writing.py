@@ -97,8 +97,8 @@ def run_tokenization(given: Params) -> None:
 def run_tokenize(given: Params) -> None:
     rows, tokenizer = Path("rows"), Path("tokenizer")
     tokenize.run(
-        given, task="en-de", rows=rows, corpus=rows, tokenizer=tokenizer, out=Path("tokens"),
-        transfer=Path("transfer.parquet"), student_tokenizer=Path("student_tokenizer"),
+        given, task="en-de", rows=rows, corpus=rows, tokenizer=tokenizer, pretrained=Path("pretrained"),
+        out=Path("tokens"), transfer=Path("transfer.parquet"), student_tokenizer=Path("student_tokenizer"),
     )  # fmt: skip
 
 

@@ -88,6 +88,7 @@ def run_tokenize(settings: Params) -> Path:
         rows=ROWS,
         corpus=CORPUS,
         tokenizer=TOKENIZER,
+        pretrained=Path("models/pretrained"),
         out=out,
         transfer=Path("transfer/sentiment.parquet"),
         student_tokenizer=Path("models/student_tokenizer"),

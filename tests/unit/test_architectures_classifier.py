@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from pipeline.architectures import bert, gpt
-from pipeline.architectures.classifier import target_logits
+from pipeline.architectures.averaged import averaged
+from pipeline.architectures.classifier import at_targets, logits_of, target_logits
 from pipeline.params import ArchitectureParams
 
 IDS = torch.tensor([[2, 7, 9, 11, 3], [2, 8, 3, 0, 0], [2, 3, 0, 0, 0]])
@@ -24,7 +25,9 @@ def classifier(layers: int, dropout: float = 0.0, head: str = "text_classificati
         dropout=dropout,
     )
     torch.manual_seed(3)
-    model = bert.build(shape, head=head, vocabulary_size=20, pad_token_id=0, num_labels=3)
+    model = bert.build(
+        shape, head=head, vocabulary_size=20, pad_token_id=0, num_labels=2 if head == "question_answering" else 3
+    )
     for parameter in model.parameters():  # as drawn they are so small that a wrong mask would hardly show
         torch.nn.init.normal_(parameter, std=0.4)
     return model
@@ -42,6 +45,19 @@ def test_logits_and_gradients_are_those_of_the_whole_forward_pass(layers: int) -
     torch.testing.assert_close(found, plain)
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(parameter.grad, expected[name], msg=name)
+
+
+@pytest.mark.parametrize("head", ["text_classification", "token_classification", "question_answering"])
+def test_of_several_models_the_logits_are_the_mean(head: str) -> None:
+    models = [classifier(2, head=head).eval() for _ in range(3)]
+    for parameter in models[2].parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    places = torch.tensor([0, 5, 10])
+    expected = sum(target_logits(model, INPUTS, places) for model in models) / 3
+    together = averaged(models)
+    torch.testing.assert_close(target_logits(together, INPUTS, places), expected)
+    torch.testing.assert_close(at_targets(logits_of(together(**INPUTS)), places), expected)
+    assert averaged(models[:1]) is models[0]
 
 
 def test_padding_does_not_reach_the_logits() -> None:

@@ -16,7 +16,7 @@ from pipeline.distillation.losses import (
     reverse_kl_loss,
     soft_label_loss,
 )
-from pipeline.tasks.labelling import Distributions
+from pipeline.tasks.labelling_loss import Distributions
 from pipeline.tasks.question_answering import PADDING
 from pipeline.tasks.text_classification import TextClassification
 

@@ -10,7 +10,8 @@ from transformers import BertConfig, BertForSequenceClassification
 from pipeline.architectures import ARCHITECTURES
 from pipeline.distillation.intermediate import State, layer_outputs
 from pipeline.distillation.layer_losses import scaled_products
-from pipeline.distillation.teacher_cache import Likeliest, TeacherOutputs, cached_outputs
+from pipeline.distillation.teacher_cache import Likeliest, cached_outputs
+from pipeline.distillation.teacher_outputs import TeacherOutputs
 from pipeline.params import ArchitectureParams
 from pipeline.tokenization.ragged import TokenRows
 from pipeline.training.prediction import predict_logits

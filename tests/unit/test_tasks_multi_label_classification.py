@@ -16,7 +16,7 @@ from transformers import (
 
 from pipeline.architectures import ARCHITECTURES
 from pipeline.distillation.lessons import DistillationLoss, with_teacher
-from pipeline.distillation.teacher_cache import TeacherRow
+from pipeline.distillation.teacher_outputs import TeacherRow
 from pipeline.params import ArchitectureParams, DistillParams, LossWeights, TrainingParams
 from pipeline.params.task_types import OF_LABELS
 from pipeline.tasks import TASKS

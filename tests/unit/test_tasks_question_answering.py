@@ -21,7 +21,7 @@ from transformers import (
 
 from pipeline.distillation.lessons import DistillationLoss, with_teacher
 from pipeline.distillation.losses import logit_mse, soft_label_loss
-from pipeline.distillation.teacher_cache import TeacherRow
+from pipeline.distillation.teacher_outputs import TeacherRow
 from pipeline.files import InputError
 from pipeline.params import load_params
 from pipeline.tasks import TASKS

@@ -14,7 +14,7 @@ from transformers import AutoModel
 from pipeline.architectures import ARCHITECTURES
 from pipeline.files import InputError
 from pipeline.params import ArchitectureParams
-from pipeline.tasks.labelling import Distributions
+from pipeline.tasks.labelling_loss import Distributions
 from pipeline.tasks.sentence_similarity import SentenceSimilarity
 from pipeline.tokenization.encoding import encode_apart
 from pipeline.tokenization.folder import load_tokenizer

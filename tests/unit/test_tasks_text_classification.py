@@ -13,7 +13,7 @@ from transformers import BertConfig, BertForMaskedLM, BertModel
 
 from pipeline.files import InputError
 from pipeline.tasks import TASKS
-from pipeline.tasks.labelling import disagreement
+from pipeline.tasks.labelling_loss import disagreement
 from pipeline.tasks.text_classification import TextClassification
 from pipeline.tokenization.ragged import TokenRows
 

@@ -11,12 +11,11 @@ from pipeline.files import InputError
 from pipeline.schema import CANONICAL, SPLITS
 from pipeline.validation.measures import (
     class_shares,
-    held_out_texts,
     measure,
     measure_texts,
-    read_batches,
     read_texts,
 )
+from pipeline.validation.reading import held_out_texts, read_batches
 
 
 def write(folder: Path, held_out: list[str] | None = None, **splits: list[str | None]) -> tuple[Path, Path]:
