@@ -19,6 +19,7 @@ from pipeline.processes import is_running
 from pipeline.project_copy import NEW_DATA, QUICK
 
 TEACHER_CACHE = Path(".stillhouse/teacher_cache")
+SHARDS = Path(".stillhouse/shards")
 WRITTEN = ("data", "models", "reports", ".stillhouse")
 DRAFT = re.compile(r"\..+\.(\d+-\d*)\.[0-9a-f]{32}\.(?:partial|discarded)")  # as pipeline.files.replacing names them
 
@@ -72,6 +73,8 @@ def leftovers() -> Iterator[Leftover]:
             draft = DRAFT.fullmatch(path.name)
             if draft and not is_running(draft[1]) and not {QUICK, NEW_DATA}.intersection(path.parents):
                 yield _leftover(path, "half-written by a process that was killed")
+    if SHARDS.is_dir():
+        yield _leftover(SHARDS, "shards of a training that ended early, which fetches them again")
     if QUICK.is_dir():
         yield _leftover(QUICK, "what `stillhouse quick` works in")
     if NEW_DATA.is_dir():

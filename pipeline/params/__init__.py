@@ -29,6 +29,7 @@ from pipeline.params.pretraining import (
     PackageWeights,
     PretrainParams,
     RandomWeights,
+    ShardsParams,
     TokenizerParams,
 )
 from pipeline.params.reading import check_params, load_params, read_yaml
@@ -67,6 +68,7 @@ __all__ = [
     "PretrainParams",
     "RandomWeights",
     "RuntimeParams",
+    "ShardsParams",
     "SplitParams",
     "StudentParams",
     "TaskParams",

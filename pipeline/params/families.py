@@ -24,4 +24,5 @@ WITH_ATTENTIONS = ("bert", "roberta")  # whose queries, keys and values a studen
 # whose layers can start from a teacher's: those of ModernBERT are not alike, an encoder-decoder has two stacks of them
 WITH_ALIKE_LAYERS = ("bert", "roberta", "gpt", "llama")
 MASKED = ("masked_lm", "masked_lm_next_sentence", "text_infilling", "span_corruption")  # objectives that hide tokens
+FROM_A_STREAM = ("masked_lm", "causal_lm", "text_infilling", "span_corruption")  # of sequences, made piece by piece
 WITH_WHOLE_WORDS = ("masked_lm", "masked_lm_next_sentence")

@@ -4,7 +4,18 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.params.section import HubName, InsidePath, Marker, Name, Package, ProjectPath, Revision, Section, Sha256
+from pipeline.params.section import (
+    HubName,
+    InsidePath,
+    Marker,
+    Name,
+    Package,
+    ProjectPath,
+    Revision,
+    Section,
+    Sha256,
+    StorageUrl,
+)
 from pipeline.params.training import ArchitectureParams, OptimizationParams
 
 
@@ -50,6 +61,18 @@ class RandomWeights(Section):
     """What DVC watches for changes: `constraints.txt`."""
 
 
+class ShardsParams(Section):
+    """Where the packed sequences of the corpus lie, for one that no disk of a training machine has room for."""
+
+    url: StorageUrl
+    """Folder that `tokenize_corpus` writes the shards to and `pretrain` reads them from. Who may do so, and where an S3
+    answers, say the environment's `AWS_` variables."""
+    megabytes: Annotated[float, Field(gt=0)]
+    """Size of a shard at most; of one that has room for no sequence, one sequence."""
+    window: Annotated[int, Field(ge=1)]
+    """Shards whose rows are shuffled together; as many, and no more, lie on the disk of a machine that trains."""
+
+
 class CorpusParams(Section):
     """The raw text: what the tokenizer and the language model are trained on, and what transfer sentences come from."""
 
@@ -57,6 +80,8 @@ class CorpusParams(Section):
     """Dataset that the raw text comes from; its labels are not used."""
     sequence_length: Annotated[int, Field(ge=16)]
     """Length of a pretraining sequence in tokens, special tokens included."""
+    shards: ShardsParams | None = None
+    """Where the sequences to train on lie in pieces on shared storage; null keeps them in one file of the project."""
 
 
 class TokenizerParams(Section):

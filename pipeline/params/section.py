@@ -65,3 +65,11 @@ HubName = Annotated[
         json_schema_extra={"format": "name on the hub"},
     ),
 ]
+# no `@` and `?`, with which credentials would come
+StorageUrl = Annotated[
+    str,
+    Field(
+        pattern=r"^(s3://|file:///)[A-Za-z0-9._-][A-Za-z0-9._/=-]*[A-Za-z0-9._=-]$",
+        json_schema_extra={"format": "`s3://BUCKET/FOLDER` or `file:///FOLDER`"},
+    ),
+]

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from pipeline.params.datasets import DatasetParams
-from pipeline.params.families import MASKED, OBJECTIVES, TOKENIZERS, WITH_WHOLE_WORDS
+from pipeline.params.families import FROM_A_STREAM, MASKED, OBJECTIVES, TOKENIZERS, WITH_WHOLE_WORDS
 from pipeline.params.fit import TeacherShape, misfits
 from pipeline.params.lessons import misfits_of_first_training, misplaced_losses
 from pipeline.params.pretraining import (
@@ -86,6 +86,8 @@ def _disagreements(params: Params) -> list[str]:
     if params.pretrain.objective == "contrastive" and params.runtime.distributed != "none":
         # a share of a batch has fewer others to be told from: another loss
         problems.append(f"runtime.distributed: must be none for contrastive, got {params.runtime.distributed}")
+    if params.corpus.shards is not None:
+        problems += _shards_disagreements(params)
     for name, task in params.tasks.items():
         problems += _task_disagreements(f"tasks.{name}", task, params)
     return problems
@@ -116,6 +118,16 @@ def _pretraining_disagreements(pretrain: PretrainParams, tokenizer: TokenizerPar
             problems.append(f"pretrain.{key}: must be given for {pretrain.objective}, got null")
         if not needed and value is not None:
             problems.append(f"pretrain.{key}: must be null for {pretrain.objective}, got {value}")
+    return problems
+
+
+def _shards_disagreements(params: Params) -> list[str]:
+    """Name what would need the whole corpus at once."""
+    given, pretrain, problems = "where corpus.shards are given", params.pretrain, []
+    if pretrain.objective not in FROM_A_STREAM:
+        problems.append(f"pretrain.objective: must be {' or '.join(FROM_A_STREAM)} {given}, got {pretrain.objective}")
+    if pretrain.embeddings == "cooccurrence":
+        problems.append(f"pretrain.embeddings: must be random {given}, got cooccurrence")
     return problems
 
 

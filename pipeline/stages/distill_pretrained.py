@@ -4,6 +4,7 @@ Optional. Source: Sanh et al. 2019 (DistilBERT), section 3; with the losses of T
 distillation. `distill` starts from what comes out.
 """
 
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from pipeline.training.launching import launch
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy as np
     import torch
 
     from pipeline.distillation.teacher_outputs import TeacherOutputs
@@ -145,12 +147,11 @@ def _masked_corpus(params: Params, max_tokens: int, tokens: Path, vocabulary: "V
     from pipeline.tokenization.ragged import TokenRows, open_array
 
     masking, found = Masking.from_params(params.pretrain, vocabulary), {}
-    for number, (split, file) in enumerate({"train": "input_ids.npy", "dev": "dev_input_ids.npy"}.items()):
-        ids = open_array(tokens / file)
-        limit = max_tokens // ids.shape[1] if split == "train" else DEV_SEQUENCES
-        ids = np.asarray(ids[:limit])
+    dev = np.asarray(open_array(tokens / "dev_input_ids.npy")[:DEV_SEQUENCES])
+    splits = {"train": _train_sequences(params, max_tokens, tokens), "dev": dev}
+    for number, (split, ids) in enumerate(splits.items()):
         if not len(ids):
-            raise InputError(f"{tokens / file}: 0 sequences within {max_tokens} tokens, expected at least one")
+            raise InputError(f"{tokens}: 0 sequences of {split} within {max_tokens} tokens, expected at least one")
         masked, places = masking.apply(ids, np.random.default_rng([params.runtime.seed, 3 + number]))
         rows, length = ids.shape
         found[split] = TokenRows(
@@ -163,6 +164,21 @@ def _masked_corpus(params: Params, max_tokens: int, tokens: Path, vocabulary: "V
             owners=np.arange(rows, dtype=np.int64),
         )
     return found
+
+
+def _train_sequences(params: Params, max_tokens: int, tokens: Path) -> "np.ndarray":
+    """Return the first sequences of the packed corpus, (rows, length), those of one in shards as well."""
+    import numpy as np
+
+    from pipeline.tokenization.ragged import open_array
+    from pipeline.tokenization.shards import MANIFEST, ShardedRows
+
+    limit, shards = max_tokens // params.corpus.sequence_length, params.corpus.shards
+    if shards is None:
+        return np.asarray(open_array(tokens / "input_ids.npy")[:limit])
+    with tempfile.TemporaryDirectory() as cache:
+        rows = ShardedRows(tokens / MANIFEST, shards.url, Path(cache))
+        return np.asarray([rows[row] for row in range(min(limit, len(rows)))])
 
 
 def _teacher_outputs(

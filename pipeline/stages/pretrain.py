@@ -1,5 +1,6 @@
 """The language model: from random weights, continued from `init_from`, or adopted as it is when max_tokens is 0."""
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -7,7 +8,7 @@ from pipeline import tracking
 from pipeline.files import InputError, content_hash
 from pipeline.params import Params
 from pipeline.params.families import OBJECTIVES as FITTING
-from pipeline.processes import rank
+from pipeline.processes import local_rank, rank
 from pipeline.stages.command import main
 from pipeline.training.launching import launch
 
@@ -27,6 +28,7 @@ def run(params: Params, *, tokens: Path, tokenizer: Path, init_from: Path, out: 
     from pipeline.architectures.initial_weights import resolve
     from pipeline.architectures.model_folder import publish_model
     from pipeline.objectives import OBJECTIVES
+    from pipeline.tokenization.shards import CACHE, MANIFEST, ShardedRows
     from pipeline.training import runtime
     from pipeline.training.checkpoints import work_folder
     from pipeline.training.history import write_history
@@ -37,7 +39,9 @@ def run(params: Params, *, tokens: Path, tokenizer: Path, init_from: Path, out: 
     dtype = runtime.prepare(params.runtime)
     weights, vocabulary = resolve(params.init_from, init_from), _vocabulary(tokenizer)
     objective = OBJECTIVES[settings.objective]().from_params(settings, vocabulary)
-    train_arrays, dev_arrays = (_arrays(tokens, objective.arrays, prefix) for prefix in ("", "dev_"))
+    dev_arrays = _arrays(tokens, objective.arrays, "dev_")
+    shards = ShardedRows(tokens / MANIFEST, params.corpus.shards.url) if params.corpus.shards else None
+    train_arrays: dict[str, Any] = {"input_ids": shards} if shards else _arrays(tokens, objective.arrays, "")
     rows, dev_rows = objective.rows(**train_arrays), objective.rows(**dev_arrays)
     lengths = _lengths(train_arrays["input_ids"], vocabulary)
     sample = [dev_rows[i] for i in range(min(DEV_SEQUENCES, len(dev_rows)))]
@@ -74,6 +78,7 @@ def run(params: Params, *, tokens: Path, tokenizer: Path, init_from: Path, out: 
                 evaluate=dev_loss,
                 log=stage.log,
                 name="pretrain",
+                order=shards.batches if shards else None,
             )
             print(f"pretrain  dev loss {records[0]['loss']:.3f} before, {records[-1]['loss']:.3f} after", flush=True)
         else:  # no dev loss either: the masked-LM head of adopted weights may be a new one, which tells nothing
@@ -82,6 +87,8 @@ def run(params: Params, *, tokens: Path, tokenizer: Path, init_from: Path, out: 
             publish_model(model, tokenizer, out)
             write_history(history, records)
             stage.tags[tracking.OUTPUT_HASH] = content_hash(out)
+    if shards and local_rank() == 0:
+        shutil.rmtree(CACHE, ignore_errors=True)
 
 
 def _vocabulary(folder: Path) -> "Vocabulary":
@@ -93,9 +100,12 @@ def _vocabulary(folder: Path) -> "Vocabulary":
 
 
 def _arrays(tokens: Path, names: tuple[str, ...], prefix: str) -> dict[str, Any]:
+    import numpy as np
+
     from pipeline.tokenization.ragged import open_array
 
-    arrays = {name: open_array(tokens / f"{prefix}{name}.npy") for name in names}
+    # numpy's class for memory maps takes 5 us more for each row
+    arrays = {name: np.asarray(open_array(tokens / f"{prefix}{name}.npy")) for name in names}
     if not len(arrays["input_ids"]):
         raise InputError(f"{tokens}/{prefix}input_ids.npy: 0 sequences, expected a corpus that fills at least one")
     return arrays
@@ -108,7 +118,7 @@ def _lengths(input_ids: Any, vocabulary: "Vocabulary") -> Any:
     """
     import numpy as np
 
-    if input_ids.ndim == 2:
+    if len(input_ids.shape) == 2:
         return np.broadcast_to(np.int64(input_ids.shape[1]), len(input_ids))  # no memory, however many rows
     return (input_ids != vocabulary.ids["pad_token_id"]).sum(axis=(1, 2))
 

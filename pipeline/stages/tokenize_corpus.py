@@ -14,6 +14,7 @@ from pipeline.tokenization.folder import load_tokenizer, read_max_length, specia
 from pipeline.tokenization.growing import growing_array
 from pipeline.tokenization.packing import pack_pairs, packed
 from pipeline.tokenization.ragged import TokenRows, smallest_dtype
+from pipeline.tokenization.shards import MANIFEST, growing_shards
 from pipeline.tokenization.table import read_pairs, read_texts, text_batches, written_batches
 from pipeline.tokenization.transfer import count_words, split_sentences
 
@@ -54,8 +55,12 @@ def _write_stream(params: Params, encoder: Tokenizer, ids: dict[str, int], table
             found["tokens"] += len(documents.ids)
             yield documents
 
-    dtype = smallest_dtype(encoder.get_vocab_size())
-    with growing_array(Path(f"{out}input_ids.npy"), (length,), dtype) as append:
+    dtype, shards = smallest_dtype(encoder.get_vocab_size()), params.corpus.shards
+    if shards is None or table.stem != "train":  # of dev training reads a few rows
+        growing = growing_array(Path(f"{out}input_ids.npy"), (length,), dtype)
+    else:
+        growing = growing_shards(Path(f"{out}{MANIFEST}"), (length,), dtype, **shards.model_dump())
+    with growing as append:
         for sequences in packed(counted(), length, ids["sep_token_id"], ids["cls_token_id"] if frame else None):
             found["sequences"] = append(sequences)
     if not found["sequences"]:

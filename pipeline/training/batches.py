@@ -14,6 +14,7 @@ POOL = 50  # batches sorted together: enough to leave next to no padding, few en
 OF_TARGETS = frozenset({"positions", "labels", "teacher_logits", "teacher_likeliest"})
 
 Collate = Callable[[list[Any], np.random.Generator], dict[str, torch.Tensor]]
+Order = Callable[[int, np.random.Generator], Sequence[np.ndarray]]  # from the batch size to the rows of each batch
 
 
 def epoch_batches(
@@ -38,7 +39,7 @@ class Batches:
 
     Each is {"parts": micro-batches as `collate` made them and whether they count, "items": tokens in it, or rows where
     lengths are None}. Of several `ranks` each makes the same whole micro-batches, whose masks are thus those of one
-    process, and keeps its `share` of them.
+    process, and keeps its `share` of them. `order` makes the batches of a pass, `epoch_batches` where it is None.
     """
 
     rows: Sequence[Any]
@@ -51,6 +52,7 @@ class Batches:
     start: int = 0
     rank: int = 0
     ranks: int = 1
+    order: Order | None = None
 
     def __len__(self) -> int:
         return self.steps
@@ -61,8 +63,8 @@ class Batches:
             if step // per_epoch != epoch:
                 epoch = step // per_epoch
                 shuffle = np.random.default_rng([self.seed, 0, epoch])
-                order = epoch_batches(len(self.rows), self.batch_size, self.lengths, shuffle)
-            members = order[step % per_epoch]
+                batches = self._batches(shuffle)
+            members = batches[step % per_epoch]
             generator = np.random.default_rng([self.seed, 1, step])
             parts = np.array_split(members, min(self.micro_batches, len(members)))
             collated = [self.collate([self.rows[int(i)] for i in part], generator) for part in parts]
@@ -70,6 +72,11 @@ class Batches:
                 "parts": [share(batch, self.rank, self.ranks) for batch in collated],
                 "items": len(members) if self.lengths is None else int(self.lengths[members].sum()),
             }
+
+    def _batches(self, shuffle: np.random.Generator) -> Sequence[np.ndarray]:
+        if self.order is not None:
+            return self.order(self.batch_size, shuffle)
+        return epoch_batches(len(self.rows), self.batch_size, self.lengths, shuffle)
 
 
 def share(batch: dict[str, torch.Tensor], rank: int, ranks: int) -> tuple[dict[str, torch.Tensor], bool]:

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel, Trainer, TrainingArguments, get_schedu
 from pipeline.processes import rank
 from pipeline.training import ranks
 from pipeline.training import runtime as machine
-from pipeline.training.batches import Batches, Collate
+from pipeline.training.batches import Batches, Collate, Order
 from pipeline.training.checkpoints import require_room
 from pipeline.training.monitor import Monitor, Record
 from pipeline.training.sharding import sharded
@@ -44,6 +44,7 @@ def train(
     log: Callable[[Record], None] = lambda record: None,
     name: str = "train",
     micro_batches: int = 1,
+    order: Order | None = None,
 ) -> list[Record]:
     """Train `module` in place and return the history: flat records of "step", "split" ("train" or "dev") and figures.
 
@@ -63,6 +64,7 @@ def train(
         of every batch, and the gradient is that of one process. The first one reads dev, writes and returns the
         history; only there does `module` end with the right weights.
     micro_batches: parts that each batch is computed in, one after the other, to fit into memory.
+    order: makes the batches of a pass where not any row may come at any time.
 
     Raises FloatingPointError when the loss is no longer a number, InputError where the disk cannot hold checkpoints.
     """
@@ -73,7 +75,7 @@ def train(
         steps = epochs * math.ceil(len(rows) / training.batch_size)
     module.to(machine.device())
     batches = Batches(rows, collate, lengths, training.batch_size, runtime.seed, steps, micro_batches)
-    batches.rank, batches.ranks = rank(), ranks.count()
+    batches.rank, batches.ranks, batches.order = rank(), ranks.count(), order
     trained = sharded(module) if ranks.count() > 1 and runtime.distributed == "fsdp" else module
     monitor = Monitor(
         module, trained, batches, training, checkpoints, evaluate=evaluate, select=select, log=log, name=name

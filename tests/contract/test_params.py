@@ -12,6 +12,7 @@ from pipeline.params import check_params, load_params, read_yaml
 ROOT = Path(__file__).parents[2]
 FILES = [ROOT / "params.yaml", *sorted((ROOT / "recipes").glob("*.yaml"))]
 DEFAULT = read_yaml(ROOT / "params.yaml")
+SHARDS = {"url": "s3://bucket/folder", "megabytes": 64, "window": 16}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
@@ -51,6 +52,9 @@ def changed(key: str, value: Any, given: dict[str, Any] = DEFAULT) -> dict[str, 
         ("tasks.sentiment.finetune.dropout", 0.0, "tasks.sentiment.finetune: dropout must be > 0 when consistency has"),
         ("tasks.sentiment.finetune.teachers", 0, "tasks.sentiment.finetune.teachers: must be >= 1, got 0"),
         ("tokenizer.kind", "bpe", "tokenizer"),
+        ("corpus.shards", SHARDS | {"url": "s3://key:secret@bucket/folder"}, "corpus.shards.url: "),
+        ("corpus.shards", SHARDS | {"url": "data/shards"}, "corpus.shards.url: "),
+        ("corpus.shards", SHARDS | {"window": 0}, "corpus.shards.window: must be >= 1, got 0"),
     ],
 )
 def test_a_wrong_value_is_named_by_its_path(key: str, value: Any, expected: str) -> None:
@@ -214,6 +218,29 @@ def test_a_student_may_be_of_another_family(family: dict[str, Any], student: str
 def test_what_a_family_cannot_be_is_named_by_its_path(changes: dict[str, Any], expected: str) -> None:
     with pytest.raises(InputError) as error:
         check_params(from_nothing(changes), Path("params.yaml"))
+    assert str(error.value) == f"params.yaml: {expected}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"pretrain.embeddings": "random"}, None),
+        (GPT | {"pretrain.embeddings": "random"}, None),
+        ({}, "pretrain.embeddings: must be random where corpus.shards are given, got cooccurrence"),
+        (
+            {"pretrain.embeddings": "random", "pretrain.objective": "masked_lm_next_sentence"},
+            "pretrain.objective: must be masked_lm or causal_lm or text_infilling or span_corruption where corpus."
+            "shards are given, got masked_lm_next_sentence",
+        ),
+    ],
+)
+def test_what_needs_the_corpus_whole_is_refused_in_shards(changes: dict[str, Any], expected: str | None) -> None:
+    values = from_nothing({"corpus.shards": SHARDS} | changes)
+    if expected is None:
+        assert check_params(values, Path("params.yaml")).corpus.shards is not None
+        return
+    with pytest.raises(InputError) as error:
+        check_params(values, Path("params.yaml"))
     assert str(error.value) == f"params.yaml: {expected}"
 
 

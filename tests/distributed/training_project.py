@@ -12,6 +12,7 @@ from tokenizers.models import WordPiece
 
 from pipeline.params import Params, load_params
 from pipeline.tokenization.folder import assemble, save_tokenizer
+from pipeline.tokenization.shards import MANIFEST, growing_shards
 
 ROOT = Path(__file__).parents[2]
 SPECIAL = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
@@ -52,6 +53,19 @@ def make_project(folder: Path, *, dropout: float = 0.0, checkpoint_minutes: floa
     for task in params["tasks"].values():
         task["student"] |= {"vocabulary_size": None}
         task["student"]["architecture"] |= {"hidden_size": 24}
+    write_params(folder, Params.model_validate(params))
+    return folder
+
+
+def into_shards(folder: Path, url: str) -> Path:
+    """Move the sequences to train on to 16 shards at `url`, three of which are a window; return `folder`."""
+    params = load_params(folder / "params.yaml").model_dump()
+    params["corpus"]["shards"] = {"url": url, "megabytes": 0.0018, "window": 3}
+    tokens, file = folder / "data/tokens/corpus", folder / "data/tokens/corpus/input_ids.npy"
+    rows = np.load(file)
+    with growing_shards(tokens / MANIFEST, (LENGTH,), rows.dtype, **params["corpus"]["shards"]) as append:
+        append(rows)
+    file.unlink()
     write_params(folder, Params.model_validate(params))
     return folder
 

@@ -102,6 +102,12 @@ TESTED = {
         "git add --all",
         'git commit --message "a run"',
     ],
+    "tests/services/test_sharded_corpus.py::test_the_page_followed_to_the_language_model": [
+        "python -m moto.server -H 127.0.0.1 -p 7070",
+        "python -c \"import boto3; boto3.client('s3').create_bucket(Bucket='corpus')\"",
+        "dvc repro pretrain",
+        "dvc repro --force --single-item tokenize_corpus",
+    ],
     "tests/distributed/test_several_machines.py::test_two_machines_train_as_two_processes_of_one": [
         "python -m pipeline.stages.pretrain …",
     ],

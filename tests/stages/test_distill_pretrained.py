@@ -21,6 +21,7 @@ from pipeline.stages import distill
 from pipeline.stages.distill_pretrained import DEV_SEQUENCES, run
 from pipeline.tokenization.folder import SPECIAL_TOKENS, assemble, save_tokenizer
 from pipeline.tokenization.ragged import TokenRows
+from pipeline.tokenization.shards import growing_shards
 
 ROOT = Path(__file__).parents[2]
 WORDS = [*SPECIAL_TOKENS.values(), *(f"w{number}" for number in range(20))]
@@ -104,6 +105,20 @@ def test_the_student_comes_near_what_the_language_model_says_of_masked_tokens() 
         "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
     } | {path.name for path in out.glob("generation_config.json")}  # fmt: skip
     assert min(found) == pytest.approx(_divergence(out), rel=1e-4)
+
+
+def test_a_corpus_in_shards_teaches_the_same(tmp_path: Path) -> None:
+    once = LESSONS | {"max_tokens": 150 * LENGTH}
+    expected = load_file(teach(settings(once, soft_labels=1.0), "whole") / "model.safetensors")
+    found = values(once, soft_labels=1.0)
+    found["corpus"]["shards"] = {"url": f"file://{tmp_path}/storage", "megabytes": 0.001, "window": 2}
+    found["pretrain"]["embeddings"] = "random"
+    rows = np.load("corpus/input_ids.npy")
+    with growing_shards(Path("corpus/shards.json"), (LENGTH,), rows.dtype, **found["corpus"]["shards"]) as append:
+        append(rows)
+    Path("corpus/input_ids.npy").unlink()
+    taught = load_file(teach(check_params(found, Path("params.yaml")), "sharded") / "model.safetensors")
+    assert all(torch.equal(taught[name], weight) for name, weight in expected.items())
 
 
 def test_a_student_of_the_teachers_layers_starts_from_the_language_model() -> None:

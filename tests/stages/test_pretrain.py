@@ -99,6 +99,29 @@ def test_the_loss_falls_and_the_same_seed_gives_the_same_bytes(project: Path) ->
     assert not list((project / ".stillhouse" / "checkpoints").glob("pretrain-*/"))
 
 
+def test_rows_in_shards_are_learnt_from_and_nothing_of_them_stays(project: Path) -> None:
+    from pipeline.tokenization.shards import growing_shards
+
+    params, tokens = _params().model_dump(), project / "tokens"
+    params["corpus"]["shards"] = {"url": f"file://{project}/storage", "megabytes": 0.001, "window": 2}
+    sharded, rows = Params.model_validate(params), np.load(tokens / "input_ids.npy")
+    (tokens / "input_ids.npy").unlink()
+    assert sharded.corpus.shards is not None
+    storage = sharded.corpus.shards.model_dump()
+    with growing_shards(tokens / "shards.json", (32,), rows.dtype, **storage) as append:
+        append(rows)
+    history = _run(sharded, project)
+    assert history[-1]["step"] == 39 and history[-1]["loss"] < history[0]["loss"] - 1
+    assert not (project / ".stillhouse/shards").exists()
+    _run(sharded, project, "again")
+    assert content_hash(project / "pretrained") == content_hash(project / "again")
+
+    shard = sorted((project / "storage").iterdir())[0]
+    shard.unlink()
+    with pytest.raises(InputError, match=rf"^file://{shard}: no such shard, expected what tokenize_corpus wrote there"):
+        _run(sharded, project, "without")
+
+
 @pytest.mark.parametrize("kind", FAMILIES)
 def test_every_family_learns_and_the_same_seed_gives_the_same_bytes(project: Path, kind: str) -> None:
     from transformers import AutoModelForSequenceClassification, AutoTokenizer

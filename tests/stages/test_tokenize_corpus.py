@@ -45,6 +45,24 @@ def test_the_corpus_is_packed_and_nothing_but_the_tail_is_missing() -> None:
         assert meta[split]["tokens"] == len(stream) - len(documents)
 
 
+def test_shards_hold_the_rows_of_one_file_and_leave_a_list_of_them(tmp_path: Path) -> None:
+    whole = params()
+    run_train_tokenizer(whole)
+    expected = np.array(open_array(run_tokenize_corpus(whole) / "input_ids.npy"))
+    meta = read_json(Path("tokens/corpus/meta.json"))
+    shards = {"url": f"file://{tmp_path}/storage/of/it", "megabytes": 0.001, "window": 2}
+    out = run_tokenize_corpus(params(corpus__shards=shards))
+    assert {file.name for file in out.iterdir()} == {"dev_input_ids.npy", "meta.json", "shards.json"}
+    assert read_json(out / "meta.json") == meta
+    names = [shard["sha256"] for shard in read_json(out / "shards.json")["shards"]]
+    assert len(names) > 2
+    found = [np.load(tmp_path / "storage/of/it" / f"{name}.npy") for name in names]
+    assert np.array_equal(np.concatenate(found), expected)
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"^file:///.*/file/shards/\w+\.npy: .*, expected a storage that answers"):
+        run_tokenize_corpus(params(corpus__shards=shards | {"url": f"file://{tmp_path}/file/shards"}))
+
+
 def test_pairs_come_with_types_and_labels() -> None:
     settings = params(pretrain__objective="masked_lm_next_sentence")
     run_train_tokenizer(settings)

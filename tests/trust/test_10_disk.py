@@ -17,6 +17,7 @@ from pipeline.files import InputError, content_hash, explain, write_json
 from pipeline.objectives.masked_lm import MaskedLM
 from pipeline.objectives.masking import Masking
 from pipeline.params import ArchitectureParams, OptimizationParams, RuntimeParams
+from pipeline.tokenization import shards
 from pipeline.training import checkpoints, runtime, trainer
 from pipeline.training.snapshots import tensors_of
 from tests.trust.whole_project import ROOT
@@ -119,6 +120,8 @@ def test_clean_frees_what_nothing_needs_and_says_so_first(project: Path, capsys:
     draft.parent.mkdir()
     draft.write_bytes(bytes(3_000_000))
     freed.append(draft.relative_to(project))
+    shards.CACHE.mkdir()
+    freed.append(shards.CACHE)
 
     with pytest.raises(InputError, match="expected --yes"):
         free_leftovers(agreed=False)

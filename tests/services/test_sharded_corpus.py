@@ -1,0 +1,128 @@
+"""docs/how-to/sharded-corpus.md followed on an S3 server: what the page says, and a storage that goes away."""
+
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import boto3
+import numpy as np
+import pytest
+from ruamel.yaml import YAML
+
+from pipeline.files import InputError, read_json
+from pipeline.params import read_yaml
+from pipeline.processes import end_with_parent
+from pipeline.smoke import at_smoke_scale
+from pipeline.tokenization.shards import CACHE, MANIFEST, Storage
+from tests.distributed.training_project import HISTORY, PRETRAINED, into_shards, make_project, run, start
+from tests.documentation.pages import ROOT, commands, shell_environment
+from tests.trust.whole_project import checkout
+
+PAGE = ROOT / "docs/how-to/sharded-corpus.md"
+EXPORTED = [command for command in commands(PAGE) if command.startswith("export ")]
+(SERVER,) = (command for command in commands(PAGE) if "moto" in command)
+(BUCKET,) = (command for command in commands(PAGE) if "create_bucket" in command)
+
+
+@contextmanager
+def serving(port: int) -> Iterator[None]:
+    """Run the page's S3 server at `port`."""
+    command = [sys.executable, "-W", "ignore", *SERVER.replace("7070", str(port)).split()[1:]]
+    log = subprocess.DEVNULL
+    with subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=end_with_parent) as process:
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port)).close()
+                break
+            except OSError:
+                assert time.monotonic() < deadline and process.poll() is None
+                time.sleep(0.2)
+        try:
+            yield
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def port(monkeypatch: pytest.MonkeyPatch) -> int:
+    """A free port, which the variables of the page name."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        free = int(probe.getsockname()[1])
+    for variable in " ".join(EXPORTED).replace("7070", str(free)).replace("export ", "").split():
+        monkeypatch.setenv(*variable.split("=", 1))
+    return free
+
+
+def objects() -> set[str]:
+    return {entry["Key"] for entry in boto3.client("s3").list_objects_v2(Bucket="corpus")["Contents"]}
+
+
+def shell(folder: Path, line: str) -> str:
+    environment, pipe = shell_environment(folder), subprocess.PIPE
+    done = subprocess.run(["bash", "-c", line], cwd=folder, env=environment, stdout=pipe, stderr=subprocess.STDOUT)
+    assert done.returncode == 0, done.stdout.decode()
+    return done.stdout.decode()
+
+
+def test_the_page_followed_to_the_language_model(port: int, tmp_path: Path) -> None:
+    folder = checkout(ROOT, tmp_path / "project")
+    given = YAML(typ="safe").load(re.search(r"^    corpus:\n(?: {6}.+\n)+", PAGE.read_text(), re.MULTILINE)[0])  # type: ignore[index]
+    values = at_smoke_scale(read_yaml(folder / "params.yaml"))
+    values["corpus"] = given["corpus"]
+    values["corpus"]["shards"] |= {"megabytes": 0.02, "window": 2}
+    YAML().dump(values, folder / "params.yaml")
+    with serving(port):
+        shell(folder, BUCKET)
+        assert "pretrain" in shell(folder, "dvc repro pretrain")
+        names = [
+            f"tokens/{shard['sha256']}.npy" for shard in read_json(folder / "data/tokens/corpus" / MANIFEST)["shards"]
+        ]
+        assert len(names) > 3 and set(names) == objects()
+
+        with pytest.raises(
+            InputError, match=r"^s3://other/tokens/\w+\.npy: .*NO_SUCH_BUCKET.*, expected a storage that"
+        ):
+            Storage("s3://other/tokens").write(np.zeros((1, 1), np.uint16))
+        boto3.client("s3").delete_object(Bucket="corpus", Key=names[1])
+        shell(folder, "dvc repro --force --single-item tokenize_corpus")
+        assert set(names) == objects()
+    kept = {file.name for file in (folder / "data/tokens/corpus").iterdir()}
+    assert kept == {"dev_input_ids.npy", "meta.json", MANIFEST}
+    assert (folder / PRETRAINED).exists() and not (folder / CACHE).exists()
+
+
+def test_a_storage_that_goes_away_ends_the_run_in_a_line_and_back_again_it_goes_on(port: int, tmp_path: Path) -> None:
+    """The weights are those of a run on a folder."""
+    settings = {"dropout": 0.1, "checkpoint_minutes": 0.002}
+    whole = into_shards(make_project(tmp_path / "whole", **settings), f"file://{tmp_path}/storage")
+    run(whole)
+    with serving(port):
+        shell(tmp_path, BUCKET)
+        folder = into_shards(make_project(tmp_path / "project", **settings), "s3://corpus/tokens")
+        process = start(folder)
+        while not any(folder.glob(".stillhouse/checkpoints/*/step-*/complete.json")):
+            assert process.poll() is None, process.communicate()[0]
+            time.sleep(0.01)
+    printed = process.communicate()[0]
+    line = printed.splitlines()[-1]
+    assert process.returncode == 2
+    assert re.match(
+        r"pretrain: s3://corpus/tokens/\w+\.npy: .+, expected a storage that answers \(corpus\.shards\.url\)$", line
+    )
+    shutil.rmtree(folder / CACHE)
+
+    with serving(port):  # a new one, which knows nothing
+        shell(tmp_path, BUCKET)
+        for file in (tmp_path / "storage").iterdir():
+            boto3.client("s3").upload_file(str(file), "corpus", f"tokens/{file.name}")
+        assert "goes on from step" in run(folder)
+    for name in (PRETRAINED, HISTORY):
+        assert (folder / name).read_bytes() == (whole / name).read_bytes()
