@@ -174,6 +174,7 @@ def _state_of(stage: str) -> Path:
 
 TIMINGS = STATE / "timings.json"
 SHIPPED_TIMINGS: dict[str, dict[str, float]] = read_json(Path(__file__).with_name("timings.json"))
+RECIPE_TIMINGS: dict[str, dict[str, float]] = read_json(Path(__file__).with_name("recipe_timings.json"))
 _UNKNOWN_SECONDS = 20.0
 
 

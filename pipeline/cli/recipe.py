@@ -6,6 +6,7 @@ from pathlib import Path
 from pipeline.cli.answers import answer
 from pipeline.cli.preflight import check_project
 from pipeline.cli.raw_data import bring, find_files, raw_data, track, what_to_get
+from pipeline.drivers import RECIPE_TIMINGS, record_seconds
 from pipeline.files import InputError, write_text
 from pipeline.params import load_params
 
@@ -26,6 +27,7 @@ def use_recipe(recipe: Path, data: Path | None, force: bool) -> None:
         for item in wanted:
             track(item.path)
     write_text(PARAMS, recipe.read_text(encoding="utf-8"))
+    record_seconds(RECIPE_TIMINGS.get(recipe.stem, {}))  # the time left that the first run shows
     missing = [item for item in wanted if item.missing()]
     print(f"params.yaml is now {recipe}; " + ("it lacks data:" if missing else "`make run` does the rest"))
     for item in missing:

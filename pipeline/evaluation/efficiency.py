@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.architectures.model_folder import folders_averaged
 from pipeline.training.batches import Rows
 
 if TYPE_CHECKING:
@@ -31,8 +30,8 @@ def size(folder: Path, served: Path | None = None) -> dict[str, int]:
     from safetensors import safe_open
 
     shapes = []
-    for own in folders_averaged(folder):
-        with safe_open(own / "model.safetensors", framework="numpy") as weights:
+    for file in folder.rglob("model.safetensors"):  # of a teacher of several seeds there are several
+        with safe_open(file, framework="numpy") as weights:
             shapes += [weights.get_slice(name).get_shape() for name in weights.keys()]  # noqa: SIM118 - no mapping
     files = [path for path in (served or folder).rglob("*") if path.is_file()]
     return {

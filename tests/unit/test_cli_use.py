@@ -15,7 +15,7 @@ import pytest
 from pipeline.cli.own_data import use_data
 from pipeline.cli.progress import planned_stages
 from pipeline.cli.recipe import use_recipe
-from pipeline.drivers import SHIPPED_TIMINGS, expected_seconds
+from pipeline.drivers import RECIPE_TIMINGS, SHIPPED_TIMINGS, expected_seconds
 from pipeline.files import InputError
 from pipeline.params import load_params, read_yaml
 
@@ -122,6 +122,15 @@ def test_without_data_use_says_what_to_get_and_where(project: Path, capsys: pyte
 
     use_recipe(RECIPES / "chinese-sentiment.yaml", None, force=True)  # an installed package has its rows
     assert capsys.readouterr().out.endswith("`make run` does the rest\n")
+    expected = expected_seconds(["finetune@sentiment", "distill@sentiment"])
+    assert {stage: RECIPE_TIMINGS["chinese-sentiment"][stage] for stage in expected} == expected
+
+
+@pytest.mark.parametrize("recipe", sorted(RECIPE_TIMINGS))
+def test_what_is_known_of_a_recipes_times_is_of_its_stages(recipe: str) -> None:
+    tasks = read_yaml(RECIPES / f"{recipe}.yaml")["tasks"]
+    wanted = {f"{stage}@{task}" for stage in ("tokenize", "finetune", "distill", "evaluate", "register") for task in tasks}
+    assert wanted <= RECIPE_TIMINGS[recipe].keys()
 
 
 def test_the_data_of_another_recipe_stay(project: Path, tmp_path: Path) -> None:
