@@ -105,7 +105,7 @@ def replacing(target: Path) -> Iterator[Path]:
     killed left of its attempt goes as well. A full disk or a folder closed to the user becomes an InputError that names
     `target`, which the libraries' own errors do not.
     """
-    draft = target.parent / f".{target.name}.{identity()}.{uuid.uuid4().hex}.partial"
+    draft = _beside(target, "partial")
     with refusals_naming(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         _remove_left_behind(target)
@@ -120,6 +120,27 @@ def replacing(target: Path) -> Iterator[Path]:
                 os.replace(draft, target)
         finally:
             _remove(draft)
+
+
+@contextlib.contextmanager
+def scratch_folder(target: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `target` that is gone when the block ends; one that a killed process left goes.
+
+    A full disk becomes an InputError that names `target`. A file that is closed to the user may be one that is read.
+    """
+    folder = _beside(target, "scratch")
+    with refusals_naming(target):
+        folder.mkdir(parents=True)
+        _remove_left_behind(target)
+    try:
+        with refusals_naming(target, passing=(InputError, PermissionError)):
+            yield folder
+    finally:
+        _remove(folder)
+
+
+def _beside(target: Path, kind: str) -> Path:
+    return target.parent / f".{target.name}.{identity()}.{uuid.uuid4().hex}.{kind}"
 
 
 def _remove_left_behind(target: Path) -> None:

@@ -21,7 +21,7 @@ from pipeline.project_copy import NEW_DATA, QUICK
 TEACHER_CACHE = Path(".stillhouse/teacher_cache")
 SHARDS = Path(".stillhouse/shards")
 WRITTEN = ("data", "models", "reports", ".stillhouse")
-DRAFT = re.compile(r"\..+\.(\d+-\d*)\.[0-9a-f]{32}\.(?:partial|discarded)")  # as pipeline.files.replacing names them
+DRAFT = re.compile(r"\..+\.(\d+-\d*)\.[0-9a-f]{32}\.(?:partial|discarded|scratch)")  # as pipeline.files names them
 
 
 @dataclass(frozen=True)

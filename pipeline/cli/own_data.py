@@ -88,17 +88,19 @@ def _examine(data: Path, kind: Any, text: str, label: str) -> Found:
         shutil.copyfile(data, copy)
         columns = ColumnsParams(text=text, label=label)
         try:
-            (rows,) = read_source(_source(kind), copy, columns)
+            parts = list(read_source(_source(kind), copy, columns))
         except InputError as error:
             raise InputError(str(error).replace(str(copy), str(data))) from None
+    texts = [row for part in parts for row in part.texts]
+    values = [value for part in parts for value in part.labels]
     labels: dict[str, str] = {}
-    for number, (row, value) in enumerate(zip(rows.texts, rows.labels, strict=True), start=1):
+    for number, (row, value) in enumerate(zip(texts, values, strict=True), start=1):
         if not (value or "").strip():
             raise InputError(f"{data}: row {number}: no value in column {label!r}, expected a label")
         if (row or "").strip():
             labels[str(row)] = str(value)
     words = [len(row.split()) for row in labels]
-    return Found(dict(sorted(Counter(labels.values()).items())), words, rows.texts, rows.labels)
+    return Found(dict(sorted(Counter(labels.values()).items())), words, texts, values)
 
 
 def _source(kind: Any) -> LocalSource:

@@ -123,17 +123,15 @@ def _linear_accuracy(rows: list[tuple[str, str]]) -> float | None:
 
 def _repeats(texts: list[str]) -> float:
     """Return the share of the second half of some texts that nearly repeat one of the first half."""
-    import numpy as np
-
     from pipeline.params import DecontaminationParams
-    from pipeline.sources.similarity import NearDuplicates
+    from pipeline.sources.near_duplicates import NearDuplicates, band_shape, sketches
 
     half = len(texts) // 2
     if not half:
         return 0.0
     params = DecontaminationParams(min_letters=24, similarity=0.8, shingle_words=3, permutations=64)
-    first = np.arange(len(texts)) < half
-    return float(NearDuplicates(texts, params).near(first)[half:].mean())
+    own = sketches(params, band_shape(params), texts)
+    return float(NearDuplicates(texts[:half], own[:half], params).near(texts[half:], own[half:]).mean())
 
 
 def _doubts(sample: list[tuple[str, str]]) -> tuple[float, list[Doubt]]:

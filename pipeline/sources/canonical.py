@@ -2,25 +2,21 @@
 
 import hashlib
 import math
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import repeat
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from itertools import groupby, repeat
+from operator import attrgetter
 from typing import Any, NamedTuple
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline.files import InputError
 from pipeline.params import DatasetParams
-from pipeline.schema import CANONICAL, COUNTER_EXAMPLES, SPLITS, compared
+from pipeline.schema import COUNTER_EXAMPLES, SPLITS, compared
 from pipeline.sources.cleaning import clean_spans, clean_text
 from pipeline.sources.json_values import parse
 from pipeline.sources.lines import splits_by_position
 from pipeline.sources.reading import Metadata, SourceRow, SourceRows
+from pipeline.sources.removed import EXAMPLES, Removed
 from pipeline.sources.tagged import Span
 
-EXAMPLES = 20
 SEPARATOR = "|"  # of labels in a cell of text
 
 
@@ -60,61 +56,70 @@ def identifier(*texts: str) -> str:
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
 
 
-class Removed:
-    """Rows that left, and why: a count per reason, and the ids where the rows still had a text."""
+class CountedRows:
+    """The rows of a source on their way, and what errors and the report say of them once they have passed."""
+
+    def __init__(self, parts: Iterable[SourceRows]) -> None:
+        self._parts, self._names = parts, dict[str, None]()
+        self.rows = 0
+        self.sources: list[str] = []  # the first EXAMPLES in order
+
+    def __iter__(self) -> Iterator[SourceRows]:
+        for part in self._parts:
+            self._names[part.name] = None
+            self.rows += len(part.texts)
+            self.sources = sorted({*self.sources, *(source or "" for source in part.sources)})[:EXAMPLES]
+            yield part
+
+    @property
+    def name(self) -> str:
+        """What errors call all files of a source together."""
+        return ", ".join(self._names)
+
+
+class _Kept:
+    """What has to be known of all rows that were cleaned."""
 
     def __init__(self) -> None:
-        self._counts: Counter[str] = Counter()
-        self._ids: dict[str, set[str]] = {}
+        self.rows = 0
+        self.labels: set[str] = set()
+        self.id: str | None = None  # where all rows have the same one
 
-    def add(self, reason: str, ids: Iterable[str | None]) -> None:
-        """Note one row per id; None for a row without one."""
-        ids = list(ids)
-        if ids:
-            self._counts[reason] += len(ids)
-            self._ids.setdefault(reason, set()).update(filter(None, ids))
-
-    def report(self) -> dict[str, dict[str, object]]:
-        """Return {reason: {"rows": count, "examples": the first ids in order}}."""
-        return {
-            reason: {"rows": count, "examples": sorted(self._ids[reason])[:EXAMPLES]}
-            for reason, count in self._counts.items()
-        }
+    def add(self, row: Row) -> None:
+        self.id = row.id if not self.rows or row.id == self.id else None
+        self.rows += 1
+        if row.label is not None:
+            self.labels.add(row.label)
+        self.labels.update(row.labels or (), (span.label for span in row.spans or ()))
 
 
-def name_of(raw: Sequence[SourceRows]) -> str:
-    """Return what errors call all files of a source together."""
-    return ", ".join(part.name for part in raw)
+def cleaned_rows(raw: CountedRows, name: str, dataset: DatasetParams, removed: Removed) -> Iterator[Row]:
+    """Yield the rows of dataset `name`, cleaned and labelled; what leaves goes to `removed`.
 
-
-def canonical_rows(raw: Sequence[SourceRows], name: str, dataset: DatasetParams, removed: Removed) -> list[Row]:
-    """Return the cleaned, labelled rows of dataset `name`, each text once, sorted by id; what leaves goes to `removed`.
-
-    Raises InputError for a label outside the set, a label without rows, or rows that are all the same.
+    Raises InputError for a label outside the set, and at the end where there was no row, one text alone, or a label
+    without rows.
     """
-    rows = [row for part in raw for row in _cleaned(part, name, dataset, removed)]
-    if not rows and dataset.only_sources is not None:
-        found = sorted({source or "" for part in raw for source in part.sources})[:EXAMPLES]
-        raise InputError(f"{name_of(raw)}: no text from the sources {dataset.only_sources}, found the sources {found}")
-    if not rows:
+    kept = _Kept()
+    for part in raw:
+        for row in _cleaned(part, name, dataset, removed):
+            kept.add(row)
+            yield row
+    if not kept.rows and dataset.only_sources is not None:
+        found = f"found the sources {raw.sources}"
+        raise InputError(f"{raw.name}: no text from the sources {dataset.only_sources}, {found}")
+    if not kept.rows:
         named = (dataset.columns.text, dataset.columns.pair, dataset.columns.target)
         columns = ", ".join(repr(column) for column in named if column is not None)
-        raise InputError(f"{name_of(raw)}: no row has text in column {columns}, expected some")
-    if len(rows) > 1 and len({row.id for row in rows}) == 1:
-        raise InputError(f"{name_of(raw)}: all {len(rows)} rows hold the same text, expected different ones")
-    _check_classes(name_of(raw), rows, dataset)
-    rows = _without_duplicates(rows, removed)
-    if dataset.max_rows is not None:
-        # the smallest hashes are a sample that stays the same whatever the order and, mostly, when data grow
-        removed.add("beyond max_rows", (row.id for row in rows[dataset.max_rows :]))
-        rows = rows[: dataset.max_rows]
-    return rows
+        raise InputError(f"{raw.name}: no row has text in column {columns}, expected some")
+    if kept.rows > 1 and kept.id is not None:
+        raise InputError(f"{raw.name}: all {kept.rows} rows hold the same text, expected different ones")
+    _check_classes(raw.name, kept, dataset)
 
 
 def _cleaned(raw: SourceRows, name: str, dataset: DatasetParams, removed: Removed) -> Iterator[Row]:
     by_position = dataset.is_document and raw.split == "train"
     splits = splits_by_position(raw.texts, dataset.split) if by_position else repeat(raw.split, len(raw.texts))
-    for number, (given, split) in enumerate(zip(raw.rows(), splits, strict=True), start=1):
+    for number, (given, split) in enumerate(zip(raw.rows(), splits, strict=True), start=raw.first):
         source = name if dataset.columns.source is None else given.source or ""
         elsewhere = dataset.only_sources is not None and source not in dataset.only_sources
         if elsewhere and split != COUNTER_EXAMPLES:
@@ -200,36 +205,34 @@ def _group(place: str, group: str | None) -> str:
     return str(group)
 
 
-def _check_classes(name: str, rows: list[Row], dataset: DatasetParams) -> None:
+def _check_classes(name: str, kept: _Kept, dataset: DatasetParams) -> None:
     expected = dataset.row_labels or dataset.set_labels or dataset.span_labels
-    several = {label for row in rows for label in (*(row.labels or ()), *(span.label for span in row.spans or ()))}
-    found = sorted({row.label or "" for row in rows} if dataset.row_labels else several)
-    if found != expected:
+    if (found := sorted(kept.labels)) != expected:
         what = f"only one class, {found[0]!r}" if len(found) == 1 else f"the classes {found}"
-        raise InputError(f"{name}: {what} in {len(rows)} rows, expected rows of each of {expected}")
+        raise InputError(f"{name}: {what} in {kept.rows} rows, expected rows of each of {expected}")
 
 
-def _without_duplicates(rows: list[Row], removed: Removed) -> list[Row]:
-    copies: dict[str, list[Row]] = {}
-    for row in rows:
-        copies.setdefault(row.id, []).append(row)
-    kept = []
-    for key, same in sorted(copies.items()):
+def without_duplicates(rows: Iterable[Row], removed: Removed) -> Iterator[Row]:
+    """Yield each of some rows that are sorted by id once; what leaves goes to `removed`."""
+    for key, group in groupby(rows, key=attrgetter("id")):
+        copies = list(group)
         # a text that the source gives to test is a test row, whatever it is called elsewhere
-        most_held_out = max((row.given_split for row in same), key=(COUNTER_EXAMPLES, *SPLITS).index)
-        candidates = [row for row in same if row.given_split == most_held_out]
+        most_held_out = max((row.given_split for row in copies), key=(COUNTER_EXAMPLES, *SPLITS).index)
+        candidates = [row for row in copies if row.given_split == most_held_out]
         if len({(row.label, row.labels, row.spans, row.score) for row in candidates}) > 1:
             what = "labels" if candidates[0].score is None else "scores"
-            removed.add(f"conflicting {what}", [key] * len(same))
+            removed.add(f"conflicting {what}", [key] * len(copies))
         else:
             # of several targets none is wrong: a sentence has many translations
-            removed.add("duplicate text", [key] * (len(same) - 1))
-            kept.append(min(candidates))
-    return kept
+            removed.add("duplicate text", [key] * (len(copies) - 1))
+            yield min(candidates)
 
 
-def write_rows(path: Path, rows: list[Row]) -> None:
-    """Write the canonical table as Parquet, sorted by id; equal rows give equal bytes."""
-    ordered = sorted(rows)
-    arrays = [pa.array([getattr(row, field.name) for row in ordered], field.type) for field in CANONICAL]
-    pq.write_table(pa.Table.from_arrays(arrays, schema=CANONICAL), path, compression="zstd")
+def at_most(count: int | None, rows: Iterable[Row], removed: Removed) -> Iterator[Row]:
+    """Yield the first `count` of some rows that are sorted by id, or all; the others go to `removed`."""
+    # the smallest hashes are a sample that stays the same whatever the order and, mostly, when data grow
+    for number, row in enumerate(rows):
+        if count is None or number < count:
+            yield row
+        else:
+            removed.add("beyond max_rows", [row.id])

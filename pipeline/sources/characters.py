@@ -18,13 +18,13 @@ class Characters(NamedTuple):
     offsets: np.ndarray
 
 
-def batches(lengths: np.ndarray) -> Iterator[slice]:
-    """Yield slices of neighbouring texts of about BATCH_CHARACTERS together, at least one text each."""
-    start = 0
+def batches(lengths: np.ndarray, characters: int | None = None) -> Iterator[slice]:
+    """Yield slices of neighbouring texts of about `characters` together (BATCH_CHARACTERS), at least one text each."""
+    start, most = 0, characters or BATCH_CHARACTERS
     ends = np.cumsum(lengths)
     while start < len(lengths):
         before = ends[start - 1] if start else 0
-        stop = max(start + 1, int(np.searchsorted(ends, before + BATCH_CHARACTERS, side="right")))
+        stop = max(start + 1, int(np.searchsorted(ends, before + most, side="right")))
         yield slice(start, stop)
         start = stop
 

@@ -42,11 +42,16 @@ def _many_powers(base: int, count: int) -> np.ndarray:
     return np.cumprod(powers)
 
 
+def ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return the numbers start, start + 1, … of each range behind each other, `counts` of them; int64."""
+    return np.repeat(starts - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())
+
+
 class KnownHashes:
     """A set of hashes; a table of their first bits turns away nearly all others before the exact look-up."""
 
     def __init__(self, hashes: np.ndarray) -> None:
-        """Keep `hashes`: sorted, of an unsigned type."""
+        """Keep `hashes`: sorted, of an unsigned type; one may stand several times."""
         bits = min(max(16, len(hashes).bit_length() + 6), 24)
         self._hashes, self._shift = hashes, np.iinfo(hashes.dtype).bits - bits
         self._table = np.zeros(1 << bits, dtype=bool)
@@ -65,3 +70,7 @@ class KnownHashes:
         places = np.searchsorted(self._hashes, hashes[which])
         known = self._hashes[np.minimum(places, len(self) - 1)] == hashes[which]
         return which[known], places[known]
+
+    def ends(self, places: np.ndarray) -> np.ndarray:
+        """Return for first places that `find` returned the places behind the last equal hash."""
+        return np.searchsorted(self._hashes, self._hashes[places], side="right")

@@ -1,10 +1,13 @@
 """The list of held-out texts that one dataset hands to the next, one JSON object a line."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from pipeline.files import InputError, write_text
-from pipeline.sources.canonical import Row, identifier
+from pipeline.sources.canonical import identifier
 
 
 def read_held_out(path: Path) -> dict[str, str]:
@@ -26,8 +29,11 @@ def read_held_out(path: Path) -> dict[str, str]:
     return texts
 
 
-def write_held_out(path: Path, before: dict[str, str], rows: list[Row]) -> None:
-    """Write the texts of `before` and of `rows` together, pairs and targets by themselves, each once, sorted by id."""
-    texts = before | {identifier(text): text for row in rows for text in row.texts}
+def write_held_out(path: Path, before: dict[str, str], tables: Iterable[Path]) -> None:
+    """Write the texts of `before` and of canonical tables together, pairs and targets by themselves, sorted by id."""
+    texts = dict(before)
+    for table in tables:
+        for column in pq.read_table(table, columns=["text", "pair", "target"]).columns:
+            texts |= {identifier(text): text for text in column.drop_null().to_pylist()}
     lines = [json.dumps({"id": key, "text": text}, ensure_ascii=False) + "\n" for key, text in sorted(texts.items())]
     write_text(path, "".join(lines))

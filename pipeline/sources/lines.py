@@ -6,14 +6,17 @@ from pathlib import Path
 
 from pipeline.files import InputError
 from pipeline.params import ColumnsParams, SplitParams
-from pipeline.sources.well_formed import check_columns, check_text
+from pipeline.sources.blocks import Block, in_blocks
+from pipeline.sources.text_files import open_text
+from pipeline.sources.well_formed import check_columns
 
 
-def read_lines(path: Path, text: str, columns: ColumnsParams) -> dict[str, list[str]]:
-    """Return plain text, one row a line, as the columns `text` and `file`, which is the name of the file."""
-    check_columns(path, ["text", "file"], columns)
-    lines = [line for _, line in numbered_lines(text)]
-    return {"text": lines, "file": [path.name] * len(lines)}
+def read_lines(path: Path, columns: ColumnsParams) -> Iterator[Block]:
+    """Yield plain text, one row a line, as the columns `text` and `file`, which is the name of the file."""
+    names = ["text", "file"]
+    check_columns(path, names, columns)
+    with open_text(path, newline=None) as file:
+        yield from in_blocks(names, ((line.removesuffix("\n"), path.name) for line in file))
 
 
 def numbered_lines(text: str) -> Iterator[tuple[int, str]]:
@@ -22,16 +25,21 @@ def numbered_lines(text: str) -> Iterator[tuple[int, str]]:
         yield number, line.removesuffix("\n")
 
 
-def read_aligned(first: Path, second: Path, columns: ColumnsParams) -> dict[str, list[str]]:
-    """Return the lines of two files as the columns `text` and `target`; lines end with LF and nothing else.
+def read_aligned(first: Path, second: Path, columns: ColumnsParams) -> Iterator[Block]:
+    """Yield the lines of two files as the columns `text` and `target`; lines end with LF and nothing else.
 
     Raises InputError where one file has more lines than the other.
     """
-    check_columns(first, ["text", "target"], columns)
-    texts, targets = (check_text(path).removesuffix("\n").split("\n") for path in (first, second))
-    if len(texts) != len(targets):
-        raise InputError(f"{first}: {len(texts):,} lines, expected as many as the {len(targets):,} of {second}")
-    return {"text": texts, "target": targets}
+    names = ["text", "target"]
+    check_columns(first, names, columns)
+    with open_text(first, newline="\n") as texts, open_text(second, newline="\n") as targets:
+        counts = [sum(1 for _ in file) for file in (texts, targets)]
+        if counts[0] != counts[1]:
+            raise InputError(f"{first}: {counts[0]:,} lines, expected as many as the {counts[1]:,} of {second}")
+        texts.seek(0)
+        targets.seek(0)
+        pairs = zip(texts, targets, strict=True)
+        yield from in_blocks(names, ([line.removesuffix("\n") for line in pair] for pair in pairs))
 
 
 def read_document(path: Path, text: str, columns: ColumnsParams, piece_characters: int) -> dict[str, list[str]]:

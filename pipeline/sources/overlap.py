@@ -7,8 +7,8 @@ from scipy.sparse import csr_array
 
 from pipeline.params import DecontaminationParams
 from pipeline.sources.characters import Characters, batches, letters, letters_of, lower_cased
-from pipeline.sources.containment import Needles, window_hashes
-from pipeline.sources.hashes import KnownHashes, RunHashes
+from pipeline.sources.containment import Contained
+from pipeline.sources.hashes import KnownHashes
 from pipeline.sources.similarity import flat_shingles, lowered_shingles
 
 _PAIRS_AT_ONCE = 20_000_000
@@ -23,9 +23,7 @@ class HeldOut:
         vocabulary, places = np.unique(hashes, return_inverse=True)
         self._vocabulary, self._sizes = KnownHashes(vocabulary), np.diff(offsets)
         self._by_shingle = _indicators(places, offsets, len(vocabulary)).T.tocsr()
-        self._letters = letters(texts)
-        self._needles = Needles(self._letters, np.arange(len(texts)), params.min_letters)
-        self._windows = KnownHashes(np.sort(RunHashes(self._letters.codes).of_windows(params.min_letters)))
+        self._letters = Contained(letters(texts), params.min_letters)
 
     def overlapping(self, texts: Sequence[str]) -> np.ndarray:
         """Return which texts overlap with a held-out one, bool (texts,).
@@ -36,13 +34,11 @@ class HeldOut:
         """
         if not self._count:
             return np.zeros(len(texts), dtype=bool)
-        overlapping, perhaps_inside = np.zeros(len(texts), dtype=bool), np.zeros(len(texts), dtype=bool)
+        overlapping = np.zeros(len(texts), dtype=bool)
         for batch in batches(np.array([len(text) for text in texts])):
             lowered = lower_cased(texts[batch])
             own = letters_of(lowered)
-            overlapping[batch] = self._similar(lowered) | self._around(own)
-            perhaps_inside[batch] = self._begin_and_end_inside(own)
-        overlapping[perhaps_inside] |= self._inside([texts[i] for i in np.flatnonzero(perhaps_inside).tolist()])
+            overlapping[batch] = self._similar(lowered) | self._letters.around(own) | self._letters.inside(own)
         return overlapping
 
     def _similar(self, texts: Characters) -> np.ndarray:
@@ -64,25 +60,6 @@ class HeldOut:
             union = sizes[own] + self._sizes[shared.col] - shared.data
             similar[own[shared.data / union >= self._params.similarity]] = True
         return similar
-
-    def _around(self, own: Characters) -> np.ndarray:
-        """Return which texts have a held-out one inside them, bool (texts,)."""
-        return np.isin(np.arange(len(own.offsets) - 1), self._needles.inside(own)[:, 1])
-
-    def _begin_and_end_inside(self, own: Characters) -> np.ndarray:
-        """Return which texts begin and end with letters that stand in held-out ones, as those inside one do."""
-        window = self._params.min_letters
-        which = np.flatnonzero(np.diff(own.offsets) >= window)
-        for starts in (own.offsets[:-1], own.offsets[1:] - window):
-            found, _ = self._windows.find(window_hashes(own, starts[which], window))
-            which = which[found]
-        return np.isin(np.arange(len(own.offsets) - 1), which)
-
-    def _inside(self, texts: Sequence[str]) -> np.ndarray:
-        """Return which texts stand inside a held-out one, bool (texts,)."""
-        everyone = np.arange(len(texts))
-        needles = Needles(letters(texts), everyone, self._params.min_letters)
-        return np.isin(everyone, needles.inside(self._letters)[:, 0])
 
 
 def _indicators(places: np.ndarray, offsets: np.ndarray, width: int) -> csr_array:

@@ -15,7 +15,15 @@ from pyarrow import types
 
 from pipeline.files import InputError
 from pipeline.params import ColumnsParams
-from pipeline.sources.well_formed import MAX_BYTES, MAX_COLUMNS, MAX_LINES, check_columns, check_limit
+from pipeline.sources.blocks import BLOCK_ROWS
+from pipeline.sources.well_formed import (
+    MAX_BYTES,
+    MAX_COLUMNS,
+    MAX_LINES,
+    check_columns,
+    check_limit,
+    distinct_names,
+)
 
 _TEXT = (types.is_string, types.is_large_string, types.is_string_view, types.is_binary, types.is_large_binary)
 _NUMBERS = (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal, types.is_null)
@@ -26,21 +34,24 @@ def is_list(kind: pa.DataType) -> bool:
     return bool(types.is_list(kind) or types.is_large_list(kind))
 
 
-def check_parquet(path: Path, columns: ColumnsParams) -> list[str]:
-    """Return the names of the columns to read; raise InputError where the file is broken or over a limit.
+def read_parquet(path: Path, columns: ColumnsParams) -> Iterator[pa.Table]:
+    """Yield the named columns of a Parquet file, some rows at a time.
 
-    How far a page expands is what the file's own footer says of it.
+    Raises InputError where the file is broken or over a limit. How far a page expands is what the file's own footer
+    says of it.
     """
     if not path.stat().st_size:
         raise InputError(f"{path}: empty file, expected rows")
     check_limit(path, path.stat().st_size, "bytes", MAX_BYTES)
-    names = list(dict.fromkeys(name for _, name in columns.named))
+    names = distinct_names(columns)
     with _naming(path):
         with pq.ParquetFile(path) as file:
             leaves = _check_footer(path, file, columns, names)
         with pq.ParquetFile(path, read_dictionary=leaves) as file:
             _check_decoded(path, file, names)
-    return names
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(BLOCK_ROWS, columns=names):
+                yield pa.Table.from_batches([batch])
 
 
 @contextlib.contextmanager

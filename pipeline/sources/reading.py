@@ -1,9 +1,7 @@
-"""Any source as plain columns: text formats read as they are checked, Parquet and the hub by `datasets`."""
+"""Any source as plain columns, some thousand rows at a time."""
 
-import glob
 import json
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,19 +10,15 @@ import pyarrow as pa
 from pipeline.files import InputError, sha256_of_file
 from pipeline.params import ColumnsParams, CounterExamplesParams, HubSource, LocalSource, PackageSource
 from pipeline.schema import COUNTER_EXAMPLES
+from pipeline.sources.blocks import BLOCK_ROWS, Block
 from pipeline.sources.conversations import read_conversations
 from pipeline.sources.lines import read_aligned, read_document, read_lines
 from pipeline.sources.locating import locate
-from pipeline.sources.parquet import check_parquet, is_list
+from pipeline.sources.parquet import is_list, read_parquet
 from pipeline.sources.squad import read_squad
 from pipeline.sources.tagged import Span, read_tagged
-from pipeline.sources.well_formed import (
-    check_columns,
-    check_length,
-    check_text,
-    read_delimited,
-    read_jsonl,
-)
+from pipeline.sources.text_files import open_text, read_text
+from pipeline.sources.well_formed import check_columns, check_length, read_delimited, read_jsonl
 
 Metadata = tuple[tuple[str, str], ...]  # further columns of a row and its values there, "" for none
 
@@ -45,13 +39,15 @@ class SourceRow(NamedTuple):
 
 
 class SourceRows(NamedTuple):
-    """The rows of one file of a source in their own order, column by column; the values are those of SourceRow.
+    """Neighbouring rows of one file of a source, column by column; the values are those of SourceRow.
 
     split: `dev` or `test` where the source says so, COUNTER_EXAMPLES, or `train`, the rows to be split.
+    first: the number of the first of the rows in the file, counted from 1.
     """
 
     name: str
     split: str
+    first: int
     texts: list[str | None]
     pairs: list[str | None]
     labels: list[str | None]
@@ -65,33 +61,35 @@ class SourceRows(NamedTuple):
 
     def rows(self) -> Iterator[SourceRow]:
         """Yield row after row."""
-        _, _, *columns = self
+        _, _, _, *columns = self
         return map(SourceRow._make, zip(*columns, strict=True))
 
 
 def read_source(
     source: PackageSource | LocalSource | HubSource, path: Path, columns: ColumnsParams
-) -> list[SourceRows]:
-    """Read each file of a dataset's source; a column that `columns` leaves null comes back as None in every row.
+) -> Iterator[SourceRows]:
+    """Yield the rows of a dataset's source, file after file, some thousand rows at a time.
 
+    A column that `columns` leaves null comes back as None in every row. What is one value from its first character to
+    its last (JSON that is no lines) or whose rows depend on each other (running text) is yielded a file at a time.
     Raises InputError naming the file and the row, line or column that is wrong.
     """
     if isinstance(source, HubSource):
         name = f"hub dataset {source.name}"
-        table = _from_hub(source)
-        check_columns(name, table.column_names, columns)
-        return [_rows(name, "train", _as_text(name, table, columns), columns)]
+        yield from _source_rows(name, "train", _from_hub(name, source, columns), columns)
+        return
     files = locate(source, path)
     if source.format == "aligned":
-        return [
-            _rows(f"{first.name}, {second.name}", first.split, read_aligned(first.path, second.path, columns), columns)
-            for first, second in zip(files[::2], files[1::2], strict=True)
-        ]
-    return [_rows(file.name, file.split, _from_file(file.path, file.name, source, columns), columns) for file in files]
+        for first, second in zip(files[::2], files[1::2], strict=True):
+            name, blocks = f"{first.name}, {second.name}", read_aligned(first.path, second.path, columns)
+            yield from _source_rows(name, first.split, blocks, columns)
+        return
+    for file in files:
+        yield from _source_rows(file.name, file.split, _from_file(file.path, file.name, source, columns), columns)
 
 
-def read_counter_examples(given: CounterExamplesParams, columns: ColumnsParams) -> SourceRows:
-    """Read the rows that a dataset has beside its source, which are training rows.
+def read_counter_examples(given: CounterExamplesParams, columns: ColumnsParams) -> Iterator[SourceRows]:
+    """Yield the rows that a dataset has beside its source, which are training rows.
 
     Raises InputError where the file is missing, another than was given, or wrong in a row.
     """
@@ -101,21 +99,26 @@ def read_counter_examples(given: CounterExamplesParams, columns: ColumnsParams) 
     if (found := sha256_of_file(path)) != given.sha256:
         raise InputError(f"{path}: sha256 is {found}, expected {given.sha256} (counter_examples.sha256)")
     own = columns.model_copy(update={"source": None})
-    rows = _rows(str(path), COUNTER_EXAMPLES, read_delimited(path, check_text(path), own, ","), own)
-    return rows if columns.source is None else rows._replace(sources=[COUNTER_EXAMPLES] * len(rows.texts))
+    with open_text(path) as file:
+        for rows in _source_rows(str(path), COUNTER_EXAMPLES, read_delimited(path, file, own, ","), own):
+            named = columns.source is not None
+            yield rows._replace(sources=[COUNTER_EXAMPLES] * len(rows.texts)) if named else rows
 
 
-def _rows(name: str, split: str, found: dict[str, list[Any]], columns: ColumnsParams) -> SourceRows:
-    count = len(found[columns.text])
-    if not count:
+def _source_rows(name: str, split: str, blocks: Iterable[Block], columns: ColumnsParams) -> Iterator[SourceRows]:
+    first = 1
+    for found in blocks:
+        count = len(found[columns.text])
+        for column in filter(None, (columns.text, columns.pair, columns.target)):
+            for row, text in enumerate(found[column], start=first):
+                check_length(name, row, text or "")
+        nothing: list[Any] = [None] * count
+        values = dict.fromkeys(SourceRow._fields, nothing) | {key: found[column] for key, column in columns.named}
+        values["metadata"] = _metadata(found, columns.metadata) if columns.metadata else nothing
+        yield SourceRows(name, split, first, *(values[key] for key in SourceRow._fields))
+        first += count
+    if first == 1:
         raise InputError(f"{name}: no rows, expected some")
-    for column in filter(None, (columns.text, columns.pair, columns.target)):
-        for row, text in enumerate(found[column], start=1):
-            check_length(name, row, text or "")
-    nothing: list[Any] = [None] * count
-    values = dict.fromkeys(SourceRow._fields, nothing) | {key: found[column] for key, column in columns.named}
-    values["metadata"] = _metadata(found, columns.metadata) if columns.metadata else nothing
-    return SourceRows(name, split, *(values[key] for key in SourceRow._fields))
 
 
 def _metadata(found: dict[str, list[Any]], names: list[str]) -> list[Metadata]:
@@ -123,66 +126,51 @@ def _metadata(found: dict[str, list[Any]], names: list[str]) -> list[Metadata]:
     return [tuple((name, (value or "").strip()) for name, value in zip(names, row, strict=True)) for row in rows]
 
 
-def _from_file(
-    file: Path, name: str, source: PackageSource | LocalSource, columns: ColumnsParams
-) -> dict[str, list[Any]]:
-    if source.format == "parquet":
-        return _as_text(name, _load_file("parquet", file, columns=check_parquet(file, columns)), columns)
-    text = check_text(file)
+def _from_file(path: Path, name: str, source: PackageSource | LocalSource, columns: ColumnsParams) -> Iterator[Block]:
     header, piece_characters = (
         (source.header, source.piece_characters) if isinstance(source, LocalSource) else (None, None)
     )
-    if piece_characters is not None:
-        return read_document(file, text, columns, piece_characters)
     match source.format:
+        case "parquet":
+            for table in read_parquet(path, columns):
+                yield _as_text(name, table, columns)
         case "csv" | "tsv":
             # every column as text: "NA" and "0" are what the file says, not what a parser makes of them
-            return read_delimited(file, text, columns, "," if source.format == "csv" else "\t", header)
+            with open_text(path) as file:
+                yield from read_delimited(path, file, columns, "," if source.format == "csv" else "\t", header)
         case "jsonl":
-            return _as_text(name, _as_table(name, read_jsonl(file, text, columns)), columns)
+            with open_text(path, newline="\n") as file:
+                for found in read_jsonl(path, file, columns):
+                    yield _as_text(name, _as_table(name, found), columns)
         case "text":
-            return read_lines(file, text, columns)
+            yield from read_lines(path, columns)
         case "squad":
-            return read_squad(file, text, columns)
+            yield read_squad(path, read_text(path), columns)
         case "conversations":
-            return read_conversations(file, text, columns)
-    return read_tagged(file, text, columns, labelled=source.format == "slots")
+            yield read_conversations(path, read_text(path), columns)
+        case "conll" | "slots":
+            yield read_tagged(path, read_text(path), columns, labelled=source.format == "slots")
+        case _:
+            assert piece_characters is not None  # given for the format `document`, which is the only one left
+            yield read_document(path, read_text(path), columns, piece_characters)
 
 
-def _load_file(builder: str, file: Path, **options: Any) -> pa.Table:
-    from datasets.exceptions import DatasetGenerationError
-
-    # a cache of its own: an old one would decide by the file's time whether to look at the file at all
-    with tempfile.TemporaryDirectory() as cache:
-        try:
-            return _load(
-                builder, data_files=glob.escape(str(file.absolute())), split="train", cache_dir=cache, **options
-            )
-        except DatasetGenerationError as error:
-            cause = error.__cause__ or error
-            if isinstance(cause, OSError) and cause.errno is not None:  # a full disk is nothing the file could help
-                raise OSError(cause.errno, cause.strerror or str(cause), cause.filename or cache) from None
-            raise InputError(f"{file}: not readable as {builder} ({' '.join(str(cause).split())})") from None
-
-
-def _from_hub(source: HubSource) -> pa.Table:
+def _from_hub(name: str, source: HubSource, columns: ColumnsParams) -> Iterator[Block]:
+    import datasets
     from datasets.exceptions import DatasetNotFoundError
 
-    try:
-        return _load(source.name, name=source.configuration, split=source.split, revision=source.revision)
-    except DatasetNotFoundError as error:
-        raise InputError(f"hub dataset {source.name}: {' '.join(str(error).split())}") from None
-    except ValueError as error:  # an unknown configuration or split
-        raise InputError(f"hub dataset {source.name}: {' '.join(str(error).split())}") from None
-
-
-def _load(builder: str, **options: Any) -> pa.Table:
-    import datasets
-
-    datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False  # reading a local file calls nobody
     datasets.disable_progress_bars()
     datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # one line for an error, and it is ours
-    return datasets.load_dataset(builder, keep_in_memory=True, **options).data.table
+    try:
+        found = datasets.load_dataset(
+            source.name, name=source.configuration, split=source.split, revision=source.revision
+        )
+    except (DatasetNotFoundError, ValueError) as error:  # ValueError: an unknown configuration or split
+        raise InputError(f"{name}: {' '.join(str(error).split())}") from None
+    table = found.data.table  # mapped from the file that `datasets` keeps
+    check_columns(name, table.column_names, columns)
+    for start in range(0, len(table), BLOCK_ROWS):
+        yield _as_text(name, table.slice(start, BLOCK_ROWS), columns)
 
 
 def _as_table(name: str, found: dict[str, list[Any]]) -> pa.Table:

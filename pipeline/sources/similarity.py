@@ -1,86 +1,29 @@
-"""Which texts are nearly the same: shingles of words compared by Jaccard similarity, candidates by MinHash LSH.
+"""How alike two texts are: the Jaccard similarity of their shingles, the runs of words that stand in them.
 
-Broder 1997, "On the resemblance and containment of documents"; banding as in Leskovec, Rajaraman & Ullman, chapter 3.
+Broder 1997, "On the resemblance and containment of documents".
 """
 
-import functools
 import itertools
 from collections.abc import Sequence
 
 import numpy as np
-from datasketch import LeanMinHash, MinHash, MinHashLSH
 from scipy.sparse import csr_array
 
-from pipeline.engine import Engine, map_in_order
 from pipeline.params import DecontaminationParams
 from pipeline.sources.characters import Characters, batches, kinds, lower_cased
 from pipeline.sources.hashes import BASE, RunHashes
 
 _MIX = np.uint64(BASE)
 _PAIRS_AT_ONCE = 20_000
-_LSH_SHARE = 0.85
 
 
-class NearDuplicates:
-    """The texts whose word shingles have a Jaccard similarity of at least `similarity`.
-
-    Candidates come from MinHash LSH tuned for recall, and each is verified on its shingles; what LSH misses (some of
-    those right at the threshold) is missed. Independent of the order of the texts.
-    """
-
-    def __init__(self, texts: Sequence[str], params: DecontaminationParams, engine: Engine = "local") -> None:
-        # tuned to a lower threshold, at which it hardly misses a pair of the wanted one; too many are verified away
-        index = MinHashLSH(threshold=_LSH_SHARE * params.similarity, num_perm=params.permutations, weights=(0.1, 0.9))
-        # texts of the same shingles are one node: a thousand copies are not a million pairs
-        groups: dict[bytes, int] = {}
-        candidates: list[tuple[int, int]] = []
-        group_of: list[int] = []
-        parts = (texts[batch] for batch in batches(np.array([len(text) for text in texts])))
-        for sketched in map_in_order(functools.partial(_sketched, params), parts, engine=engine):
-            for values, sketch in sketched:
-                group = groups.setdefault(values.tobytes(), len(groups))
-                if group not in index and len(values):
-                    candidates += ((other, group) for other in index.query(sketch))
-                    index.insert(group, sketch, check_duplication=False)
-                group_of.append(group)
-        self._group = np.array(group_of, dtype=np.int64)
-        distinct = [np.frombuffer(key, dtype=np.uint32) for key in groups]
-        self._has_words = np.array([len(values) > 0 for values in distinct], dtype=bool)[self._group]
-        self._pairs = _similar_pairs(distinct, candidates, params.similarity)
-
-    def near(self, marked: np.ndarray) -> np.ndarray:
-        """Return which texts are nearly the same as one of the marked ones, marked ones included; bool (texts,)."""
-        group_is_marked = np.zeros(self._group.max(initial=-1) + 1, dtype=bool)
-        group_is_marked[self._group[marked & self._has_words]] = True
-        is_near = group_is_marked.copy()
-        left, right = self._pairs.T
-        is_near[left[group_is_marked[right]]] = True
-        is_near[right[group_is_marked[left]]] = True
-        return is_near[self._group]
-
-
-def _sketched(params: DecontaminationParams, texts: Sequence[str]) -> list[tuple[np.ndarray, LeanMinHash]]:
-    """Return the shingles of each text and their MinHash."""
-    blank = MinHash(num_perm=params.permutations, hashfunc=int)  # the shingles are hashes already
-    found = []
-    for values in shingles(texts, params.shingle_words):
-        sketch = blank.copy()
-        sketch.update_batch(values.tolist())
-        found.append((values, LeanMinHash(sketch)))
-    return found
-
-
-def _similar_pairs(sets: list[np.ndarray], candidates: list[tuple[int, int]], similarity: float) -> np.ndarray:
-    """Return the candidates, pairs of sets, with a Jaccard similarity >= `similarity`; int64 (pairs, 2)."""
-    pairs = np.array(candidates, dtype=np.int64).reshape(-1, 2)
-    involved, places = np.unique(pairs, return_inverse=True)
-    matrix = indicator_matrix([sets[i] for i in involved])
-    places = places.reshape(-1, 2)
-    kept = [
-        _jaccard(matrix, places[start : start + _PAIRS_AT_ONCE]) >= similarity
-        for start in range(0, len(pairs), _PAIRS_AT_ONCE)
-    ]
-    return pairs[np.concatenate(kept)] if kept else pairs
+def similar(texts: Sequence[str], pairs: np.ndarray, params: DecontaminationParams) -> np.ndarray:
+    """Return which `pairs` of texts, int64 (pairs, 2), have shingles of a Jaccard similarity of at least
+    `params.similarity`, bool (pairs,)."""
+    matrix = indicator_matrix(shingles(texts, params.shingle_words))
+    steps = range(0, len(pairs), _PAIRS_AT_ONCE)
+    enough = [_jaccard(matrix, pairs[start : start + _PAIRS_AT_ONCE]) >= params.similarity for start in steps]
+    return np.concatenate([np.zeros(0, dtype=bool), *enough])
 
 
 def indicator_matrix(sets: Sequence[np.ndarray]) -> csr_array:

@@ -1,22 +1,19 @@
-"""What a source file must be before it is parsed: whole, UTF-8, and of the shape its format promises.
+"""What the rows of a source file must be: of the shape that its format promises, and within stated limits.
 
 Parsers guess where a file is broken and go on; a guess silently loses rows. So every mistake is found here first and
 named by its line or row. Rows are counted from 1 and do not count the header.
 """
 
-import codecs
 import csv
-import gzip
-import io
 import json
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.files import InputError
 from pipeline.params import ColumnsParams
 from pipeline.params.sources import MORE_FIELDS
+from pipeline.sources.blocks import Block, in_blocks
 from pipeline.sources.json_values import check_unicode, parse
 
 if TYPE_CHECKING:
@@ -29,61 +26,12 @@ MAX_LINES = 10_000_000  # or rows
 MAX_CHARACTERS = 1_000_000  # of a cell, or of a line of JSON
 MAX_COLUMNS = 1_000  # or different keys of a JSON lines file, those of objects inside objects counted
 MAX_DEPTH = 32  # of objects and lists inside each other in a line of JSON
-_CHUNK = 2**20
-
-
-def check_text(path: Path) -> str:
-    """Return the file's text, expanded where its name ends in `.gz`.
-
-    Raises InputError where it is empty, too large, not UTF-8, or holds a NUL byte; lines and offsets are the text's.
-    """
-    check_limit(path, path.stat().st_size, "bytes", MAX_BYTES)
-    data = _expanded(path) if path.suffix == ".gz" else path.read_bytes()
-    if not data.removeprefix(codecs.BOM_UTF8).strip():
-        raise InputError(f"{path}: empty file, expected rows")
-    check_limit(path, max(data.count(b"\n"), data.count(b"\r")), "lines", MAX_LINES)
-    nul = data.find(b"\0")
-    if nul >= 0:
-        raise InputError(f"{path}: line {_line(data, nul)}: NUL byte at offset {nul}, expected UTF-8 text")
-    try:
-        return data.removeprefix(codecs.BOM_UTF8).decode("utf-8")
-    except UnicodeDecodeError:
-        # once more with the byte order mark, so that the offset is the file's
-        offset = _first_undecodable(data)
-        raise InputError(
-            f"{path}: line {_line(data, offset)}: byte 0x{data[offset]:02x} at offset {offset} is not UTF-8"
-        ) from None
-
-
-def _expanded(path: Path) -> bytes:
-    try:
-        with gzip.open(path) as file:
-            length = 0
-            while chunk := file.read(_CHUNK):  # counted before it is kept: a few kilobytes may expand to gigabytes
-                length += len(chunk)
-                check_limit(path, length, "bytes uncompressed", MAX_BYTES)
-            file.seek(0)
-            return file.read()
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: not a gzip file ({error})") from None
 
 
 def check_limit(path: Path, found: int, what: str, most: int) -> None:
     """Raise InputError where there is more of something in a file than a stated limit."""
     if found > most:
         raise InputError(f"{path}: {found:,} {what}, expected at most {most:,}")
-
-
-def _first_undecodable(data: bytes) -> int:
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        return error.start
-    return 0
-
-
-def _line(data: bytes, offset: int) -> int:
-    return data.count(b"\n", 0, offset) + 1
 
 
 def check_columns(name: str | Path, found: list[str], columns: ColumnsParams) -> None:
@@ -95,21 +43,34 @@ def check_columns(name: str | Path, found: list[str], columns: ColumnsParams) ->
 
 
 def read_delimited(
-    path: Path, text: str, columns: ColumnsParams, delimiter: str, header: list[str] | None = None
-) -> dict[str, list[str]]:
-    """Return the named columns of a CSV or TSV file; raise InputError where a row's quotes or fields are wrong.
+    path: Path, file: Iterable[str], columns: ColumnsParams, delimiter: str, header: list[str] | None = None
+) -> Iterator[Block]:
+    """Yield the named columns of a CSV or TSV file; raise InputError where a row's quotes or fields are wrong.
 
-    `header` names the columns of a file that has no line for it, `...` at its end any number of further ones.
-    CSV quotes as RFC 4180 says; in TSV a quote is a character like any other, as text/tab-separated-values says. What
-    was checked is what is returned: another parser may see other fields, pandas' after a lone carriage return.
+    `file` is opened with line ends as they are. `header` names the columns of a file that has no line for it, `...` at
+    its end any number of further ones. CSV quotes as RFC 4180 says; in TSV a quote is a character like any other, as
+    text/tab-separated-values says. What was checked is what is returned: another parser may see other fields, pandas'
+    after a lone carriage return.
     """
     quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if delimiter == "," else csv.QUOTE_NONE
     previous_limit = csv.field_size_limit(MAX_CHARACTERS)
     try:
-        rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting, strict=True)
-        return _checked_columns(path, _rows_with_lines(path, rows), columns, header)
+        rows = _rows_with_lines(path, csv.reader(file, delimiter=delimiter, quoting=quoting, strict=True))
+        further = header is not None and header[-1] == MORE_FIELDS
+        header = (header[:-1] if further else header) if header else next(rows, (1, []))[1]
+        check_limit(path, len(header), "columns", MAX_COLUMNS)
+        check_columns(path, header, columns)
+        names = distinct_names(columns)
+        places = [header.index(name) for name in names]
+        fields = _checked_fields(path, rows, len(header), further=further)
+        yield from in_blocks(names, ([row[place] for place in places] for row in fields))
     finally:
         csv.field_size_limit(previous_limit)
+
+
+def distinct_names(columns: ColumnsParams) -> list[str]:
+    """Return the columns that the parameters name, each once."""
+    return list(dict.fromkeys(name for _, name in columns.named))
 
 
 def _rows_with_lines(path: Path, rows: "_csv.Reader") -> Iterator[tuple[int, list[str]]]:
@@ -129,39 +90,36 @@ def _rows_with_lines(path: Path, rows: "_csv.Reader") -> Iterator[tuple[int, lis
             yield line, fields
 
 
-def _checked_columns(
-    path: Path, rows: Iterator[tuple[int, list[str]]], columns: ColumnsParams, header: list[str] | None
-) -> dict[str, list[str]]:
-    further = header is not None and header[-1] == MORE_FIELDS
-    header = (header[:-1] if further else header) if header else next(rows, (1, []))[1]
-    check_limit(path, len(header), "columns", MAX_COLUMNS)
-    check_columns(path, header, columns)
-    found: dict[str, list[str]] = {name: [] for _, name in columns.named}
-    wanted = [(values, header.index(name)) for name, values in found.items()]
+def _checked_fields(
+    path: Path, rows: Iterator[tuple[int, list[str]]], expected: int, *, further: bool
+) -> Iterator[list[str]]:
+    """Yield the fields of each row, which are `expected` ones and, where there may be `further` ones, more."""
     count = 0
     for line, fields in rows:
         count += 1
-        if len(fields) < len(header) or (len(fields) > len(header) and not further):
-            expected = f"{'at least ' if further else ''}{len(header)}, as in the header"
-            raise InputError(f"{path}: row {count} (line {line}) has {len(fields)} fields, expected {expected}")
-        for values, place in wanted:
-            values.append(fields[place])
+        if len(fields) < expected or (len(fields) > expected and not further):
+            what = f"{'at least ' if further else ''}{expected}, as in the header"
+            raise InputError(f"{path}: row {count} (line {line}) has {len(fields)} fields, expected {what}")
+        yield fields
     if not count:
         raise InputError(f"{path}: a header and no rows, expected rows")
-    return found
 
 
-def read_jsonl(path: Path, text: str, columns: ColumnsParams) -> dict[str, list[Any]]:
-    """Return the named columns of a JSON lines file.
+def read_jsonl(path: Path, file: Iterable[str], columns: ColumnsParams) -> Iterator[Block]:
+    """Yield the named columns of a JSON lines file, opened so that a line ends with LF and nothing else.
 
     Raises InputError where a line is no JSON object with these columns, of few keys, or a column has several types.
     """
-    names = list(dict.fromkeys(name for _, name in columns.named))
-    found: dict[str, list[Any]] = {name: [] for name in names}
+    names = distinct_names(columns)
+    yield from in_blocks(names, _json_rows(path, file, names, columns))
+
+
+def _json_rows(path: Path, file: Iterable[str], names: list[str], columns: ColumnsParams) -> Iterator[list[Any]]:
     types: dict[str, type] = {}
     keys: set[tuple[str, ...]] = set()
     row = 0
-    for number, line in enumerate(text.split("\n"), start=1):
+    for number, line in enumerate(file, start=1):
+        line = line.removesuffix("\n")
         if not line.strip():
             continue
         row += 1
@@ -169,13 +127,12 @@ def read_jsonl(path: Path, text: str, columns: ColumnsParams) -> dict[str, list[
         value = _json_object(f"{path}: row {row} (line {number})", line)
         _check_shape(f"{path}: row {row}", value, keys)
         check_columns(f"{path}: row {row}", list(value), columns)
-        for name in names:
-            cell = value[name]
-            if name == columns.labels and isinstance(cell, list):
-                cell = json.dumps(cell)  # as a cell of CSV has it
+        if columns.labels is not None and isinstance(value[columns.labels], list):
+            value[columns.labels] = json.dumps(value[columns.labels])  # as a cell of CSV has it
+        cells = [value[name] for name in names]
+        for name, cell in zip(names, cells, strict=True):
             _check_type(f"{path}: row {row}: {name!r}", cell, types, name, columns)
-            found[name].append(cell)
-    return found
+        yield cells
 
 
 def _json_object(place: str, line: str) -> dict[str, Any]:

@@ -94,7 +94,7 @@ def test_bad_rows_and_a_full_disk_are_one_line_and_the_good_outputs_come_back(pr
         file.writelines(["text,label\n", *(f"{text(i)},{i % 2}\n" for i in range(24_000))])
     assert (project / ROWS).stat().st_size > LIMIT
     code, _, errors = stillhouse(project, no_large_files)
-    full = "data/held_out/rows.jsonl: could not be written (File too large), expected room on the disk"
+    full = "data/ingested/rows: could not be written (File too large), expected room on the disk"
     assert (code, errors) == (2, f"stillhouse: ingest@rows: {full}\n")
 
     shutil.copy(good / ROWS, project / ROWS)
@@ -150,7 +150,7 @@ def small_data(project: Path) -> Iterator[Path]:
 
 
 def test_a_disk_full_under_data_alone_is_named(small_data: Path, good: Path) -> None:
-    """DVC copies from its cache, on another disk, both what it restores and what a stage has just written."""
+    """A stage names what it could not write; DVC copies what it restores from its cache, which is on another disk."""
     filler = small_data / "data/filler"
     for change in ("written", "restored"):
         shutil.copy(good / ROWS, small_data / ROWS)
@@ -164,8 +164,12 @@ def test_a_disk_full_under_data_alone_is_named(small_data: Path, good: Path) -> 
         code, _, errors = stillhouse(small_data)
         filler.unlink()
         assert (code, errors.count("\n")) == (2, 1)
-        assert errors.startswith(f"stillhouse: {small_data}/data/"), errors
-        assert ": could not be copied from DVC's cache, expected room on its disk and user " in errors
+        if change == "written":
+            full = f"{OUTPUTS[0]}: could not be written (No space left on device)"
+            assert errors.startswith(f"stillhouse: ingest@rows: {full}"), errors
+        else:
+            assert errors.startswith(f"stillhouse: {small_data}/data/"), errors
+            assert ": could not be copied from DVC's cache, expected room on its disk and user " in errors
 
     assert stillhouse(small_data)[0] == 0
     for path in OUTPUTS:

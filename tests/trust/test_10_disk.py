@@ -122,6 +122,10 @@ def test_clean_frees_what_nothing_needs_and_says_so_first(project: Path, capsys:
     freed.append(draft.relative_to(project))
     shards.CACHE.mkdir()
     freed.append(shards.CACHE)
+    scratch = draft.with_suffix(".scratch")
+    scratch.mkdir()
+    (scratch / "rows.arrow").write_bytes(bytes(1000))
+    freed.append(scratch.relative_to(project))
 
     with pytest.raises(InputError, match="expected --yes"):
         free_leftovers(agreed=False)

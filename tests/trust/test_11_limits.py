@@ -164,7 +164,7 @@ def test_a_bomb_is_refused_by_its_limit(
     columns = COLUMNS if file_format in ("csv", "jsonl", "parquet") else RAW
     before, started = peak(), time.monotonic()
     with pytest.raises(InputError, match=f"^{path}: {refusal}"):
-        read_source(local(file_format.removesuffix(".gz")), path, columns)
+        list(read_source(local(file_format.removesuffix(".gz")), path, columns))
     assert time.monotonic() - started < 20
     assert peak() - before < 400
 
@@ -184,7 +184,7 @@ def test_a_bomb_of_lists_is_refused(
     make(path)
     before, started = peak(), time.monotonic()
     with pytest.raises(InputError, match=f"^{path}: {refusal}"):
-        read_source(local("parquet"), path, ColumnsParams(text="text", labels="topics"))
+        list(read_source(local("parquet"), path, ColumnsParams(text="text", labels="topics")))
     assert time.monotonic() - started < 20
     assert peak() - before < 400
 

@@ -1,10 +1,20 @@
 """Rows as a source has them, and the parameters of a dataset that reads them."""
 
 import random
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pipeline.params import DatasetParams
+from pipeline.schema import SPLITS
+from pipeline.sources.canonical import CountedRows, Row
 from pipeline.sources.reading import SourceRows
+from pipeline.sources.removed import Removed
+from pipeline.sources.splitting import split_rows
+from pipeline.sources.stored import as_rows, canonical_rows
 from pipeline.sources.tagged import Span
 
 WORDS = ["stone", "river", "lantern", "copper", "meadow", "violin", "harbour", "winter", "pepper", "castle", "marble"]
@@ -63,4 +73,24 @@ def part(
     """Return rows of which the other columns are empty, or those given by the names of SourceRows in `others`."""
     nothing: list[Any] = [None] * len(texts)
     values = dict.fromkeys(SourceRows._fields, nothing) | {"labels": labels or nothing, "spans": spans or nothing}
-    return SourceRows(**values | {"name": name, "split": split, "texts": texts} | others)
+    return SourceRows(**values | {"name": name, "split": split, "first": 1, "texts": texts} | others)
+
+
+def canonical(raw: Iterable[SourceRows], section: DatasetParams, removed: Removed) -> list[Row]:
+    """Return the rows that the stage keeps in a scratch file."""
+    with tempfile.TemporaryDirectory() as folder:
+        rows = canonical_rows(CountedRows(raw), "rows", section, removed, Path(folder))
+        return [row for _, batch in rows.chosen(np.ones(len(rows), dtype=bool)) for row in as_rows(batch)]
+
+
+def splits_of(
+    raw: Iterable[SourceRows], held_out: Sequence[str], section: DatasetParams, removed: Removed
+) -> dict[str, list[Row]]:
+    """Return the rows of each split."""
+    with tempfile.TemporaryDirectory() as folder:
+        rows = canonical_rows(CountedRows(raw), "rows", section, removed, Path(folder))
+        split = split_rows(rows, held_out, section, removed, Path(folder))
+        return {
+            name: [row for _, batch in rows.chosen(split == place) for row in as_rows(batch)]
+            for place, name in enumerate(SPLITS)
+        }

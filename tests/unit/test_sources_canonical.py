@@ -5,9 +5,11 @@ import hashlib
 import pytest
 
 from pipeline.files import InputError
-from pipeline.sources.canonical import Removed, Row, canonical_rows
+from pipeline.sources.canonical import Row
 from pipeline.sources.reading import SourceRows
+from pipeline.sources.removed import Removed
 from pipeline.sources.tagged import Span
+from tests.unit import source_rows
 from tests.unit.source_rows import GIVEN, RAW, dataset, part
 
 PAIRS = {"columns": {"text": "text", "pair": "pair", "score": "score"}, "labels": None}
@@ -15,7 +17,7 @@ PAIRS = {"columns": {"text": "text", "pair": "pair", "score": "score"}, "labels"
 
 def canonical(raw: SourceRows, **changes: object) -> tuple[list[Row], dict[str, dict[str, object]]]:
     removed = Removed()
-    return canonical_rows([raw], "rows", dataset(**changes), removed), removed.report()
+    return source_rows.canonical([raw], dataset(**changes), removed), removed.report()
 
 
 def test_an_id_is_of_the_text_and_of_a_pair_where_there_is_one() -> None:
@@ -87,7 +89,7 @@ def test_of_equal_texts_the_kept_source_does_not_depend_on_order() -> None:
     section = dataset(columns={"text": "text", "label": None, "source": "site", "spans": None}, labels=None)
     for sources in (["b", "a"], ["a", "b"]):
         raw = part("rows.csv", ["one text", "one text", "other"])._replace(sources=[*sources, "c"])
-        rows = canonical_rows([raw], "rows", section, Removed())
+        rows = source_rows.canonical([raw], section, Removed())
         assert [row.source for row in rows if row.text == "one text"] == ["a"]
 
 
@@ -103,7 +105,7 @@ def test_spans_are_named_and_a_text_of_two_readings_leaves() -> None:
     texts = ["Ann  saw <b>Rome</b>", "nobody", "Rome", "Rome", "Rome", "Ann", "Ann"]
     ann, rome, again = Span(0, 3, "per"), Span(12, 16, "loc"), Span(0, 4, "loc")
     raw = part("train.txt", texts, spans=[[ann, rome], [], [again], [again], [], [ann], [ann]])
-    rows = {row.text: row for row in canonical_rows([raw], "rows", section, removed)}
+    rows = {row.text: row for row in source_rows.canonical([raw], section, removed)}
     assert {text: row.spans for text, row in rows.items()} == {
         "Ann saw Rome": (Span(0, 3, "person"), Span(8, 12, "place")),
         "nobody": (),
@@ -126,7 +128,7 @@ def test_spans_are_named_and_a_text_of_two_readings_leaves() -> None:
 def test_labels_of_spans_are_those_of_the_parameters(label: str, message: str) -> None:
     raw = part("train.txt", ["Ann", "Rome"], spans=[[Span(0, 3, "per")], [Span(0, 4, label)]])
     with pytest.raises(InputError, match=message):
-        canonical_rows([raw], "rows", dataset(**GIVEN | SPANS), Removed())
+        source_rows.canonical([raw], dataset(**GIVEN | SPANS), Removed())
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,17 @@
 """Every text that stands inside another is found, and nothing else is, for any window."""
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.sources import characters
 from pipeline.sources.characters import letters
-from pipeline.sources.containment import contained
+from pipeline.sources.containment import Contained, Needles
 
 
 def pairs(texts: list[str], needles: list[int], haystacks: list[int], window: int) -> set[tuple[int, int]]:
-    found = contained(letters(texts), np.array(needles, dtype=int), np.array(haystacks, dtype=int), window)
-    return {(int(needle), int(haystack)) for needle, haystack in found}
+    index = Needles(letters([texts[i] for i in needles]), np.arange(len(needles)), window)
+    found = index.inside(letters([texts[i] for i in haystacks]))
+    return {(needles[needle], haystacks[haystack]) for needle, haystack in found.tolist()}
 
 
 def test_case_spaces_digits_and_punctuation_do_not_hide_a_text() -> None:
@@ -41,12 +40,6 @@ def test_agrees_with_a_search_of_all_pairs(texts: list[str], window: int) -> Non
     plain = ["".join(character for character in text.lower() if character.isalpha()) for text in texts]
     expected = {(i, j) for i in needles for j in haystacks if len(plain[i]) >= window and plain[i] in plain[j]}
     assert pairs(texts, needles, haystacks, window) == expected
-
-
-def test_batches_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    texts = [f"{'filler words ' * (i % 5)} needle number {chr(97 + i)} here" for i in range(20)]
-    needles = [f"needle number {chr(97 + i)}" for i in range(20)]
-    whole = pairs(texts + needles, list(range(20, 40)), list(range(20)), window=8)
-    monkeypatch.setattr(characters, "BATCH_CHARACTERS", 50)
-    assert pairs(texts + needles, list(range(20, 40)), list(range(20)), window=8) == whole
-    assert whole == {(20 + i, i) for i in range(20)}
+    first, second = (letters([texts[i] for i in which]) for which in (needles, haystacks))
+    assert Contained(first, window).around(second).tolist() == [j in {b for _, b in expected} for j in haystacks]
+    assert Contained(second, window).inside(first).tolist() == [i in {a for a, _ in expected} for i in needles]

@@ -24,7 +24,7 @@ def two(folder: Path, first: str, second: str) -> tuple[Path, Path]:
 
 def test_line_after_line_is_text_and_target(tmp_path: Path) -> None:
     first, second = two(tmp_path, "one\u2028\x0b\x85 1\n\ntwo\rII\nthree", "eins\n\u2029\nzwei\ndrei\n")
-    found = read_aligned(first, second, TRANSLATED)
+    (found,) = read_aligned(first, second, TRANSLATED)
     assert found["text"] == ["one\u2028\x0b\x85 1", "", "two\rII", "three"]
     assert found["target"] == ["eins", "\u2029", "zwei", "drei"]
 
@@ -32,13 +32,13 @@ def test_line_after_line_is_text_and_target(tmp_path: Path) -> None:
 def test_files_of_unlike_length_are_named_with_both_counts(tmp_path: Path) -> None:
     first, second = two(tmp_path, "one\ntwo\n", "eins\nzwei\n\n")
     with pytest.raises(InputError) as error:
-        read_aligned(first, second, TRANSLATED)
+        list(read_aligned(first, second, TRANSLATED))
     assert str(error.value) == f"{first}: 2 lines, expected as many as the 3 of {second}"
 
 
 def test_a_column_that_aligned_files_do_not_have_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"a.en: column 'reply' \(columns.target\) is missing, found .*'target'"):
-        read_aligned(*two(tmp_path, "one", "eins"), ColumnsParams(text="text", target="reply"))
+        list(read_aligned(*two(tmp_path, "one", "eins"), ColumnsParams(text="text", target="reply")))
 
 
 def test_pieces_are_of_whole_lines() -> None:

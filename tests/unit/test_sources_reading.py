@@ -144,7 +144,7 @@ def test_a_broken_gzip_file_is_named(content: bytes, message: str) -> None:
     path = Path("data/raw/rows.csv.gz")
     path.write_bytes(content)
     with pytest.raises(InputError, match=message):
-        read_source(local("csv"), path, COLUMNS)
+        list(read_source(local("csv"), path, COLUMNS))
 
 
 def test_a_gzip_bomb_is_refused_while_it_expands() -> None:
@@ -155,7 +155,7 @@ def test_a_gzip_bomb_is_refused_while_it_expands() -> None:
             file.write(chunk)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(InputError, match=rf"rows.csv.gz: \d.* bytes uncompressed, expected at most {MAX_BYTES:,}"):
-        read_source(local("csv"), path, COLUMNS)
+        list(read_source(local("csv"), path, COLUMNS))
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024, "kilobytes"
 
 
@@ -237,7 +237,7 @@ def test_files_of_a_folder_belong_to_the_splits_that_name_them() -> None:
     ]
     files["test"] = ["e.txt", "f.txt"]
     with pytest.raises(InputError) as error:
-        read_source(local("text", files=files, origin="a hub (CC0)"), folder, RAW)
+        list(read_source(local("text", files=files, origin="a hub (CC0)"), folder, RAW))
     assert str(error.value) == (
         "data/raw/set/e.txt, data/raw/set/f.txt: no such file, expected the rows of a dataset "
         "(`dvc pull` fetches tracked ones, others come from a hub (CC0))"
@@ -357,7 +357,7 @@ def test_a_broken_file_is_named_with_its_place(file_format: str, content: bytes 
 )
 def test_a_local_file_lies_in_the_project(path: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        read_source(local("csv"), Path(path), COLUMNS)
+        list(read_source(local("csv"), Path(path), COLUMNS))
 
 
 @pytest.fixture
@@ -402,7 +402,7 @@ def test_files_of_a_package_may_hold_a_label_each(package: PackageSource, projec
 )
 def test_a_wrong_package_is_named(package: PackageSource, changes: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        read_source(package.model_copy(update=changes), Path("constraints.txt"), COLUMNS)
+        list(read_source(package.model_copy(update=changes), Path("constraints.txt"), COLUMNS))
 
 
 def test_a_hub_dataset_that_cannot_be_reached_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -411,7 +411,7 @@ def test_a_hub_dataset_that_cannot_be_reached_is_named(monkeypatch: pytest.Monke
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     source = HubSource(kind="hub", name="nobody/nothing", configuration=None, split="train", revision="0" * 40)
     with pytest.raises((ConnectionError, InputError), match="nobody/nothing"):
-        read_source(source, Path("constraints.txt"), COLUMNS)
+        list(read_source(source, Path("constraints.txt"), COLUMNS))
 
 
 def test_lists_of_labels_are_the_same_in_every_format() -> None:

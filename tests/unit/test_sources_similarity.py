@@ -5,14 +5,16 @@ import pytest
 
 from pipeline.params import DecontaminationParams
 from pipeline.sources import characters
-from pipeline.sources.similarity import NearDuplicates, shingles
+from pipeline.sources.near_duplicates import NearDuplicates, band_shape, sketches
+from pipeline.sources.similarity import shingles
 
 PARAMS = DecontaminationParams(min_letters=24, similarity=0.8, shingle_words=3, permutations=64)
 
 
 def near(texts: list[str], marked: list[int]) -> list[int]:
-    mask = np.isin(np.arange(len(texts)), marked)
-    return np.flatnonzero(NearDuplicates(texts, PARAMS).near(mask)).tolist()
+    own = sketches(PARAMS, band_shape(PARAMS), texts)
+    references = NearDuplicates([texts[i] for i in marked], own[marked], PARAMS)
+    return np.flatnonzero(references.near(texts, own)).tolist()
 
 
 def test_shingles_count_runs_of_words() -> None:

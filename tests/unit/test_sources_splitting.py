@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.files import InputError
-from pipeline.sources.canonical import Removed, Row, canonical_rows
-from pipeline.sources.splitting import check_splits, split_rows
-from tests.unit.source_rows import GIVEN, RAW, WORDS, dataset, part, sentences
+from pipeline.sources.removed import Removed
+from pipeline.sources.tables import Contents, check_splits
+from tests.unit.source_rows import GIVEN, RAW, WORDS, dataset, part, sentences, splits_of
 
 
 def split(
@@ -16,8 +16,7 @@ def split(
     """Return the texts of each split and the report of what left."""
     section, removed = dataset(**changes), Removed()
     labels: list[str | None] = [*given_labels] if given_labels else [str(i % 2) for i in range(len(texts))]
-    rows = canonical_rows([part("rows.csv", texts, labels)], "rows", section, removed)
-    splits = split_rows(rows, held_out, section, removed)
+    splits = splits_of([part("rows.csv", texts, labels)], held_out, section, removed)
     return {name: [row.text for row in rows] for name, rows in splits.items()}, removed.report()
 
 
@@ -118,16 +117,21 @@ def test_conflicting_labels_leave_together() -> None:
     assert removed["duplicate text"]["rows"] == 1
 
 
+BOTH, ONE, NONE = (
+    Contents(2, frozenset({"negative", "positive"})),
+    Contents(1, frozenset({"negative"})),
+    Contents(0, frozenset()),
+)
+
+
 def test_a_class_that_a_split_lacks_is_named() -> None:
-    row = Row("0" * 16, "text", None, "negative", None, None, None, None, "rows", None, "train", None)
-    other = row._replace(label="positive")
-    full = {"train": [row, other], "dev": [row, other], "test": [row, other]}
+    full = {"train": BOTH, "dev": BOTH, "test": BOTH}
     check_splits("rows.csv", full, dataset())
-    check_splits("rows.csv", full | {"dev": []}, dataset(split={"dev": 0.0, "test": 0.3}))
+    check_splits("rows.csv", full | {"dev": NONE}, dataset(split={"dev": 0.0, "test": 0.3}))
     with pytest.raises(InputError, match=r"rows.csv: 5 rows are too few to split: dev has no row of class 'positive'"):
-        check_splits("rows.csv", full | {"dev": [row]}, dataset())
+        check_splits("rows.csv", full | {"dev": ONE}, dataset())
     with pytest.raises(InputError, match=r"train has no row, expected at least one"):
-        check_splits("rows.csv", full | {"train": []}, dataset(**RAW))
+        check_splits("rows.csv", full | {"train": NONE}, dataset(**RAW))
 
 
 def test_given_splits_are_kept_whatever_the_hash_and_overlap_leaves_the_less_held_out() -> None:
@@ -138,7 +142,7 @@ def test_given_splits_are_kept_whatever_the_hash_and_overlap_leaves_the_less_hel
     removed = Removed()
     section = dataset(**GIVEN)
     raw = [part(f"{name}.txt", rows, [str(i % 2) for i in range(len(rows))], name) for name, rows in parts.items()]
-    splits = split_rows(canonical_rows(raw, "rows", section, removed), [], section, removed)
+    splits = splits_of(raw, [], section, removed)
     assert {name: {row.text for row in rows} for name, rows in splits.items()} == {
         "train": set(texts[:60]),
         "dev": set(texts[60:75]),
@@ -157,7 +161,7 @@ def test_rows_of_a_group_stay_together_whatever_else_comes() -> None:
     def titles(texts: list[str], groups: list[str | None]) -> dict[str, set[str | None]]:
         raw = part("rows.csv", texts, pairs=[f"What is {i}?" for i in range(len(texts))], groups=groups)
         section, removed = dataset(columns=columns, labels=None), Removed()
-        splits = split_rows(canonical_rows([raw], "rows", section, removed), [], section, removed)
+        splits = splits_of([raw], [], section, removed)
         assert removed.report() == {} and sum(map(len, splits.values())) == len(texts)
         return {name: {row.group for row in rows} for name, rows in splits.items()}
 
@@ -180,11 +184,11 @@ def test_pairs_are_compared_as_a_whole() -> None:
         part("test", others[20:40], [*"01"] * 10, "test", pairs=[*questions[:20]]),
     ]
     section, removed = dataset(columns=columns, **GIVEN), Removed()
-    splits = split_rows(canonical_rows(parts, "rows", section, removed), [], section, removed)
+    splits = splits_of(parts, [], section, removed)
     assert (len(splits["train"]), len(splits["test"]), removed.report()) == (40, 20, {})
     parts.append(part("again", [others[20]], ["0"], pairs=[questions[0]]))
     parts.append(part("again", [others[21]], ["0"], pairs=[f"{questions[1]} Please!"]))
-    splits = split_rows(canonical_rows(parts, "rows", section, removed), [], section, removed)
+    splits = splits_of(parts, [], section, removed)
     assert (len(splits["train"]), len(splits["test"])) == (40, 20)
     assert {reason: item["rows"] for reason, item in removed.report().items()} == {
         "duplicate text": 1,
@@ -196,7 +200,7 @@ def test_files_of_train_are_split_by_the_shares_beside_given_rows() -> None:
     texts = sentences(400)
     section = dataset(**GIVEN | {"split": {"dev": 0.2, "test": 0.0}})
     raw = [part(name, rows, ["0", "1"] * 100, name) for name, rows in (("train", texts[:200]), ("test", texts[200:]))]
-    splits = split_rows(canonical_rows(raw, "rows", section, Removed()), [], section, Removed())
+    splits = splits_of(raw, [], section, Removed())
     assert {row.text for row in splits["test"]} == set(texts[200:])
     assert 20 < len(splits["dev"]) < 60 and len(splits["train"]) + len(splits["dev"]) == 200
 
@@ -210,7 +214,7 @@ def test_labels_that_conflict_with_training_rows_take_no_given_test_row_away() -
         part("train.txt", texts[:30], ["0", "1"] * 15),
         part("test.txt", test, ["1", "0", "0", "1", *["0", "1"] * 5], "test"),
     ]
-    splits = split_rows(canonical_rows(raw, "rows", section, removed), [], section, removed)
+    splits = splits_of(raw, [], section, removed)
     assert {row.text: row.label for row in splits["test"]} == {
         texts[0]: "positive",
         near_copy(texts[1]): "negative",
@@ -221,11 +225,9 @@ def test_labels_that_conflict_with_training_rows_take_no_given_test_row_away() -
 
 
 def test_a_given_split_needs_rows_but_not_of_every_class() -> None:
-    row = Row("0" * 16, "text", None, "negative", None, None, None, None, "rows", None, "test", None)
-    train = [row._replace(given_split="train"), row._replace(given_split="train", label="positive")]
-    check_splits("test.txt", {"train": train, "dev": [row], "test": [row]}, dataset(**GIVEN))
+    check_splits("test.txt", {"train": BOTH, "dev": ONE, "test": ONE}, dataset(**GIVEN))
     with pytest.raises(InputError, match=r"no row of dev is left, expected some \(source.files.dev\)"):
-        check_splits("test.txt", {"train": train, "dev": [], "test": [row]}, dataset(**GIVEN))
+        check_splits("test.txt", {"train": BOTH, "dev": NONE, "test": ONE}, dataset(**GIVEN))
 
 
 def test_labels_of_pairs_that_differ_in_a_word_are_no_conflict() -> None:
@@ -233,7 +235,7 @@ def test_labels_of_pairs_that_differ_in_a_word_are_no_conflict() -> None:
     raw = part("train", [premise] * 2 + sentences(20), [*"01"] * 11, pairs=["It is so.", "It is not so.", *["x"] * 20])
     section = dataset(columns={"text": "text", "pair": "pair", "label": "label"}, split={"dev": 0.0, "test": 0.0})
     removed = Removed()
-    assert len(split_rows(canonical_rows([raw], "rows", section, removed), [], section, removed)["train"]) == 22
+    assert len(splits_of([raw], [], section, removed)["train"]) == 22
     assert removed.report() == {}
 
 
@@ -241,8 +243,7 @@ def test_a_test_row_with_a_target_is_no_raw_text() -> None:
     texts = sentences(40)
     columns = {"text": "text", "target": "target"}
     section, removed = dataset(columns=columns, labels=None), Removed()
-    rows = canonical_rows([part("rows.csv", texts, targets=[f"t{i}" for i in range(40)])], "rows", section, removed)
-    splits = split_rows(rows, texts, section, removed)
+    splits = splits_of([part("rows.csv", texts, targets=[f"t{i}" for i in range(40)])], texts, section, removed)
     assert splits["train"] == [] and splits["test"] and splits["dev"]
 
 
