@@ -122,7 +122,7 @@ def test_without_data_use_says_what_to_get_and_where(project: Path, capsys: pyte
 
     use_recipe(RECIPES / "chinese-sentiment.yaml", None, force=True)  # an installed package has its rows
     assert capsys.readouterr().out.endswith("`make run` does the rest\n")
-    expected = expected_seconds(["finetune@sentiment", "distill@sentiment"])
+    expected = expected_seconds(["finetune@chinese_sentiment", "distill@chinese_sentiment"])
     assert {stage: RECIPE_TIMINGS["chinese-sentiment"][stage] for stage in expected} == expected
 
 
