@@ -22,8 +22,10 @@ TRIVIAL = {
     "text_generation": "character_unigram",
     "translation": "copy",
 }
-# of two types of task that write for a text, one by an encoder-decoder and one by a decoder alone
-CELLS = [(name, "gpt2" if name == "talks" else project.carriers(name)[-1]) for name in project.TASKS]
+# of two types of task that write for a text, one by an encoder-decoder and one by a decoder alone; masked words are
+# predicted by a masked language model
+CHOSEN = {"talks": "gpt2", "reviews": "bert"}
+CELLS = [(name, CHOSEN.get(name, project.carriers(name)[-1])) for name in project.TASKS]
 
 
 def test_every_type_of_task_has_rows() -> None:
@@ -38,6 +40,8 @@ def test_what_a_task_brings_is_better_than_a_trivial_predictor_and_answers_the_s
     for stage in ("tokenize", "finetune", "distill_pretrained", "distill", "export", "evaluate", "register"):
         project.run(stage, params, folder, name)
     type_, reports = project.TASKS[name][0], Path(folder) / "reports" / name
+    made = pq.read_table(Path(folder) / f"data/transfer/{name}.parquet").num_rows
+    assert bool(made) == bool(params.tasks[name].transfer.replaced) == (name == "reviews")
     tokens = {split: TokenRows.load(Path(folder) / f"data/tokens/{name}/teacher/{split}") for split in ("train", "dev")}
     losses = [record["loss"] for record in read_json(reports / "finetune.json") if record["split"] == "dev"]
     assert min(losses) < trivial_task_loss(type_, **tokens)
