@@ -92,6 +92,7 @@ def test_a_run_killed_in_the_middle_goes_on_and_ends_with_the_same_bytes(project
     assert not finished_shards()
 
 
+@pytest.mark.slow
 def test_the_flow_says_what_came_of_it(project: Path, prefect_server: str) -> None:
     from flows import score as flow
 

@@ -117,7 +117,8 @@ def run_stages(given: Params) -> None:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("family", ["bert", *(pytest.param(name, marks=pytest.mark.slow) for name in [*FAMILIES][1:])])
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
 def test_teacher_and_student_learn_their_rows_by_heart_and_say_the_same_elsewhere(
     family: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
