@@ -23,5 +23,5 @@ def faults(how: str) -> int:
 
 
 def test_memory_that_tensors_free_is_used_again() -> None:
-    """Else each of 50 tensors of 64 MB has its pages given to it anew, of 2 MB at most."""
-    assert faults("prepared") < 50 * 32 / 4 < faults("as it comes")
+    """Else each of 50 tensors of 64 MB has its pages given to it anew; a few may have them all the same."""
+    assert faults("prepared") < faults("as it comes") / 4
