@@ -10,6 +10,7 @@ from pipeline.stages.command import main
 from pipeline.training.launching import launch
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel
 
     from pipeline.tokenization.ragged import TokenRows
@@ -38,9 +39,11 @@ def run(
     from pipeline.files import content_hash
     from pipeline.tokenization.ragged import TokenRows
     from pipeline.tracking import OUTPUT_HASH, stage_run
+    from pipeline.training import runtime
     from pipeline.training.checkpoints import work_folder
     from pipeline.training.history import write_history
 
+    dtype = runtime.prepare(params.runtime)  # first, as several processes meet there
     finetune, first = params.tasks[task].finetune, params.runtime.seed
     train_rows, about_others, dev_rows = (TokenRows.load(folder) for folder in (train, counterfactuals, dev))
     if len(about_others):
@@ -58,7 +61,9 @@ def run(
         teachers: dict[int, PreTrainedModel] = {}
         records: list[Record] = []
         for seed in range(first, first + finetune.teachers):
-            teachers[seed], found = _teacher(params, task, seed, pretrained, train_rows, dev_rows, folder, tracked.log)
+            teachers[seed], found = _teacher(
+                params, task, seed, pretrained, train_rows, dev_rows, dtype, folder, tracked.log
+            )
             records += found
         if rank() == 0:
             publish_model(teachers.pop(first), pretrained, out, teachers)
@@ -73,16 +78,17 @@ def _teacher(
     pretrained: Path,
     train: "TokenRows",
     dev: "TokenRows",
+    dtype: "torch.dtype",
     work: Path,
     log: Callable[[Record], None],
 ) -> "tuple[PreTrainedModel, list[Record]]":
     """Return a trained teacher, whose new weights, order of rows and dropout `seed` draws, and its history."""
     from pipeline.tasks import TASKS
     from pipeline.tokenization.folder import load_tokenizer, special_ids
-    from pipeline.training import runtime, trainer
+    from pipeline.training import trainer
 
-    section, dtype = params.tasks[task], runtime.prepare(params.runtime)
-    finetune, head = section.finetune, TASKS[section.type]().from_params(section)
+    section, finetune = params.tasks[task], params.tasks[task].finetune
+    head = TASKS[section.type]().from_params(section)
     model = head.from_pretrained(pretrained, dropout=finetune.dropout, seed=seed)
     if section.generation is not None:  # a text that is written ends as the tokenizer has it
         model.config.eos_token_id = special_ids(*load_tokenizer(pretrained))["sep_token_id"]

@@ -100,3 +100,9 @@ def test_flows_start_stages_as_processes(path: Path) -> None:
             f"{path} imports {name}"
         )
         assert name.split(".")[0] != "dvc" or path.name == "graph.py", f"{path} imports {name}; only graph.py may"
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "finetune", "distill_pretrained", "distill"])
+def test_processes_have_met_before_they_are_asked_whether_they_agree(stage: str) -> None:
+    source = (ROOT / f"pipeline/stages/{stage}.py").read_text(encoding="utf-8")
+    assert source.index("runtime.prepare(") < source.index("work_folder(")

@@ -56,15 +56,17 @@ def assert_same_weights(one: str, two: str) -> None:
         )
 
 
-@pytest.mark.parametrize("distributed", ["ddp", "fsdp"])
-def test_the_teacher(distributed: str) -> None:
+@pytest.mark.parametrize(("distributed", "teachers"), [("ddp", 2), ("fsdp", 1)])
+def test_the_teacher(distributed: str, teachers: int) -> None:
     finetuning.write_pretrained(Path("models/pretrained"))
     for split, count, seed in (("train", 41, 0), ("dev", 12, 1), ("counterfactuals", 0, 2)):  # a batch of one row
         finetuning.token_rows(count, seed).save(Path("tokens") / split)
-    params = finetuning.params()
+    params = finetuning.params(teachers=teachers)
     finetuning.finetune(params, "one")
     in_two_processes(params, distributed, FINETUNE)
     assert_same("one", "two")
+    for seed in range(18, 17 + teachers):
+        assert_same_weights(f"one/seed_{seed}", f"two/seed_{seed}")
 
 
 def test_the_student_and_its_twin() -> None:
