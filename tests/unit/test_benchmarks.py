@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -131,3 +132,15 @@ def test_growth() -> None:
         assert len(figures["seconds"]) == len(figures["megabytes"]) == 3 and min(figures["seconds"]) > 0
     least, more, most = found["stages"]["pretrain"]["processor_seconds"]
     assert most > more > least, "sixteen times the corpus is one pass of sixteen times the steps"
+
+
+def test_what_was_measured_is_drawn_beside_its_goal(tmp_path: Path) -> None:
+    ratios, goals = {"tuned": 2.5, "reference": 4.0}, {"tuned": 1.5, "reference": 5.0}
+    result = json.dumps({"median_ratios": ratios, "goals": goals})
+    (tmp_path / "pretraining.txt").write_text(f"pair 1: …\n{result}\n", encoding="utf-8")
+    script = [sys.executable, str(FOLDER / "plot.py"), "--out", "plot.svg", "pretraining.txt"]
+    subprocess.run(script, cwd=tmp_path, check=True)
+    drawn = (tmp_path / "plot.svg").read_text(encoding="utf-8")
+    for told in ("pretraining against the Trainer, tuned", "2.5, goal 1.5", "4, goal 5"):
+        assert told in drawn
+    assert {"#2f7f6f", "#b5562b"} <= set(re.findall(r"#[0-9a-f]{6}", drawn))  # one goal is met, one missed
