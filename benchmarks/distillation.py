@@ -29,6 +29,7 @@ import image_operators  # noqa: F401 before transformers is imported
 import numpy as np
 import torch
 from reviews import ROOT, Seconds, pretrained_folder, reviews, timed
+from setting import set_up
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, RandomSampler
@@ -252,7 +253,7 @@ def main() -> None:
         return build_student(task.student, head=head, vocabulary_size=size, pad_token_id=0, seed=0, **names).train()
 
     def run(name: str) -> dict[str, Seconds]:
-        torch.use_deterministic_algorithms(name == "ours")  # the libraries do not ask for it
+        set_up(settings, ours=name == "ours")
         with tempfile.TemporaryDirectory() as scratch:
             if name == "ours":
                 return ours(rows, teacher, student, task, settings, Path(scratch))

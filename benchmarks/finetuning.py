@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from reviews import Seconds, glue_rows, pretrained_folder, reviews, timed
 from scipy.stats import t as student_t
+from setting import set_up
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -193,8 +194,7 @@ def main() -> None:
         names = [*runs][pair % 3 :] + [*runs][: pair % 3]
         took = {}
         for name in names:
-            # the library does not ask for deterministic kernels
-            torch.use_deterministic_algorithms(name == "ours")
+            set_up(settings, ours=name == "ours")
             model, took[name] = runs[name](train, pair)
             accuracies[name].append(accuracy(model, dev))
         pairs.append(

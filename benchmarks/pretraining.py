@@ -26,6 +26,7 @@ import torch
 from finetuning import difference
 from gpu import Shape, matrix_product, operations
 from reviews import Seconds, timed
+from setting import set_up
 from transformers import (
     BertConfig,
     BertForMaskedLM,
@@ -188,7 +189,7 @@ def main() -> None:
     for pair in range(options.pairs):
         took = {}
         for name in [*runs][pair % 3 :] + [*runs][: pair % 3]:
-            torch.use_deterministic_algorithms(name == "ours")  # the library does not ask for deterministic kernels
+            set_up(settings, ours=name == "ours")
             bert = model(layers, width)
             took[name] = runs[name](bert, options.steps, pair)
             losses[name].append(loss_of(bert, held_out))
