@@ -33,7 +33,7 @@ from pipeline.params.pretraining import (
     TokenizerParams,
 )
 from pipeline.params.reading import check_params, load_params, read_yaml
-from pipeline.params.sources import FilesParams, HubSource, LocalSource, PackageSource
+from pipeline.params.sources import FilesParams, HubSource, LocalSource, PackageSource, StorageSource
 from pipeline.params.tasks import FinetuneParams, MitigationParams, TaskParams, TransferParams
 from pipeline.params.training import ArchitectureParams, OptimizationParams, RuntimeParams, TrainingParams
 from pipeline.params.whole import Params
@@ -70,6 +70,7 @@ __all__ = [
     "RuntimeParams",
     "ShardsParams",
     "SplitParams",
+    "StorageSource",
     "StudentParams",
     "TaskParams",
     "TokenizerParams",

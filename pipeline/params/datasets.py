@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from pipeline.params.evaluation import GROUPINGS
 from pipeline.params.section import Label, Marker, Name, ProjectPath, Section, Sha256, Share
-from pipeline.params.sources import HubSource, LocalSource, PackageSource
+from pipeline.params.sources import HubSource, LocalSource, PackageSource, StorageSource
 
 WITH_SPANS = ("conll", "slots", "squad")  # formats
 
@@ -122,11 +122,11 @@ class DatasetParams(Section):
     """One source of rows: read, cleaned, split, decontaminated, checked."""
 
     path: ProjectPath
-    """What DVC watches for changes: the data file or the folder of `files` for a source of kind `file`, else
-    `constraints.txt`."""
+    """What DVC watches for changes: the data file or the folder of `files` for a source of kind `file`, the list of
+    files for kind `storage`, else `constraints.txt`."""
     held_out: Name
     """Dataset whose dev and test texts, and those that it holds out itself, must not be trained on here; or `none`."""
-    source: Annotated[PackageSource | LocalSource | HubSource, Field(discriminator="kind")]
+    source: Annotated[PackageSource | LocalSource | StorageSource | HubSource, Field(discriminator="kind")]
     """Where the rows come from."""
     columns: ColumnsParams
     line_breaks: Literal["keep", "space"]

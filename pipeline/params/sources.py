@@ -1,23 +1,24 @@
-"""Where rows come from: files of an installed package, files of the project, the hub."""
+"""Where rows come from: files of an installed package, of the project or of a shared storage, the hub."""
 
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.params.section import HubName, InsidePath, Label, Package, Revision, Section, Sha256
+from pipeline.params.section import HubName, InsidePath, Label, Package, Revision, Section, Sha256, StorageUrl
 
 Format = Literal[
     "csv", "tsv", "jsonl", "parquet", "text", "conll", "slots", "squad", "aligned", "document", "conversations"
 ]
+ROWS_BY_THEMSELVES = ("csv", "tsv", "jsonl", "parquet", "text")  # formats of which a part of the files has whole rows
 OF_THE_PROJECT = ("aligned", "document")  # formats that a source of kind `file` alone can say enough of
 MORE_FIELDS = "..."
 
 
 class _FileSource(Section):
-    """What packages and the project have in common."""
+    """What packages, the project and a storage have in common."""
 
-    kind: Literal["package", "file"]
+    kind: Literal["package", "file", "storage"]
     format: Format
     """Format of the files. In `csv` quotes are those of RFC 4180, in `tsv` a quote is a character like any other.
     `text`: one row a line, with the columns `text` and `file`, the file's name. `conll`: a token and its BIO tag on
@@ -108,6 +109,22 @@ class LocalSource(_FileSource):
         if self.files is None:
             return {"train": [path]}
         return {split: [path / name for name in names] for split, names in self.files}
+
+
+class StorageSource(_FileSource):
+    """Files of a shared storage, each fetched when its rows are read; the dataset's `path` is their list, as
+    `sha256sum` writes it."""
+
+    kind: Literal["storage"]
+    url: StorageUrl
+    """Folder that the names in the list start from. Who may read it, and where an S3 answers, say the environment's
+    `AWS_` variables."""
+
+    @model_validator(mode="after")
+    def _format_of_rows(self) -> "StorageSource":
+        if self.format not in ROWS_BY_THEMSELVES:
+            raise ValueError(f"format must be one of {', '.join(ROWS_BY_THEMSELVES)} on a storage, got {self.format}")
+        return self
 
 
 class HubSource(Section):

@@ -1,5 +1,6 @@
 """Any source as plain columns, some thousand rows at a time."""
 
+import contextlib
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -8,12 +9,13 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from pipeline.files import InputError, sha256_of_file
-from pipeline.params import ColumnsParams, CounterExamplesParams, HubSource, LocalSource, PackageSource
+from pipeline.params import ColumnsParams, CounterExamplesParams, HubSource, LocalSource, PackageSource, StorageSource
 from pipeline.schema import COUNTER_EXAMPLES
 from pipeline.sources.blocks import BLOCK_ROWS, Block
 from pipeline.sources.conversations import read_conversations
 from pipeline.sources.lines import read_aligned, read_document, read_lines
-from pipeline.sources.locating import locate
+from pipeline.sources.listed import fetched
+from pipeline.sources.locating import SourceFile, locate
 from pipeline.sources.parquet import is_list, read_parquet
 from pipeline.sources.squad import read_squad
 from pipeline.sources.tagged import Span, read_tagged
@@ -66,17 +68,28 @@ class SourceRows(NamedTuple):
 
 
 def read_source(
-    source: PackageSource | LocalSource | HubSource, path: Path, columns: ColumnsParams
+    source: PackageSource | LocalSource | StorageSource | HubSource,
+    path: Path,
+    columns: ColumnsParams,
+    scratch: Path | None = None,
 ) -> Iterator[SourceRows]:
     """Yield the rows of a dataset's source, file after file, some thousand rows at a time.
 
     A column that `columns` leaves null comes back as None in every row. What is one value from its first character to
     its last (JSON that is no lines) or whose rows depend on each other (running text) is yielded a file at a time.
     Raises InputError naming the file and the row, line or column that is wrong.
+    scratch: a folder in which a file of a storage lies while it is read.
     """
     if isinstance(source, HubSource):
         name = f"hub dataset {source.name}"
         yield from _source_rows(name, "train", _from_hub(name, source, columns), columns)
+        return
+    if isinstance(source, StorageSource):
+        assert scratch is not None  # ingest, which alone reads such sources, has one
+        for file in fetched(source, path, scratch):
+            with _as_named(file):
+                blocks = _from_file(file.path, file.name, source, columns)
+                yield from _source_rows(file.name, file.split, blocks, columns)
         return
     files = locate(source, path)
     if source.format == "aligned":
@@ -86,6 +99,15 @@ def read_source(
         return
     for file in files:
         yield from _source_rows(file.name, file.split, _from_file(file.path, file.name, source, columns), columns)
+
+
+@contextlib.contextmanager
+def _as_named(file: SourceFile) -> Iterator[None]:
+    """Have errors over a file that was fetched name its place on the storage."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(str(error).replace(str(file.path), file.name)) from None
 
 
 def read_counter_examples(given: CounterExamplesParams, columns: ColumnsParams) -> Iterator[SourceRows]:
@@ -126,7 +148,9 @@ def _metadata(found: dict[str, list[Any]], names: list[str]) -> list[Metadata]:
     return [tuple((name, (value or "").strip()) for name, value in zip(names, row, strict=True)) for row in rows]
 
 
-def _from_file(path: Path, name: str, source: PackageSource | LocalSource, columns: ColumnsParams) -> Iterator[Block]:
+def _from_file(
+    path: Path, name: str, source: PackageSource | LocalSource | StorageSource, columns: ColumnsParams
+) -> Iterator[Block]:
     header, piece_characters = (
         (source.header, source.piece_characters) if isinstance(source, LocalSource) else (None, None)
     )

@@ -29,12 +29,11 @@ def run(params: Params, *, dataset: str, path: Path, held_out: Path, out: Path, 
     if section.only_sources is not None and section.columns.source is None:
         raise InputError(f"datasets.{dataset}.only_sources: given, but columns.source is null")
     held_out_texts = read_held_out(held_out)
-    parts = read_source(section.source, path, section.columns)
-    if section.counter_examples is not None:
-        parts = itertools.chain(parts, read_counter_examples(section.counter_examples, section.columns))
-
-    raw, removed = CountedRows(parts), Removed()
     with scratch_folder(out) as scratch:
+        parts = read_source(section.source, path, section.columns, scratch)
+        if section.counter_examples is not None:
+            parts = itertools.chain(parts, read_counter_examples(section.counter_examples, section.columns))
+        raw, removed = CountedRows(parts), Removed()
         rows = canonical_rows(raw, dataset, section, removed, scratch)
         split = split_rows(rows, list(held_out_texts.values()), section, removed, scratch, params.engine)
         with replacing(out) as draft:

@@ -1,7 +1,6 @@
 """Packed sequences in shards on shared storage, for a corpus that no disk of a training machine has room for.
 
-A shard is an npy file whose name is the sha256 of its bytes, so that a list of names says what the corpus is. Where
-they lie is a folder that `pyarrow.fs` knows: `s3://bucket/folder`, `file:///folder`.
+A shard is an npy file whose name is the sha256 of its bytes, so that a list of names says what the corpus is.
 """
 
 import bisect
@@ -16,59 +15,24 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from pipeline.files import InputError, read_json, replacing, sha256_of_file, write_json
+from pipeline.files import read_json, replacing, sha256_of_file, write_json
+from pipeline.storage import Storage
 from pipeline.tokenization.ragged import open_array
 from pipeline.tokenization.windows import WindowedBatches
 
+KEY = "corpus.shards.url"
 MANIFEST = "shards.json"  # the list of names, in the order of the rows
 CACHE = Path(".stillhouse/shards")  # what a training machine has of them
 HEADER = 128  # bytes that numpy puts before the rows
 
 
-class Storage:
-    """A folder of shards. Who may use it, and where an S3 answers, say the environment's `AWS_` variables."""
-
-    def __init__(self, url: str) -> None:
-        from pyarrow import fs
-
-        self.url = url
-        with self._naming(url):
-            self.filesystem, self.folder = fs.FileSystem.from_uri(url)
-
-    def write(self, shard: np.ndarray) -> str:
-        """Write rows as a shard and return its sha256; one that stands there is written again."""
-        from pyarrow import fs
-
-        buffer = io.BytesIO()
-        np.save(buffer, shard, allow_pickle=False)
-        sha256 = hashlib.sha256(buffer.getbuffer()).hexdigest()
-        with self._naming(self._place(sha256)):
-            if isinstance(self.filesystem, fs.LocalFileSystem):  # an S3 has no folders
-                self.filesystem.create_dir(self.folder)
-            with self.filesystem.open_output_stream(f"{self.folder}/{sha256}.npy") as file:
-                file.write(buffer.getbuffer())
-        return sha256
-
-    def read(self, sha256: str) -> bytes:
-        """Return the bytes of a shard; raise InputError where they are not there or are others."""
-        place = self._place(sha256)
-        with self._naming(place), self.filesystem.open_input_stream(f"{self.folder}/{sha256}.npy") as file:
-            found: bytes = file.read()
-        if (other := hashlib.sha256(found).hexdigest()) != sha256:
-            raise InputError(f"{place}: {len(found):,} bytes with sha256 {other}, expected the one in its name")
-        return found
-
-    def _place(self, sha256: str) -> str:
-        return f"{self.url}/{sha256}.npy"
-
-    @contextlib.contextmanager
-    def _naming(self, place: str) -> Iterator[None]:
-        try:
-            yield
-        except FileNotFoundError:
-            raise InputError(f"{place}: no such shard, expected what tokenize_corpus wrote there") from None
-        except OSError as error:
-            raise InputError(f"{place}: {error}, expected a storage that answers (corpus.shards.url)") from None
+def write_shard(storage: Storage, rows: np.ndarray) -> str:
+    """Write rows as a shard and return its sha256; one that stands there is written again."""
+    buffer = io.BytesIO()
+    np.save(buffer, rows, allow_pickle=False)
+    sha256 = hashlib.sha256(buffer.getbuffer()).hexdigest()
+    storage.write(f"{sha256}.npy", buffer.getbuffer())
+    return sha256
 
 
 @contextlib.contextmanager
@@ -80,7 +44,7 @@ def growing_shards(
     Each shard is as large as `megabytes` allows, the last one is what remains. At the end `manifest` names them all;
     it says nothing of `url`, so that shards may move. window: shards whose rows training shuffles together.
     """
-    storage, shards = Storage(url), []
+    storage, shards = Storage(url, KEY), []
     block = np.empty((max(1, int(megabytes * 1e6 - HEADER) // (dtype.itemsize * int(np.prod(shape)))), *shape), dtype)
     rows = filled = 0
 
@@ -99,7 +63,7 @@ def growing_shards(
 
     def store() -> None:
         nonlocal filled
-        shards.append({"sha256": storage.write(block[:filled]), "rows": filled})
+        shards.append({"sha256": write_shard(storage, block[:filled]), "rows": filled})
         filled = 0
 
     yield append
@@ -118,7 +82,7 @@ class ShardedRows(Sequence[np.ndarray]):
 
     def __init__(self, manifest: Path, url: str, cache: Path = CACHE) -> None:
         found = read_json(manifest)
-        self.storage, self.cache, self.window = Storage(url), cache, int(found["window"])
+        self.storage, self.cache, self.window = Storage(url, KEY), cache, int(found["window"])
         self.names = [shard["sha256"] for shard in found["shards"]]
         self.counts = np.array([shard["rows"] for shard in found["shards"]], dtype=np.int64)
         self.ends: list[int] = np.cumsum(self.counts).tolist()
@@ -152,9 +116,8 @@ class ShardedRows(Sequence[np.ndarray]):
         with FileLock(self.cache / "lock"):
             if not file.exists() or sha256_of_file(file) != sha256:
                 self._make_room()
-                content = self.storage.read(sha256)
                 with replacing(file) as draft:
-                    draft.write_bytes(content)
+                    self.storage.fetch(f"{sha256}.npy", draft, sha256)
             os.utime(file, ns=(time.time_ns(), time.time_ns()))  # to the nanosecond, by which the oldest is found
             return np.asarray(open_array(file))  # numpy's class for memory maps takes 5 us more for each row
 

@@ -7,7 +7,11 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FEATURES = {"sources", "validation", "tokenization", "tasks", "distillation", "exporting", "evaluation", "registry"}
-GROUND = {"engine", "params", "files", "outcomes", "processes", "schema", "swaps", "templates", "tracking", "words"}
+GROUND = {"engine", "params", "files", "outcomes", "processes", "schema", "storage", "swaps"} | {
+    "templates",
+    "tracking",
+    "words",
+}
 ALLOWED = {
     "stages": FEATURES | {"training", "objectives", "architectures", "stages"} | GROUND,
     "cli": FEATURES
@@ -37,6 +41,7 @@ ALLOWED = {
     "outcomes": {"files", "processes"},
     "processes": set(),
     "schema": set(),
+    "storage": {"files"},
     "swaps": set(),
     "words": set(),
     "tracking": GROUND,

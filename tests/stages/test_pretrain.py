@@ -118,7 +118,7 @@ def test_rows_in_shards_are_learnt_from_and_nothing_of_them_stays(project: Path)
 
     shard = sorted((project / "storage").iterdir())[0]
     shard.unlink()
-    with pytest.raises(InputError, match=rf"^file://{shard}: no such shard, expected what tokenize_corpus wrote there"):
+    with pytest.raises(InputError, match=rf"^file://{shard}: no such file, expected it on the storage"):
         _run(sharded, project, "without")
 
 
