@@ -1,4 +1,4 @@
-"""`stillhouse history` and `stillhouse rollback`: how the aliases of a model came to stand where they do, and back."""
+"""`stillhouse history`, `promote` and `rollback`: how a model's aliases came to stand where they do; moves by hand."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +28,17 @@ def show_history(name: str) -> None:
         table.add_row(str(line["sequence"]), when, move, line["by"], line["who"], line["why"], evidence)
     Console(highlight=False, markup=False).print(table)
     answer({"moves": lines})
+
+
+def promote_version(name: str, version: int, why: str) -> None:
+    """Move @champion of a model to one of its versions, and say so.
+
+    Raises InputError for a model or version that is not registered, and for the version that is @champion already.
+    """
+    with _promotions(name) as promotions:
+        line = promotions.promote(version, why)
+    print(f"{name}: @champion is version {line['to']} now, it was version {line['from'] or 'none'}: {why}")
+    answer(line)
 
 
 def roll_back(name: str, why: str) -> None:

@@ -72,14 +72,24 @@ class Promotions:
         made = json.loads(decision)
         self._move(made["alias"], int(version.version), by="gate", why=made["reason"], evidence=decision)
 
+    def promote(self, version: int, why: str) -> Line:
+        """Move @champion to a version, as somebody wants it, and return the line that says so.
+
+        Raises InputError where there is no such version or it is @champion already.
+        """
+        if version not in (known := self._versions()):
+            raise InputError(f"{self.name}: no version {version}, expected one of {sorted(known)}")
+        if version == self._aliases().get("champion"):
+            raise InputError(f"{self.name}: version {version} is @champion already, expected another one")
+        return self._move("champion", version, by="hand", why=why)
+
     def roll_back(self, why: str) -> Line:
         """Move @champion to the version it pointed to before this one, and return the line that says so.
 
         Called again it goes back further. Versions that have been deleted are passed over. Raises InputError where
         nothing is left to go back to.
         """
-        now = self._aliases().get("champion")
-        kept = {int(version.version) for version in self.client.search_model_versions(f"name = '{self.name}'")}
+        now, kept = self._aliases().get("champion"), self._versions()
         earlier = [version for version in self._trail() if version in kept and version != now]
         if not earlier:
             found = f"no version before {now}" if now else "no version"
@@ -168,6 +178,9 @@ class Promotions:
     @functools.cached_property
     def _file(self) -> LogFile:
         return LogFile(self.mlflow, self.client.get_registered_model(self.name))
+
+    def _versions(self) -> set[int]:
+        return {int(version.version) for version in self.client.search_model_versions(f"name = '{self.name}'")}
 
     def _aliases(self) -> dict[str, int]:
         aliases = self.client.get_registered_model(self.name).aliases

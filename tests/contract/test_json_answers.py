@@ -13,7 +13,8 @@ from tests.trust import four_versions
 ROOT = Path(__file__).parents[2]
 COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
 NEEDED = {"use": ["recipes/none.yaml"], "upgrade": ["v1"], "score": ["a.csv", "b.csv"], "verify": ["name@champion"],
-          "lineage": ["no-hash"], "history": ["name"], "rollback": ["name"], "bias": ["--data", "none.csv"],
+          "lineage": ["no-hash"], "history": ["name"], "rollback": ["name"],
+          "promote": ["name", "1", "--why", "so"], "bias": ["--data", "none.csv"],
           "predict": ["text"]}  # fmt: skip
 
 

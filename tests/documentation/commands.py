@@ -79,6 +79,9 @@ TESTED = {
         "stillhouse rollback…",
         "stillhouse history NAME",
     ],
+    "tests/trust/test_07_promotion_log.py::test_a_version_is_promoted_by_hand_and_rolled_back_like_any_other": [
+        "stillhouse promote…",
+    ],
     "tests/flows/test_refresh.py::test_what_drifted_is_said_and_stops_the_flow_where_it_is_to": ["stillhouse drift"],
     "tests/flows/test_refresh.py::test_an_import_is_fetched_and_one_that_fails_stays_outside": [
         "dvc import-url…",

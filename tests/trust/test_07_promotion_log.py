@@ -171,9 +171,21 @@ def test_rollback_passes_over_versions_that_are_gone(folder: Path) -> None:
         roll_back()
 
 
+def test_a_version_is_promoted_by_hand_and_rolled_back_like_any_other(folder: Path) -> None:
+    for version in (1, 2):
+        decide(version)
+    code, output = stillhouse("promote", NAME, "4", "--why", "needed [today]")
+    assert (code, output) == (0, f"{NAME}: @champion is version 4 now, it was version 2: needed [today]\n")
+    assert (lines()[-1]["by"], lines()[-1]["why"], aliases()) == ("hand", "needed [today]", {"champion": 4})
+    for wrong, says in (("4", "version 4 is @champion already"), ("9", "no version 9, expected one of [1, 2, 3, 4]")):
+        code, output = stillhouse("promote", NAME, wrong, "--why", "again")
+        assert (code, len(output.splitlines())) == (2, 1) and says in output
+    assert (roll_back()["to"], len(lines())) == (2, 4)
+
+
 def test_a_model_that_is_not_registered_is_the_user_s_mistake(folder: Path) -> None:
-    for command in ("history", "rollback"):
-        code, output = stillhouse(command, "nothing")
+    for command in (["history"], ["rollback"], ["promote", "--why", "so"]):
+        code, output = stillhouse(*command, "nothing", *["1"] * (command[0] == "promote"))
         assert (code, len(output.splitlines())) == (2, 1)
         assert "expected one of ['sentiment']" in output
 
