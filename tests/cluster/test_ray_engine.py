@@ -44,8 +44,8 @@ def test_the_package_goes_along_and_comes_before_one_that_is_installed_there(clu
     (shipped,) = (place for place in found if place.startswith(f"{cluster}/"))
     code = (Path(shipped) / "pipeline/engine.py").read_text(encoding="utf-8")
     assert code == Path(str(pipeline.engine.__file__)).read_text(encoding="utf-8")
-    installed = [number for number, place in enumerate(found) if "site-packages" in place]
-    assert found.index(shipped) < min(installed)
+    installed = [number for number, place in enumerate(found) if place.endswith("site-packages")]
+    assert found.index(shipped) < min(installed)  # Ray has folders of its own inside of one before it
 
 
 def test_what_a_part_raises_is_raised_here(cluster: Path) -> None:
@@ -74,12 +74,15 @@ def test_a_killed_worker_loses_nothing(cluster: Path) -> None:
                 killed.append(process)
             time.sleep(0.3)
 
+    results = map_in_order(slow, range(40), engine="ray")
+    found = [next(results)]
     thread = threading.Thread(target=kill)
     thread.start()
-    found = list(map_in_order(slow, range(40), engine="ray"))
+    found += results
     thread.join()
     assert [part for part, _ in found] == list(range(40))
-    assert len({process for _, process in found}) >= 3
+    processes = {process for _, process in found}
+    assert processes & set(killed) and processes - set(killed)
 
 
 def test_who_has_another_token_is_told_so_in_one_line(cluster: Path) -> None:

@@ -91,9 +91,7 @@ def test_the_page_followed_to_the_language_model(port: int, tmp_path: Path) -> N
         ]
         assert len(names) > 3 and set(names) == objects()
 
-        with pytest.raises(
-            InputError, match=r"^s3://other/tokens/\w+\.npy: .*NO_SUCH_BUCKET.*, expected a storage that"
-        ):
+        with pytest.raises(InputError, match=r"^s3://other/tokens/none: .*NO_SUCH_BUCKET.*, expected a storage that"):
             Storage("s3://other/tokens", KEY).write("none", b"none")
         boto3.client("s3").delete_object(Bucket="corpus", Key=names[1])
         shell(folder, "dvc repro --force --single-item tokenize_corpus")
