@@ -24,21 +24,26 @@ def score(
     text: str | None = None,
     pair: str | None = None,
     key: list[str] | None = None,
+    source_url: str | None = None,
+    out_url: str | None = None,
 ) -> State[None]:
     """Answer for every row of a file; a run that was killed goes on where it stopped when it is started again.
 
     Args:
-        source: The rows: a .parquet, .csv, .tsv or .jsonl file, from the project's folder.
+        source: The rows: a .parquet, .csv, .tsv or .jsonl file, or .sha256, a list of such files.
         out: Where they go with the answers beside them, in the same format.
         task: Which task of params.yaml; not needed where there is one.
         version: Which version answers; @champion by default.
         text: The column that holds the text; `text` by default.
         pair: The column of the second text; `pair` by default.
         key: The columns that the output keeps; all by default.
+        source_url: Folder of a storage with the files of a list.
+        out_url: Folder of a storage where they go with the answers beside them.
     """
     note_this_run()
     close_crashed_runs()
     options = {"task": task, "version": version, "text": text, "pair": pair}
+    options |= {"source-url": source_url, "out-url": out_url}
     command = [sys.executable, "-m", "pipeline.cli", "score", source, out]
     command += [f"--{name}={value}" for name, value in options.items() if value is not None]
     command += [f"--key={column}" for column in key or ()]

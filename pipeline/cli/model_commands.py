@@ -1,6 +1,8 @@
 """Commands on models: their answers, to one text or to files or over HTTP, and what is wrong with them."""
 
+import functools
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -66,28 +68,41 @@ def serve(
 @app.command()
 @with_json
 def score(
-    source: Annotated[Path, typer.Argument(metavar="INPUT", help="Rows: .parquet, .csv, .tsv or .jsonl.")],
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="INPUT", help="Rows: .parquet, .csv, .tsv or .jsonl; or .sha256, their list."),
+    ],
     out: Annotated[Path, typer.Argument(metavar="OUTPUT", help="The same rows with answers, in the same format.")],
     task: Annotated[str | None, typer.Option(help="Which task of params.yaml; not needed where there is one.")] = None,
     version: Annotated[int | None, typer.Option(help="Which version answers; @champion by default.")] = None,
     text: Annotated[str | None, typer.Option(help="The column that holds the text; `text` by default.")] = None,
     pair: Annotated[str | None, typer.Option(help="The column of the second text; `pair` by default.")] = None,
     key: Annotated[list[str] | None, typer.Option(help="A column to keep, may be repeated; all by default.")] = None,
+    source_url: Annotated[str | None, typer.Option(help="Folder of a storage with the files of a list.")] = None,
+    out_url: Annotated[str | None, typer.Option(help="Folder of a storage where they go with answers.")] = None,
 ) -> None:
     """Answer for every row of a file with the champion; a run that was killed goes on where it stopped."""
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as stages have it, before torch is imported
+    from pipeline.scoring.batch import Scored
     from pipeline.scoring.batch import score as score_file
+    from pipeline.scoring.listed import LIST, score_listed
 
+    urls = {"--source-url": source_url, "--out-url": out_url}
+    for option, url in urls.items():
+        if (url is not None) != (source.suffix == LIST):
+            raise InputError(f"{source}: expected {option} with a list of files ({LIST}), and with it alone")
     name, params = _task_of(task)
-    columns = {"text": text, "pair": pair}
-    scored = score_file(
+    score_rows: Callable[..., Scored] = score_file
+    if source_url and out_url:
+        score_rows = functools.partial(score_listed, source_url=source_url, out_url=out_url)
+    scored = score_rows(
         name,
         source,
         out,
         threads=params.runtime.threads,
         engine=params.engine,
         version=version,
-        columns=columns,
+        columns={"text": text, "pair": pair},
         key=key or [],
     )
     aside = f", {scored.tally.set_aside:,} set aside in {scored.set_aside}" if scored.tally.set_aside else ""

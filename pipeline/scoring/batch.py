@@ -1,33 +1,15 @@
-"""`stillhouse score`: every row of a file answered by a registered model, in shards that a killed run does not redo."""
+"""`stillhouse score`: every row of a file answered by a registered model."""
 
-import functools
-import itertools
-import json
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import torch
-
-from pipeline import tracking
-from pipeline.engine import Engine, map_in_order
-from pipeline.files import InputError, read_json, replacing, sha256_of_file, write_json
-from pipeline.registry import champion
-from pipeline.registry.publish import STUDENT_HASH
-from pipeline.scoring.monitor import record_run
-from pipeline.scoring.rows import Columns, Row
-from pipeline.scoring.summary import Tally, of_test_rows
-from pipeline.scoring.tables import Table, append, check_file, open_table
+from pipeline.engine import Engine
+from pipeline.files import InputError, replacing
+from pipeline.scoring.scorer import Scorer, leave_set_aside
+from pipeline.scoring.summary import Tally
+from pipeline.scoring.tables import check_file, open_table
 from pipeline.training.checkpoints import work_folder
-from pipeline.training.progress import Progress
-
-# Both are part of what the output is: a model pads a text to the longest of those it reads it with, which moves the
-# last digits of its answer.
-SHARD_ROWS = 1024
-SHARD_CHARACTERS = 4_000_000
-MODEL = "model"  # the column that says who answered, as `stillhouse verify` takes it: sentiment/3
 
 
 class Scored(NamedTuple):
@@ -50,142 +32,28 @@ def score(
     columns: dict[str, str | None],
     key: Sequence[str] = (),
 ) -> Scored:
-    """Write the rows of `source` with what the champion of `task`, or that `version` of it, answers to each.
+    """Write the rows of `source` with what the model answers to each; `Scorer` says what the options mean.
 
-    threads: those that the model computes with, wherever `engine` has it run. columns: what the source calls the texts
-    that the model reads. Of its other columns the output keeps those of `key`, all where that is empty. Rows that
-    cannot be answered go to `NAME.set_aside.jsonl` beside the output, each with its number and the reason; where there
-    are none, no such file is left. The same source and version give the same bytes.
+    Rows that cannot be answered go to `NAME.set_aside.jsonl` beside the output, each with its number and the reason;
+    where there are none, no such file is left. The same source and version give the same bytes.
     Raises InputError where the model, the file or a column is not there.
     """
+    aside = place_of_rows_set_aside(source, out)
+    check_file(source)  # a model takes seconds to load
+    scorer = Scorer(task, version, threads=threads, engine=engine, columns=columns, key=key)
+    table = open_table(source, scorer.columns)
+    with work_folder(f"score@{task}", scorer.identity(source)) as folder:
+        with replacing(out) as draft:
+            tally, parts = scorer.answer(table, f"score {task}", folder, draft)
+        leave_set_aside(parts, tally, aside)
+        return Scored(scorer.name, tally, aside, scorer.record(source, out, tally))
+
+
+def place_of_rows_set_aside(source: Path, out: Path) -> Path:
+    """Return where rows go that cannot be answered; raise InputError where an output would replace the input."""
     if out.suffix != source.suffix or out.resolve() == source.resolve():
         raise InputError(f"{out}: expected another file that ends in {source.suffix or '.csv'}, as the input does")
     aside = out.with_suffix(".set_aside.jsonl")
     if aside.resolve() == source.resolve():
         raise InputError(f"{source}: is where rows of {out} are set aside, expected an output of another name")
-    check_file(source)  # a model takes seconds to load
-    torch.set_num_threads(threads)
-    mlflow = tracking.connect()
-    registered = _registered(mlflow, task, version)
-    model = champion.load(mlflow, task, int(registered.version))
-    wanted = Columns(_read_by(model, columns), key, _answered_by(model) | {MODEL: mlflow.types.DataType.string})
-    table = open_table(source, wanted)
-    run = {"source": source.as_posix(), "source_sha256": sha256_of_file(source), "output": out.as_posix()}
-    run |= {"model": f"{task}/{model.version}"}
-    identity: dict[str, Any] = {"rows": run["source_sha256"], "format": source.suffix, "model": run["model"]}
-    identity |= {"student": registered.tags.get(STUDENT_HASH), "texts": dict(wanted.texts), "key": list(key)}
-    with work_folder(f"score@{task}", identity | {"threads": threads}) as folder:
-        shards = _score_shards(f"score {task}", table, model, folder, engine)
-        tally = sum((Tally.from_json(read_json(shard / "tally.json")) for shard in shards), start=Tally())
-        if tally.set_aside:
-            with replacing(aside) as draft:
-                append([shard / "set_aside.jsonl" for shard in shards], draft)
-        else:
-            aside.unlink(missing_ok=True)
-        with replacing(out) as draft:
-            table.join([shard / "answered" for shard in shards], draft)
-        page = record_run(task, run, tally, of_test_rows(mlflow, registered.run_id))
-    return Scored(run["model"], tally, aside, page)
-
-
-def _registered(mlflow: ModuleType, task: str, version: int | None) -> Any:
-    """Return what the registry says of a version, the champion where none is named."""
-    number = champion.current_version(mlflow, task) if version is None else version
-    try:
-        return mlflow.MlflowClient().get_model_version(task, str(number))
-    except mlflow.exceptions.MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
-        raise InputError(
-            f"--version {number}: not in the registry at {mlflow.get_tracking_uri()}, expected a version of {task}"
-        ) from None
-
-
-def _answered_by(model: champion.Champion) -> dict[str, Any]:
-    """Return the names of what the model answers, with their MLflow types."""
-    return {str(column.name): column.type for column in model.model.metadata.get_output_schema()}
-
-
-def _read_by(model: champion.Champion, columns: dict[str, str | None]) -> dict[str, str]:
-    """Return by the model's names the columns it reads: those that are named, else columns of the same names."""
-    for name, column in columns.items():
-        if column is not None and name not in model.inputs:
-            raise InputError(f"--{name} {column}: {model.task} reads {' and '.join(model.inputs)} alone")
-    return {name: columns.get(name) or name for name in model.inputs}
-
-
-def _score_shards(name: str, table: Table, model: champion.Champion, folder: Path, engine: Engine) -> list[Path]:
-    """Score shard after shard, leaving out those that an earlier run finished; return where all of them lie."""
-    shards: list[Path] = []
-    asked: deque[tuple[Path, list[Row]]] = deque()  # shards whose answers are waited for
-    progress = None
-
-    def unanswered() -> Iterator[list[dict[str, str]]]:
-        nonlocal progress
-        read = 0
-        for number, rows in enumerate(_shards(table.rows())):
-            shards.append(folder / f"{number:06d}")
-            if not shards[-1].exists():
-                progress = progress or Progress(name, table.size, step=table.unit, unit="rows", start=read)
-                asked.append((shards[-1], rows))
-                yield [row.texts for row in rows if not row.reason]
-            read = rows[-1].end
-
-    answer = functools.partial(_answers, model)
-    for said in map_in_order(answer, unanswered(), engine=engine, cores=torch.get_num_threads()):
-        shard, rows = asked.popleft()
-        with replacing(shard) as draft:
-            draft.mkdir()
-            _write_shard(table, f"{model.task}/{model.version}", rows, said, draft)
-        if progress and progress.advance(len(rows)):
-            progress.show(rows[-1].end)
-    if not shards:
-        raise InputError(f"{name}: no rows, expected some")
-    return shards
-
-
-def _shards(rows: Iterator[Row]) -> Iterator[list[Row]]:
-    """Yield runs of rows, each of at most SHARD_ROWS; one that holds SHARD_CHARACTERS takes no more."""
-    while shard := list(_shard(rows)):
-        yield shard
-
-
-def _shard(rows: Iterator[Row]) -> Iterator[Row]:
-    characters = 0
-    for row in itertools.islice(rows, SHARD_ROWS):
-        yield row
-        characters += len(row.found)
-        if characters >= SHARD_CHARACTERS:
-            return
-
-
-def _write_shard(table: Table, model: str, rows: list[Row], said: list[dict[str, Any] | str], folder: Path) -> None:
-    answers, answered, aside = iter(said), [], []
-    for row in rows:
-        answer = row.reason or next(answers)
-        if isinstance(answer, str):
-            aside.append({"row": row.number, "reason": answer, "found": row.found})
-        else:
-            answered.append((row, answer | {MODEL: model}))
-    table.write(folder / "answered", [row for row, _ in answered], [answer for _, answer in answered])
-    with open(folder / "set_aside.jsonl", "w", encoding="utf-8") as file:
-        file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in aside)
-    tally = Tally.of([(row.texts["text"], answer) for row, answer in answered], set_aside=len(aside))
-    write_json(folder / "tally.json", tally.as_json())
-
-
-def _answers(model: champion.Champion, rows: list[dict[str, str]]) -> list[dict[str, Any] | str]:
-    """Return the model's answer to the texts of each row, or why it refuses them.
-
-    It refuses all rows that it is given for one of them, so that one is looked for by halves.
-    """
-    if not rows:
-        return []
-    try:
-        answers = model.answer(rows)
-        return [{name: answer[name] for name in answer if name not in model.inputs} for answer in answers]
-    except InputError as error:
-        if len(rows) == 1:
-            return [str(error).removeprefix(f"models:/{model.task}@champion: ").removeprefix("row 0: ")]
-    middle = len(rows) // 2
-    return _answers(model, rows[:middle]) + _answers(model, rows[middle:])
+    return aside

@@ -16,7 +16,7 @@ from pipeline.distillation.teacher_cache import Likeliest, cached_outputs
 from pipeline.engine import Engine
 from pipeline.files import content_hash, read_json
 from pipeline.params import Params, check_params
-from pipeline.scoring import batch
+from pipeline.scoring import batch, scorer
 from pipeline.sources import characters
 from pipeline.stages import ingest, validate
 from pipeline.tokenization import table
@@ -116,7 +116,7 @@ def test_ingest_and_validate() -> None:
 def test_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     register_students(tmp_path)
-    monkeypatch.setattr(batch, "SHARD_ROWS", 2)
+    monkeypatch.setattr(scorer, "SHARD_ROWS", 2)
     rows = Path("rows.jsonl")
     texts = [text for text in TEXTS for _ in range(3)] + [""]
     rows.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")

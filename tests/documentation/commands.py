@@ -111,6 +111,9 @@ TESTED = {
         "dvc repro pretrain",
         "dvc repro --force --single-item tokenize_corpus",
     ],
+    "tests/services/test_scoring_on_storage.py::test_a_list_of_files_is_answered_from_s3_to_s3": [
+        "stillhouse score reviews.sha256…",
+    ],
     "tests/distributed/test_several_machines.py::test_two_machines_train_as_two_processes_of_one": [
         "python -m pipeline.stages.pretrain …",
     ],

@@ -1,5 +1,6 @@
 """`stillhouse score` as a process: killed in the middle it goes on, as a flow it says what came of it."""
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -100,6 +102,12 @@ def test_the_flow_says_what_came_of_it(project: Path, prefect_server: str) -> No
     state = flow.score("few.csv", "few.out.csv", text="review", return_state=True)
     assert state.is_completed() and state.message.startswith("few.out.csv: 1 rows answered by sentiment/1, 1 set aside")
     assert Path("few.out.csv").read_text().startswith("id,review,label,score,model\n1,in new york,")
+    sha256 = hashlib.sha256(Path("few.csv").read_bytes()).hexdigest()
+    Path("list.sha256").write_text(f"{sha256}  few.csv\n")
+    urls: dict[str, Any] = {"source_url": f"file://{project}", "out_url": f"file://{project}/answered"}
+    state = flow.score("list.sha256", "out.sha256", text="review", **urls, return_state=True)
+    assert state.is_completed() and state.message.startswith("out.sha256: 1 rows answered by sentiment/1, 1 set aside")
+    assert Path("answered/few.csv").read_bytes() == Path("few.out.csv").read_bytes()
     state = flow.score("none.csv", "none.out.csv", return_state=True)
     assert (state.name, state.message) == ("Bad input", "none.csv: no such file, expected rows")
 

@@ -1,6 +1,7 @@
 """One set of services for the whole session, and a clone in which the default job ran against it."""
 
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from ruamel.yaml import YAML
 from pipeline.params import read_yaml
 from pipeline.smoke import at_smoke_scale
 from tests.services.compose import PAGE, Services, services
+from tests.services.s3_server import EXPORTED
 from tests.trust.whole_project import ROOT, checkout
 
 
@@ -54,3 +56,14 @@ def commit(folder: Path, message: str) -> None:
     who = ["-c", "user.name=somebody", "-c", "user.email=somebody@example.org"]
     subprocess.run(["git", "add", "--all"], cwd=folder, check=True)
     subprocess.run(["git", *who, "commit", "--quiet", "--message", message], cwd=folder, check=True)
+
+
+@pytest.fixture
+def port(monkeypatch: pytest.MonkeyPatch) -> int:
+    """A free port, which the variables of the page name."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        free = int(probe.getsockname()[1])
+    for variable in " ".join(EXPORTED).replace("7070", str(free)).replace("export ", "").split():
+        monkeypatch.setenv(*variable.split("=", 1))
+    return free

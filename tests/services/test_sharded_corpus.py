@@ -2,12 +2,8 @@
 
 import re
 import shutil
-import socket
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import boto3
@@ -19,61 +15,18 @@ from ruamel.yaml import YAML
 
 from pipeline.files import InputError, content_hash, read_json
 from pipeline.params import read_yaml
-from pipeline.processes import end_with_parent
 from pipeline.smoke import at_smoke_scale
 from pipeline.storage import Storage
 from pipeline.tokenization.shards import CACHE, KEY, MANIFEST
 from tests.distributed.training_project import HISTORY, PRETRAINED, into_shards, make_project, run, start
-from tests.documentation.pages import ROOT, commands, shell_environment
+from tests.documentation.pages import ROOT, shell_environment
 from tests.matrix.rows import reviews
+from tests.services.s3_server import BUCKET, PAGE, serving, shell
 from tests.trust.whole_project import checkout
-
-PAGE = ROOT / "docs/how-to/sharded-corpus.md"
-EXPORTED = [command for command in commands(PAGE) if command.startswith("export ")]
-(SERVER,) = (command for command in commands(PAGE) if "moto" in command)
-(BUCKET,) = (command for command in commands(PAGE) if "create_bucket" in command)
-
-
-@contextmanager
-def serving(port: int) -> Iterator[None]:
-    """Run the page's S3 server at `port`."""
-    command = [sys.executable, "-W", "ignore", *SERVER.replace("7070", str(port)).split()[1:]]
-    log = subprocess.DEVNULL
-    with subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=end_with_parent) as process:
-        deadline = time.monotonic() + 120
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port)).close()
-                break
-            except OSError:
-                assert time.monotonic() < deadline and process.poll() is None
-                time.sleep(0.2)
-        try:
-            yield
-        finally:
-            process.kill()
-
-
-@pytest.fixture
-def port(monkeypatch: pytest.MonkeyPatch) -> int:
-    """A free port, which the variables of the page name."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        free = int(probe.getsockname()[1])
-    for variable in " ".join(EXPORTED).replace("7070", str(free)).replace("export ", "").split():
-        monkeypatch.setenv(*variable.split("=", 1))
-    return free
 
 
 def objects() -> set[str]:
     return {entry["Key"] for entry in boto3.client("s3").list_objects_v2(Bucket="corpus")["Contents"]}
-
-
-def shell(folder: Path, line: str) -> str:
-    environment, pipe = shell_environment(folder), subprocess.PIPE
-    done = subprocess.run(["bash", "-c", line], cwd=folder, env=environment, stdout=pipe, stderr=subprocess.STDOUT)
-    assert done.returncode == 0, done.stdout.decode()
-    return done.stdout.decode()
 
 
 def test_the_page_followed_to_the_language_model(port: int, tmp_path: Path) -> None:

@@ -15,8 +15,10 @@ from typer.testing import CliRunner
 from pipeline.cli import app
 from pipeline.files import read_json
 from pipeline.registry import champion
-from pipeline.scoring import batch
+from pipeline.scoring import batch, scorer
+from pipeline.scoring.rows import Columns
 from pipeline.scoring.summary import ABSTAINED
+from pipeline.scoring.tables import open_table
 from tests.registered_students import PAIRED, STUDENTS, TEXTS, register_students
 
 ROOT = Path(__file__).parents[2]
@@ -147,7 +149,7 @@ def test_rows_that_the_model_refuses_are_set_aside_and_the_others_answered(tmp_p
 def test_a_run_that_failed_goes_on_and_ends_with_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
 ) -> None:
-    monkeypatch.setattr(batch, "SHARD_ROWS", 16)
+    monkeypatch.setattr(scorer, "SHARD_ROWS", 16)
     texts = [None if n % 30 == 4 else " ".join(["in", "new", "york"] * (1 + n % 3)) for n in range(90)]
     source, rows = tmp_path / f"a.{suffix}", pd.DataFrame({"id": range(90), "text": texts})
     if suffix == "jsonl":
@@ -176,11 +178,11 @@ def test_a_run_that_failed_goes_on_and_ends_with_the_same_bytes(
 
 
 def test_shards_end_by_rows_and_by_characters(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(batch, "SHARD_ROWS", 3)
-    monkeypatch.setattr(batch, "SHARD_CHARACTERS", 100)
+    monkeypatch.setattr(scorer, "SHARD_ROWS", 3)
+    monkeypatch.setattr(scorer, "SHARD_CHARACTERS", 100)
     rows = [{"text": "x" * length} for length in (1, 1, 1, 1, 200, 1, 60, 60, 1)]
-    table = batch.open_table(json_lines(tmp_path / "a.jsonl", rows), batch.Columns({"text": "text"}, (), {}))
-    found = [[row.number for row in shard] for shard in batch._shards(table.rows())]
+    table = open_table(json_lines(tmp_path / "a.jsonl", rows), Columns({"text": "text"}, (), {}))
+    found = [[row.number for row in shard] for shard in scorer._shards(table.rows())]
     assert found == [[1, 2, 3], [4, 5], [6, 7, 8], [9]]
 
 

@@ -1,0 +1,109 @@
+"""`stillhouse score` over files of a shared storage: each is fetched, answered and written back before the next one."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from pyarrow import fs
+from pydantic import TypeAdapter, ValidationError
+
+from pipeline.engine import Engine
+from pipeline.files import InputError, read_json, replacing, sha256_of_file, write_json, write_text
+from pipeline.params.section import StorageUrl
+from pipeline.scoring.batch import Scored, place_of_rows_set_aside
+from pipeline.scoring.scorer import Scorer, leave_set_aside
+from pipeline.scoring.summary import Tally
+from pipeline.scoring.tables import FORMATS, open_table
+from pipeline.sources.listed import read_list
+from pipeline.storage import Storage
+from pipeline.training.checkpoints import work_folder
+
+LIST = ".sha256"  # the suffix that tells a list of files from a file of rows
+CHUNK = 2**20
+
+
+def score_listed(
+    task: str,
+    source: Path,
+    out: Path,
+    *,
+    source_url: str,
+    out_url: str,
+    threads: int,
+    engine: Engine = "local",
+    version: int | None = None,
+    columns: dict[str, str | None],
+    key: Sequence[str] = (),
+) -> Scored:
+    """Answer the rows of every file that the list `source` names, below `source_url`; `Scorer` says what options mean.
+
+    Each is written below `out_url` under the same name, and at the end `out` lists them, as `sha256sum` does. The disk
+    holds one file and its answers at a time. Rows that cannot be answered go to `NAME.set_aside.jsonl` beside `out`,
+    each with its file. A run that was killed goes on in the file where it stopped.
+    Raises InputError where the model, a file or a column is not there, or a file is not the one that is listed.
+    """
+    aside = place_of_rows_set_aside(source, out)
+    files = read_list(source)
+    _check(files, source, source_url, out_url)
+    read = Storage(source_url, "--source-url")
+    scorer = Scorer(task, version, threads=threads, engine=engine, columns=columns, key=key)
+    with work_folder(f"score@{task}", scorer.identity(source) | {"urls": [source_url, out_url]}) as folder:
+        done = [folder / f"{number:06d}.json" for number in range(1, len(files) + 1)]
+        for (name, sha256), kept in zip(files.items(), done, strict=True):
+            if not kept.exists():
+                said = f"score {task} {int(kept.stem)}/{len(files)}"
+                write_json(kept, _answer(scorer, said, read, out_url, name, sha256, kept.with_suffix("")))
+                shutil.rmtree(kept.with_suffix(""))
+        found = [read_json(kept) for kept in done]
+        tally = sum((Tally.from_json(file["tally"]) for file in found), start=Tally())
+        leave_set_aside([_aside(kept.with_suffix("")) for kept in done], tally, aside)
+        write_text(out, "".join(f"{file['sha256']}  {name}\n" for name, file in zip(files, found, strict=True)))
+        return Scored(scorer.name, tally, aside, scorer.record(source, out, tally))
+
+
+def _check(files: dict[str, str], source: Path, source_url: str, out_url: str) -> None:
+    for number, name in enumerate(files, start=1):
+        if PurePosixPath(name).suffix not in FORMATS:
+            raise InputError(f"{source}: line {number}: {name}, expected a file that ends in {', '.join(FORMATS)}")
+    for option, url in (("--source-url", source_url), ("--out-url", out_url)):
+        try:
+            TypeAdapter(StorageUrl).validate_python(url)
+        except ValidationError:
+            raise InputError(f"{option}: {url}, expected s3://BUCKET/FOLDER or file:///FOLDER") from None
+    if source_url == out_url:
+        raise InputError(f"--out-url: {out_url} is where the input lies, expected another folder")
+
+
+def _answer(
+    scorer: Scorer, said: str, read: Storage, out_url: str, name: str, sha256: str, folder: Path
+) -> dict[str, object]:
+    """Answer a file of the storage; return the hash of what was written in its place, and what was counted."""
+    folder.mkdir(exist_ok=True)
+    fetched, answered = folder / f"input{PurePosixPath(name).suffix}", folder / f"output{PurePosixPath(name).suffix}"
+    read.fetch(name, fetched, sha256)
+    try:
+        tally, parts = scorer.answer(open_table(fetched, scorer.columns), said, folder, answered)
+    except InputError as error:
+        raise InputError(str(error).replace(str(fetched), read.place(name))) from None
+    with replacing(_aside(folder)) as draft, open(draft, "w", encoding="utf-8") as file:
+        for part in parts:
+            with open(part, encoding="utf-8") as rows:
+                file.writelines(json.dumps({"file": name} | json.loads(row), ensure_ascii=False) + "\n" for row in rows)
+    _upload(answered, f"{out_url}/{name}")
+    return {"sha256": sha256_of_file(answered), "tally": tally.as_json()}
+
+
+def _aside(folder: Path) -> Path:
+    return folder.with_suffix(".jsonl")
+
+
+def _upload(path: Path, place: str) -> None:
+    """Copy a file to the storage, piece by piece."""
+    try:
+        filesystem, target = fs.FileSystem.from_uri(place)
+        if isinstance(filesystem, fs.LocalFileSystem):  # an S3 has no folders
+            Path(target).parent.mkdir(parents=True, exist_ok=True)
+        fs.copy_files(str(path), target, destination_filesystem=filesystem, chunk_size=CHUNK)
+    except OSError as error:
+        raise InputError(f"{place}: {error}, expected a storage that takes it (--out-url)") from None
