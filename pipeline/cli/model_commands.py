@@ -1,8 +1,6 @@
 """Commands on models: their answers, to one text or to files or over HTTP, and what is wrong with them."""
 
-import functools
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -83,28 +81,20 @@ def score(
 ) -> None:
     """Answer for every row of a file with the champion; a run that was killed goes on where it stopped."""
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as stages have it, before torch is imported
-    from pipeline.scoring.batch import Scored
     from pipeline.scoring.batch import score as score_file
     from pipeline.scoring.listed import LIST, score_listed
+    from pipeline.scoring.scorer import Scorer
 
-    urls = {"--source-url": source_url, "--out-url": out_url}
-    for option, url in urls.items():
+    for option, url in {"--source-url": source_url, "--out-url": out_url}.items():
         if (url is not None) != (source.suffix == LIST):
             raise InputError(f"{source}: expected {option} with a list of files ({LIST}), and with it alone")
     name, params = _task_of(task)
-    score_rows: Callable[..., Scored] = score_file
+    columns = {"text": text, "pair": pair}
+    scorer = Scorer(name, params.runtime.threads, params.engine, version, columns, key or [])
     if source_url and out_url:
-        score_rows = functools.partial(score_listed, source_url=source_url, out_url=out_url)
-    scored = score_rows(
-        name,
-        source,
-        out,
-        threads=params.runtime.threads,
-        engine=params.engine,
-        version=version,
-        columns={"text": text, "pair": pair},
-        key=key or [],
-    )
+        scored = score_listed(scorer, source, out, source_url=source_url, out_url=out_url)
+    else:
+        scored = score_file(scorer, source, out)
     aside = f", {scored.tally.set_aside:,} set aside in {scored.set_aside}" if scored.tally.set_aside else ""
     print(f"{out}: {scored.tally.rows:,} rows answered by {scored.model}{aside}; {scored.page}")
     answer(

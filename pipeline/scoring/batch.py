@@ -1,10 +1,8 @@
 """`stillhouse score`: every row of a file answered by a registered model."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.engine import Engine
 from pipeline.files import InputError, replacing
 from pipeline.scoring.scorer import Scorer, leave_set_aside
 from pipeline.scoring.summary import Tally
@@ -21,18 +19,8 @@ class Scored(NamedTuple):
     page: Path
 
 
-def score(
-    task: str,
-    source: Path,
-    out: Path,
-    *,
-    threads: int,
-    engine: Engine = "local",
-    version: int | None = None,
-    columns: dict[str, str | None],
-    key: Sequence[str] = (),
-) -> Scored:
-    """Write the rows of `source` with what the model answers to each; `Scorer` says what the options mean.
+def score(scorer: Scorer, source: Path, out: Path) -> Scored:
+    """Write the rows of `source` with what the model answers to each.
 
     Rows that cannot be answered go to `NAME.set_aside.jsonl` beside the output, each with its number and the reason;
     where there are none, no such file is left. The same source and version give the same bytes.
@@ -40,11 +28,10 @@ def score(
     """
     aside = place_of_rows_set_aside(source, out)
     check_file(source)  # a model takes seconds to load
-    scorer = Scorer(task, version, threads=threads, engine=engine, columns=columns, key=key)
     table = open_table(source, scorer.columns)
-    with work_folder(f"score@{task}", scorer.identity(source)) as folder:
+    with work_folder(f"score@{scorer.task}", scorer.identity(source)) as folder:
         with replacing(out) as draft:
-            tally, parts = scorer.answer(table, f"score {task}", folder, draft)
+            tally, parts = scorer.answer(table, f"score {scorer.task}", folder, draft)
         leave_set_aside(parts, tally, aside)
         return Scored(scorer.name, tally, aside, scorer.record(source, out, tally))
 

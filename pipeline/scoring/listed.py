@@ -2,13 +2,11 @@
 
 import json
 import shutil
-from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from pyarrow import fs
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline.engine import Engine
 from pipeline.files import InputError, read_json, replacing, sha256_of_file, write_json, write_text
 from pipeline.params.section import StorageUrl
 from pipeline.scoring.batch import Scored, place_of_rows_set_aside
@@ -23,20 +21,8 @@ LIST = ".sha256"  # the suffix that tells a list of files from a file of rows
 CHUNK = 2**20
 
 
-def score_listed(
-    task: str,
-    source: Path,
-    out: Path,
-    *,
-    source_url: str,
-    out_url: str,
-    threads: int,
-    engine: Engine = "local",
-    version: int | None = None,
-    columns: dict[str, str | None],
-    key: Sequence[str] = (),
-) -> Scored:
-    """Answer the rows of every file that the list `source` names, below `source_url`; `Scorer` says what options mean.
+def score_listed(scorer: Scorer, source: Path, out: Path, *, source_url: str, out_url: str) -> Scored:
+    """Answer the rows of every file that the list `source` names, below `source_url`.
 
     Each is written below `out_url` under the same name, and at the end `out` lists them, as `sha256sum` does. The disk
     holds one file and its answers at a time. Rows that cannot be answered go to `NAME.set_aside.jsonl` beside `out`,
@@ -47,12 +33,11 @@ def score_listed(
     files = read_list(source)
     _check(files, source, source_url, out_url)
     read = Storage(source_url, "--source-url")
-    scorer = Scorer(task, version, threads=threads, engine=engine, columns=columns, key=key)
-    with work_folder(f"score@{task}", scorer.identity(source) | {"urls": [source_url, out_url]}) as folder:
+    with work_folder(f"score@{scorer.task}", scorer.identity(source) | {"urls": [source_url, out_url]}) as folder:
         done = [folder / f"{number:06d}.json" for number in range(1, len(files) + 1)]
         for (name, sha256), kept in zip(files.items(), done, strict=True):
             if not kept.exists():
-                said = f"score {task} {int(kept.stem)}/{len(files)}"
+                said = f"score {scorer.task} {int(kept.stem)}/{len(files)}"
                 write_json(kept, _answer(scorer, said, read, out_url, name, sha256, kept.with_suffix("")))
                 shutil.rmtree(kept.with_suffix(""))
         found = [read_json(kept) for kept in done]
@@ -83,7 +68,8 @@ def _answer(
     fetched, answered = folder / f"input{PurePosixPath(name).suffix}", folder / f"output{PurePosixPath(name).suffix}"
     read.fetch(name, fetched, sha256)
     try:
-        tally, parts = scorer.answer(open_table(fetched, scorer.columns), said, folder, answered)
+        with replacing(answered) as draft:
+            tally, parts = scorer.answer(open_table(fetched, scorer.columns), said, folder, draft)
     except InputError as error:
         raise InputError(str(error).replace(str(fetched), read.place(name))) from None
     with replacing(_aside(folder)) as draft, open(draft, "w", encoding="utf-8") as file:

@@ -4,7 +4,8 @@ import functools
 import itertools
 import json
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -29,32 +30,43 @@ SHARD_CHARACTERS = 4_000_000
 MODEL = "model"  # the column that says who answered, as `stillhouse verify` takes it: sentiment/3
 
 
+@dataclass(frozen=True)
 class Scorer:
-    """The champion of `task`, or that `version` of it. name: as in the column `model`.
+    """The champion of `task`, or that `version` of it, loaded when it is first asked for something.
 
-    threads: those that the model computes with, wherever `engine` has it run. columns: what the input calls the texts
+    threads: those that the model computes with, wherever `engine` has it run. named: what the input calls the texts
     that the model reads. Of its other columns the output keeps those of `key`, all where that is empty.
     Raises InputError where the model is not there or does not read a column that is named.
     """
 
-    def __init__(
-        self,
-        task: str,
-        version: int | None,
-        *,
-        threads: int,
-        engine: Engine,
-        columns: dict[str, str | None],
-        key: Sequence[str],
-    ) -> None:
-        torch.set_num_threads(threads)
-        self.task, self.threads, self.engine = task, threads, engine
-        self.mlflow = tracking.connect()
-        self.registered = _registered(self.mlflow, task, version)
-        self.model = champion.load(self.mlflow, task, int(self.registered.version))
-        self.name = f"{task}/{self.model.version}"
-        answers = _answered_by(self.model) | {MODEL: self.mlflow.types.DataType.string}
-        self.columns = Columns(_read_by(self.model, columns), key, answers)
+    task: str
+    threads: int
+    engine: Engine = "local"
+    version: int | None = None
+    named: Mapping[str, str | None] = field(default_factory=dict)
+    key: Sequence[str] = ()
+
+    @functools.cached_property
+    def registered(self) -> Any:
+        """What the registry says of the version."""
+        return _registered(tracking.connect(), self.task, self.version)
+
+    @functools.cached_property
+    def model(self) -> champion.Champion:
+        """The version itself."""
+        torch.set_num_threads(self.threads)
+        return champion.load(tracking.connect(), self.task, int(self.registered.version))
+
+    @property
+    def name(self) -> str:
+        """The version as the column `model` has it."""
+        return f"{self.task}/{self.model.version}"
+
+    @functools.cached_property
+    def columns(self) -> Columns:
+        """Those of the input and of the output."""
+        answers = _answered_by(self.model) | {MODEL: tracking.connect().types.DataType.string}
+        return Columns(_read_by(self.model, self.named), self.key, answers)
 
     def identity(self, source: Path) -> dict[str, Any]:
         """Return what the answers to a file depend on beside the code."""
@@ -82,7 +94,7 @@ class Scorer:
     def record(self, source: Path, out: Path, tally: Tally) -> Path:
         """Keep the counts of a run beside those of others; return the page of all."""
         run = {"source": source.as_posix(), "source_sha256": sha256_of_file(source), "output": out.as_posix()}
-        reference = of_test_rows(self.mlflow, self.registered.run_id)
+        reference = of_test_rows(tracking.connect(), self.registered.run_id)
         return record_run(self.task, run | {"model": self.name}, tally, reference)
 
 
@@ -113,7 +125,7 @@ def _answered_by(model: champion.Champion) -> dict[str, Any]:
     return {str(column.name): column.type for column in model.model.metadata.get_output_schema()}
 
 
-def _read_by(model: champion.Champion, columns: dict[str, str | None]) -> dict[str, str]:
+def _read_by(model: champion.Champion, columns: Mapping[str, str | None]) -> dict[str, str]:
     """Return by the model's names the columns it reads: those that are named, else columns of the same names."""
     for name, column in columns.items():
         if column is not None and name not in model.inputs:

@@ -12,7 +12,8 @@ from pipeline.evaluation import page, report
 from pipeline.evaluation.dag import Stage
 from pipeline.files import read_json, write_json
 from pipeline.params import load_params
-from pipeline.scoring import batch
+from pipeline.scoring.batch import score
+from pipeline.scoring.scorer import Scorer
 from tests.browser.chromium import NARROW
 from tests.serving.conftest import TASK, move_alias, register
 from tests.serving.server_process import served
@@ -104,7 +105,7 @@ def _monitor(root: Path) -> Path:
     for number, texts in enumerate(["play madonna\nin new york\n", "in new york\nplay\nkeys\n"]):
         source = Path(f"texts{number}.csv")
         source.write_text(f"text\n{texts}", encoding="utf-8")
-        batch.score(TASK, source, Path(f"answered{number}.csv"), threads=1, columns={})
+        score(Scorer(TASK, threads=1), source, Path(f"answered{number}.csv"))
     return root / f"reports/monitor/{TASK}.html"
 
 

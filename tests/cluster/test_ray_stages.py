@@ -123,7 +123,7 @@ def test_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     def run(engine: Engine) -> tuple[bytes, bytes]:
         out = Path(f"{engine}.jsonl")
-        scored = batch.score("sentiment", rows, out, threads=1, engine=engine, columns={})
+        scored = batch.score(scorer.Scorer("sentiment", 1, engine), rows, out)
         assert (scored.tally.rows, scored.tally.set_aside) == (len(texts) - 1, 1)
         return out.read_bytes(), scored.set_aside.read_bytes()
 

@@ -17,6 +17,7 @@ from pipeline.drivers import environment
 from pipeline.params import load_params
 from pipeline.registry import publish
 from pipeline.scoring.batch import score
+from pipeline.scoring.scorer import Scorer
 from pipeline.training import checkpoints
 from tests.flows.conftest import PROJECT
 from tests.tiny_students import save_label_student
@@ -88,7 +89,7 @@ def test_a_run_killed_in_the_middle_goes_on_and_ends_with_the_same_bytes(project
     assert {name: seen[name] for name in kept} == kept
 
     threads = load_params(Path("params.yaml")).runtime.threads
-    score("sentiment", Path("rows.csv"), Path("whole.csv"), threads=threads, columns={})
+    score(Scorer("sentiment", threads), Path("rows.csv"), Path("whole.csv"))
     assert Path("out.csv").read_bytes() == Path("whole.csv").read_bytes()
     assert Path("out.set_aside.jsonl").read_bytes() == Path("whole.set_aside.jsonl").read_bytes()
     assert not finished_shards()

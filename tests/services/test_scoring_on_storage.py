@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 
 from pipeline.params import read_yaml
 from pipeline.scoring.batch import score
+from pipeline.scoring.scorer import Scorer
 from tests.documentation.pages import ROOT, commands
 from tests.registered_students import register_students
 from tests.services.s3_server import BUCKET, serving, shell
@@ -48,7 +49,7 @@ def check_answers(engine: str, threads: int) -> None:
     listed = dict(reversed(line.split("  ")) for line in Path("answered.sha256").read_text().splitlines())
     for file in FILES:
         alone, found = Path(f"alone-{file}"), Path(f"{engine}-{file}")
-        score("sentiment", Path(file), alone, threads=threads, columns={})
+        score(Scorer("sentiment", threads), Path(file), alone)
         boto3.client("s3").download_file("corpus", f"{engine}/{file}", str(found))
         assert found.read_bytes() == alone.read_bytes()
         assert hashlib.sha256(found.read_bytes()).hexdigest() == listed[file]

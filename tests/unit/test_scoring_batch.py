@@ -45,7 +45,7 @@ LOADED: dict[str, Any] = {}
 
 
 def score(source: Path, out: Path, task: str = "sentiment", **options: Any) -> batch.Scored:
-    return batch.score(task, source, out, threads=1, columns={}, **options)
+    return batch.score(scorer.Scorer(task, threads=1, **options), source, out)
 
 
 def json_lines(path: Path, rows: list[dict[str, Any]]) -> Path:

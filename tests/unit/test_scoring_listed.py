@@ -17,12 +17,12 @@ from pipeline.registry import champion, publish
 from pipeline.scoring import scorer
 from pipeline.scoring.batch import score
 from pipeline.scoring.listed import score_listed
+from pipeline.scoring.scorer import Scorer
 from pipeline.storage import Storage
 from tests.tiny_students import save_label_student
 
 ROOT = Path(__file__).parents[2]
 NAMES = ["first.parquet", "second.csv", "more/third.jsonl"]
-OPTIONS: dict[str, Any] = {"threads": 1, "columns": {}}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -63,7 +63,7 @@ def storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def score_all(storage: Path, out: str = "out") -> Any:
     urls = {"source_url": f"file://{storage}/in", "out_url": f"file://{storage}/{out}"}
-    return score_listed("sentiment", storage / "files.sha256", storage / f"{out}.sha256", **urls, **OPTIONS)
+    return score_listed(Scorer("sentiment", threads=1), storage / "files.sha256", storage / f"{out}.sha256", **urls)
 
 
 def test_each_file_is_answered_as_it_is_by_itself(storage: Path) -> None:
@@ -72,7 +72,7 @@ def test_each_file_is_answered_as_it_is_by_itself(storage: Path) -> None:
     aside = []
     for name in NAMES:
         alone = storage / "alone" / name
-        score("sentiment", storage / "in" / name, alone, **OPTIONS)
+        score(Scorer("sentiment", threads=1), storage / "in" / name, alone)
         assert (storage / "out" / name).read_bytes() == alone.read_bytes()
         aside += [{"file": name} | row for row in lines_of(alone.with_suffix(".set_aside.jsonl"))]
     assert lines_of(storage / "out.set_aside.jsonl") == aside and len(aside) == 12
@@ -117,6 +117,20 @@ def test_a_run_that_failed_goes_on_in_the_file_where_it_stopped(
     assert sum(asked) == 108 + asked[at - 1]
     stopped = (at - 1) // 3
     assert fetched == NAMES[: stopped + 1] + NAMES[stopped:]
+    for name in NAMES:
+        assert (storage / "out" / name).read_bytes() == (storage / "whole" / name).read_bytes()
+
+
+def test_a_file_that_could_not_be_written_back_is_written_whole_the_next_time(storage: Path) -> None:
+    score_all(storage, "whole")
+    (storage / "out").mkdir()
+    (storage / "out/more").write_text("in the place of a folder")
+    with pytest.raises(
+        InputError, match=r"/out/more/third\.jsonl: .+, expected a storage that takes it"
+    ):
+        score_all(storage)
+    (storage / "out/more").unlink()
+    score_all(storage)
     for name in NAMES:
         assert (storage / "out" / name).read_bytes() == (storage / "whole" / name).read_bytes()
 
