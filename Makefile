@@ -59,6 +59,6 @@ lint: setup
 screenshots: setup
 	@python -m tests.browser.screenshots
 
-# refreshed at releases: runs everything and keeps the hashes of a whole run
+# refreshed at releases: runs what changed and stages the hashes of a whole run
 lock: setup
 	@stillhouse run && git add dvc.lock reports

@@ -3,6 +3,7 @@
 from typing import Any, Literal, get_args
 
 import pytest
+from pydantic import BaseModel
 
 from pipeline.architectures import ARCHITECTURES, MODEL_TYPES
 from pipeline.evaluation.contenders import BASELINES
@@ -10,8 +11,10 @@ from pipeline.evaluation.figures import FIGURES
 from pipeline.evaluation.table import ANSWERS
 from pipeline.objectives import OBJECTIVES
 from pipeline.params import families
+from pipeline.params.pretraining import PretrainParams
 from pipeline.params.task_types import TASK_TYPES, TYPE_OF_METRIC
 from pipeline.params.tasks import GateParams, TaskParams
+from pipeline.params.training import ArchitectureParams
 from pipeline.registry.model_card import NAMES
 from pipeline.registry.served_model import HEADS as SERVED
 from pipeline.stages.tokenize import ENCODING
@@ -37,7 +40,9 @@ def test_each_figure_belongs_to_one_type_and_has_a_name_in_the_model_card() -> N
 
 def test_each_table_knows_all_families_and_objectives() -> None:
     assert set(ARCHITECTURES) == set(MODEL_TYPES.values()) == set(families.OBJECTIVES) == set(families.TOKENIZERS)
+    assert set(ARCHITECTURES) == set(_values_of("family", ArchitectureParams))
     assert {name for names in families.OBJECTIVES.values() for name in names} == set(OBJECTIVES)
+    assert set(OBJECTIVES) == set(_values_of("objective", PretrainParams))
 
 
 @pytest.mark.parametrize(("family", "head"), PAIRS)
@@ -52,7 +57,7 @@ def test_the_served_model_reads_every_head(family: str, head: str) -> None:
         assert any(kind.__name__.endswith(name) for name in SERVED), kind.__name__
 
 
-def _values_of(field: str, section: type[TaskParams] | type[GateParams]) -> tuple[Any, ...]:
+def _values_of(field: str, section: type[BaseModel]) -> tuple[Any, ...]:
     kind = section.model_fields[field].annotation
     assert kind is not None and getattr(kind, "__origin__", None) is Literal
     return get_args(kind)
