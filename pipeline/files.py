@@ -10,9 +10,12 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.processes import identity, is_running
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
 
 
 class InputError(Exception):
@@ -183,6 +186,13 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as readable JSON with sorted keys, so that equal values give equal bytes."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def open_parquet(path: Path, **options: Any) -> "pq.ParquetFile":
+    """Open a Parquet file to be read a megabyte of a column at a time; pyarrow by itself reads the whole file ahead."""
+    import pyarrow.parquet as pq
+
+    return pq.ParquetFile(path, pre_buffer=False, buffer_size=2**20, **options)
 
 
 def read_json(path: Path) -> Any:

@@ -10,11 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import types
 
-from pipeline.files import InputError
+from pipeline.files import InputError, open_parquet
 from pipeline.scoring.rows import Columns, Row, texts_of
 
 BATCH_ROWS = 256
-BUFFER = 2**20  # bytes of a column that are read at once; else a whole row group's are
 ROW_GROUP = 64 * 2**20  # bytes of the output's row groups
 _TEXT = (types.is_string, types.is_large_string, types.is_string_view, types.is_binary, types.is_large_binary)
 _PLAIN = {"string": pa.string(), "double": pa.float64(), "long": pa.int64()}
@@ -38,7 +37,7 @@ class ParquetTable:
         """Yield row after row."""
         read = list(dict.fromkeys([*self.kept, *self.columns.texts.values()]))
         number = 0
-        with _naming(self.path), pq.ParquetFile(self.path, pre_buffer=False, buffer_size=BUFFER) as file:
+        with _naming(self.path), open_parquet(self.path) as file:
             for batch in file.iter_batches(BATCH_ROWS, columns=read):
                 kept = batch.select(self.kept)
                 values = {name: _values(batch.column(name)) for name in self.columns.texts.values()}

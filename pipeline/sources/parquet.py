@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import types
 
-from pipeline.files import InputError
+from pipeline.files import InputError, open_parquet
 from pipeline.params import ColumnsParams
 from pipeline.sources.blocks import BLOCK_ROWS
 from pipeline.sources.well_formed import (
@@ -47,9 +47,9 @@ def read_parquet(path: Path, columns: ColumnsParams) -> Iterator[pa.Table]:
     with _naming(path):
         with pq.ParquetFile(path) as file:
             leaves = _check_footer(path, file, columns, names)
-        with pq.ParquetFile(path, read_dictionary=leaves) as file:
+        with open_parquet(path, read_dictionary=leaves) as file:
             _check_decoded(path, file, names)
-        with pq.ParquetFile(path) as file:
+        with open_parquet(path) as file:
             for batch in file.iter_batches(BLOCK_ROWS, columns=names):
                 yield pa.Table.from_batches([batch])
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.files import InputError, replacing
+from pipeline.files import InputError, open_parquet, replacing
 from pipeline.tokenization.ragged import UNLABELLED
 from pipeline.words import tags_of, words
 
@@ -170,7 +170,7 @@ def write_sentences(path: Path, sentences: list[tuple[str, str]]) -> None:
 
 def _open(path: Path) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(path)
+        return open_parquet(path)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file, expected a table written by validate") from None
     except pa.ArrowInvalid as error:

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from pipeline.files import InputError
+from pipeline.files import InputError, open_parquet
 from pipeline.schema import CANONICAL, SPLITS
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ def read_parts(rows: Path) -> Iterator[Part]:
 def read_batches(path: Path) -> Iterator[pa.RecordBatch]:
     """Yield a canonical table, at most BATCH_ROWS rows at a time; raise InputError where it is none."""
     try:
-        with pq.ParquetFile(path) as file:
+        with open_parquet(path) as file:
             found = file.schema_arrow.names
             if any(column not in found for column in CANONICAL.names):
                 raise InputError(f"{path}: found columns {', '.join(found)}, expected {', '.join(CANONICAL.names)}")
