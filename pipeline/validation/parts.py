@@ -46,10 +46,10 @@ class Kept:
         self._sample = sampled.sort_values("id", kind="stable", ignore_index=True).head(SAMPLE_ROWS)
 
     def table(self) -> "pd.DataFrame":
-        """Return split, label, characters and score of all rows, in the order of the parts."""
+        """Return split, label, characters and score of all rows, in the order of the parts; they are kept no longer."""
         import pandas as pd
 
-        found = {name: np.concatenate(arrays) for name, arrays in self._columns.items()}
+        found = {name: np.concatenate(self._columns.pop(name)) for name in [*self._columns]}
         coded = {name: pd.Categorical.from_codes(found[name], [*kinds]) for name, kinds in self._kinds.items()}
         return pd.DataFrame(found | coded, copy=False)
 
@@ -59,10 +59,14 @@ class Kept:
         return self._sample
 
     def repeated_ids(self, rows: Path) -> "pd.DataFrame":
-        """Return id and split of the rows whose id may stand twice: those whose hash does; more than any, none is."""
+        """Return id and split of the rows whose id may stand twice: those whose hash does; more than any, none is.
+
+        The hashes are kept no longer.
+        """
         import pandas as pd
 
         hashes = np.concatenate(self._hashes)
+        self._hashes.clear()
         hashes.sort()
         twice = np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
         found = [pd.DataFrame({name: pd.Series(dtype="str") for name in ("id", "split")})]

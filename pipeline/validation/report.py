@@ -65,18 +65,18 @@ def summarize(
 def _profile(
     split: str, measures: "pd.DataFrame", further: Mapping[str, "pd.DataFrame"], labelled: "pd.DataFrame", left: int
 ) -> dict[str, Any]:
-    rows = measures[measures["split"] == split]
+    own = measures["split"] == split  # a column at a time, as there may be millions of rows
     labels = labelled["label"][labelled["split"] == split].value_counts(normalize=True)
     profile = {
-        "rows": len(rows),
+        "rows": int(own.sum()),
         "rows_left": left,
         "label_shares": {str(label): float(share) for label, share in sorted(labels.items()) if share},
-        "characters": _quantiles(rows["characters"], int),
+        "characters": _quantiles(measures["characters"][own], int),
     }
     for column, texts in further.items():
         profile[f"{column}_characters"] = _quantiles(texts["characters"][texts["split"] == split], int)
     if measures["score"].notna().any():
-        profile["score"] = _quantiles(rows["score"], float)
+        profile["score"] = _quantiles(measures["score"][own], float)
     return profile
 
 
