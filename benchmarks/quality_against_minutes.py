@@ -48,7 +48,7 @@ def finetuned_longer(params: Params, task: str, epochs: int, scratch: Path) -> P
     section = params.tasks[task].finetune
     section = section.model_copy(update={"training": section.training.model_copy(update={"epochs": epochs})})
     started = time.perf_counter()
-    _finetune(_with_task(params, task, finetune=section), task, MODELS / "pretrained", scratch)
+    _finetune(with_task(params, task, finetune=section), task, MODELS / "pretrained", scratch)
     after = f"{epochs} epoch{'s' if epochs > 1 else ''}"
     return _point(params, task, "teacher", after, started, scratch, TOKENS / task / "teacher")
 
@@ -57,7 +57,7 @@ def taught_more(params: Params, task: str, share: float, scratch: Path) -> Point
     """Return the point of a student that is taught with `share` times the transfer set of params.yaml."""
     transfer = params.tasks[task].transfer
     sizes = {name: round(share * getattr(transfer, name)) for name in ("sentences", "recombined")}
-    params = _with_task(params, task, transfer=transfer.model_copy(update=sizes))
+    params = with_task(params, task, transfer=transfer.model_copy(update=sizes))
     distill.TEACHER_CACHE = scratch / "teacher_cache"  # empty, so that the teacher's minutes count
     started = time.perf_counter()
     tokenize.run(
@@ -103,7 +103,7 @@ def _finetune(params: Params, task: str, pretrained: Path, scratch: Path) -> Non
     )
 
 
-def _with_task(params: Params, task: str, **sections: Any) -> Params:
+def with_task(params: Params, task: str, **sections: Any) -> Params:
     return params.model_copy(update={"tasks": params.tasks | {task: params.tasks[task].model_copy(update=sections)}})
 
 

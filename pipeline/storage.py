@@ -2,8 +2,10 @@
 
 import contextlib
 import hashlib
+import shutil
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from pipeline.files import InputError
 
@@ -13,7 +15,7 @@ _CHUNK = 2**20
 class Storage:
     """Files below `url`. Who may use it, and where an S3 answers, say the environment's `AWS_` variables.
 
-    key: of params.yaml, where `url` stands; errors name it.
+    key: of params.yaml or an option of the command line, where `url` stands; errors name it.
     """
 
     def __init__(self, url: str, key: str) -> None:
@@ -27,15 +29,16 @@ class Storage:
         """Return what errors call a file."""
         return f"{self.url}/{name}"
 
-    def write(self, name: str, content: bytes | memoryview) -> None:
-        """Write a file, in place of one that stands there."""
+    def send(self, name: str, content: BinaryIO) -> None:
+        """Write a file from where `content` stands to its end, piece by piece, in place of one that stands there."""
         from pyarrow import fs
 
+        place = PurePosixPath(self.folder, name)
         with self._naming(self.place(name)):
             if isinstance(self.filesystem, fs.LocalFileSystem):  # an S3 has no folders
-                self.filesystem.create_dir(self.folder)
-            with self.filesystem.open_output_stream(f"{self.folder}/{name}", compression=None) as file:
-                file.write(content)
+                self.filesystem.create_dir(str(place.parent))
+            with self.filesystem.open_output_stream(str(place), compression=None) as file:
+                shutil.copyfileobj(content, file, _CHUNK)
 
     def fetch(self, name: str, target: Path, sha256: str) -> None:
         """Write the bytes of a file to `target`; raise InputError where they are not there or their hash is another."""

@@ -18,8 +18,8 @@ class RuntimeParams(Section):
     precision: Literal["auto", "float32", "bfloat16"]
     """Number format of matrix products; `auto` is bfloat16 where the hardware computes in it, else float32."""
     distributed: Literal["none", "ddp", "fsdp"] = "none"
-    """Whether `pretrain`, `finetune` and `distill` train in several processes, each computing its share of every batch:
-    `ddp` keeps weights and optimizer in each of them, `fsdp` divides both among them; `none` is one process."""
+    """Whether the stages that train do so in several processes, each computing its share of every batch: `ddp` keeps
+    weights and optimizer in each of them, `fsdp` divides both among them; `none` is one process."""
     processes: Annotated[int, Field(ge=1)] = 1
     """Number of these processes, on all machines together; on cards one for each. 1 where `distributed` is `none`."""
 

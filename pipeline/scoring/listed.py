@@ -4,7 +4,6 @@ import json
 import shutil
 from pathlib import Path, PurePosixPath
 
-from pyarrow import fs
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.files import InputError, read_json, replacing, sha256_of_file, write_json, write_text
@@ -18,7 +17,6 @@ from pipeline.storage import Storage
 from pipeline.training.checkpoints import work_folder
 
 LIST = ".sha256"  # the suffix that tells a list of files from a file of rows
-CHUNK = 2**20
 
 
 def score_listed(scorer: Scorer, source: Path, out: Path, *, source_url: str, out_url: str) -> Scored:
@@ -32,13 +30,13 @@ def score_listed(scorer: Scorer, source: Path, out: Path, *, source_url: str, ou
     aside = place_of_rows_set_aside(source, out)
     files = read_list(source)
     _check(files, source, source_url, out_url)
-    read = Storage(source_url, "--source-url")
+    read, written = Storage(source_url, "--source-url"), Storage(out_url, "--out-url")
     with work_folder(f"score@{scorer.task}", scorer.identity(source) | {"urls": [source_url, out_url]}) as folder:
         done = [folder / f"{number:06d}.json" for number in range(1, len(files) + 1)]
         for (name, sha256), kept in zip(files.items(), done, strict=True):
             if not kept.exists():
                 said = f"score {scorer.task} {int(kept.stem)}/{len(files)}"
-                write_json(kept, _answer(scorer, said, read, out_url, name, sha256, kept.with_suffix("")))
+                write_json(kept, _answer(scorer, said, read, written, name, sha256, kept.with_suffix("")))
                 shutil.rmtree(kept.with_suffix(""))
         found = [read_json(kept) for kept in done]
         tally = sum((Tally.from_json(file["tally"]) for file in found), start=Tally())
@@ -61,7 +59,7 @@ def _check(files: dict[str, str], source: Path, source_url: str, out_url: str) -
 
 
 def _answer(
-    scorer: Scorer, said: str, read: Storage, out_url: str, name: str, sha256: str, folder: Path
+    scorer: Scorer, said: str, read: Storage, written: Storage, name: str, sha256: str, folder: Path
 ) -> dict[str, object]:
     """Answer a file of the storage; return the hash of what was written in its place, and what was counted."""
     folder.mkdir(exist_ok=True)
@@ -76,20 +74,10 @@ def _answer(
         for part in parts:
             with open(part, encoding="utf-8") as rows:
                 file.writelines(json.dumps({"file": name} | json.loads(row), ensure_ascii=False) + "\n" for row in rows)
-    _upload(answered, f"{out_url}/{name}")
+    with open(answered, "rb") as content:
+        written.send(name, content)
     return {"sha256": sha256_of_file(answered), "tally": tally.as_json()}
 
 
 def _aside(folder: Path) -> Path:
     return folder.with_suffix(".jsonl")
-
-
-def _upload(path: Path, place: str) -> None:
-    """Copy a file to the storage, piece by piece."""
-    try:
-        filesystem, target = fs.FileSystem.from_uri(place)
-        if isinstance(filesystem, fs.LocalFileSystem):  # an S3 has no folders
-            Path(target).parent.mkdir(parents=True, exist_ok=True)
-        fs.copy_files(str(path), target, destination_filesystem=filesystem, chunk_size=CHUNK)
-    except OSError as error:
-        raise InputError(f"{place}: {error}, expected a storage that takes it (--out-url)") from None

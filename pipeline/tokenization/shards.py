@@ -31,7 +31,8 @@ def write_shard(storage: Storage, rows: np.ndarray) -> str:
     buffer = io.BytesIO()
     np.save(buffer, rows, allow_pickle=False)
     sha256 = hashlib.sha256(buffer.getbuffer()).hexdigest()
-    storage.write(f"{sha256}.npy", buffer.getbuffer())
+    buffer.seek(0)
+    storage.send(f"{sha256}.npy", buffer)
     return sha256
 
 

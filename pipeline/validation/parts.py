@@ -30,11 +30,12 @@ class Kept:
 
         for name, kinds in self._kinds.items():
             codes, found = pd.factorize(part[name])
-            places = np.array([*(kinds.setdefault(str(kind), len(kinds)) for kind in found), -1], dtype=np.int32)
-            self._columns[name].append(places[codes])  # -1, the last one, where there is none
+            places = np.array([*(kinds.setdefault(str(kind), len(kinds)) for kind in found), -1])
+            size = np.min_scalar_type(-1 - len(kinds))  # a byte a row for up to 127 kinds
+            self._columns[name].append(places.astype(size)[codes])  # -1, the last one, where there is none
         self._columns["characters"].append(part["characters"].to_numpy(np.float32, na_value=np.nan))
         scores = part["score"].to_numpy(np.float64, na_value=np.nan)
-        self._columns["score"].append(scores if np.isfinite(scores).any() else np.full(len(part), np.nan, np.float32))
+        self._columns["score"].append(scores if np.isfinite(scores).any() else np.full(len(part), np.nan, np.float16))
         self._hashes.append(pd.util.hash_array(part["id"].to_numpy(object), categorize=False))
         # ids are hashes: the first of them are a fair sample
         if self._sample is not None and len(self._sample) == SAMPLE_ROWS:

@@ -1,0 +1,197 @@
+"""Accuracy against size and speed: several students of one teacher, and the linear model that it taught.
+
+    python benchmarks/students.py [--task T] [--students 2x128 3x192 bilstm-300 …] [--pairs 5] [--out FILE.svg]
+
+Needs what `make run` leaves in data and models, of a task that labels texts. A student is its layers by its width, with
+twice the width in its feed-forward network, or a BiLSTM of a width; the rest is that of params.yaml, so all learn from
+what the teacher was asked once. Bytes are those of the folder in float32, tokenizer included. How many times the
+teacher's throughput is the median over pairs, on one thread at batch 1 and at batch 32, both in PyTorch in float32 and
+both exported in 8 bits, which a BiLSTM cannot be. Accuracy is that on test, and on dev, by which a student is chosen;
+`without` is the same student without a teacher. Each is a line of JSON, and then the picture is drawn.
+"""
+
+import argparse
+import json
+import pickle
+import re
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import torch
+from inference import ROWS, Seconds, exported, turns
+from matplotlib.figure import Figure
+from quality_against_minutes import MODELS, TOKENS, with_task
+
+from pipeline.evaluation.baselines import fit_to_teacher
+from pipeline.evaluation.efficiency import machine, size
+from pipeline.evaluation.table import read_labelled_texts, read_texts
+from pipeline.params import Params, load_params
+from pipeline.params.training import ArchitectureParams
+from pipeline.stages import distill
+from pipeline.tasks import TASKS
+from pipeline.tokenization.ragged import TokenRows, open_array
+from pipeline.training.prediction import predict_logits
+
+Point = dict[str, Any]
+DATA, EVALUATED = Path("data"), ("dev", "test")
+
+
+def shape(name: str, max_length: int) -> ArchitectureParams:
+    """Return the architecture that a name such as 2x128 or bilstm-300 stands for."""
+    found = re.fullmatch(r"(?:(\d+)x|bilstm-)(\d+)", name)
+    if found is None:
+        raise SystemExit(f"--students: {name}, expected LAYERSxWIDTH or bilstm-WIDTH")
+    width = int(found[2])
+    heads = next(heads for heads in range(max(1, width // 32), 0, -1) if width % heads == 0)
+    layers = {"family": "bert", "layers": found[1], "attention_heads": heads, "intermediate_size": 2 * width}
+    lstm = {"family": "bilstm", "layers": 1, "attention_heads": None, "intermediate_size": 200}
+    given = layers if found[1] else lstm
+    return ArchitectureParams.model_validate({**given, "hidden_size": width, "max_length": max_length, "dropout": 0.0})
+
+
+def learn(params: Params, task: str, architecture: ArchitectureParams, scratch: Path) -> None:
+    """Let a student of this shape learn, with its teacher and without, in `scratch`."""
+    student = params.tasks[task].student.model_copy(update={"architecture": architecture, "layers": "random"})
+    distill.run(
+        with_task(params, task, student=student),
+        task=task,
+        teacher=MODELS / task / "teacher",
+        teacher_tokens=TOKENS / task / "teacher",
+        student_tokens=TOKENS / task / "student",
+        student_tokenizer=MODELS / task / "student_tokenizer",
+        pretrained_student=scratch / "none",
+        out=scratch / "student",
+        undistilled=scratch / "without",
+        soft_labels=scratch / "soft_labels",
+        history=scratch / "history.json",
+    )
+
+
+class Teacher:
+    """What every student is held against: the teacher in PyTorch and exported, over the rows of test."""
+
+    def __init__(self, params: Params, task: str, pairs: int, scratch: Path) -> None:
+        self.head, self.pairs = TASKS[params.tasks[task].type]().from_params(params.tasks[task]), pairs
+        self.tokens, self.scratch = TOKENS / task, scratch
+        folder = MODELS / task / "teacher"
+        self.runs = self._runs(folder, "teacher", int8=True)
+        self.point = {"model": "teacher", **size(folder), **self.accuracy(folder, "teacher")}
+
+    def _runs(self, folder: Path, side: str, *, int8: bool) -> dict[str, Any]:
+        graph = exported(folder, self.tokens / side, None, "int8", self.scratch / f"{side}-int8") if int8 else None
+        forms = {"pytorch": folder, "int8": graph}
+        rows = TokenRows.load(self.tokens / side / "test")
+        return {form: turns(self.head.load(at).eval(), rows) for form, at in forms.items() if at is not None}
+
+    def accuracy(self, folder: Path, side: str) -> dict[str, float]:
+        """Return the share of right answers on dev and test."""
+        model, found = self.head.load(folder), {}
+        for split in EVALUATED:
+            rows = TokenRows.load(self.tokens / side / split)
+            read = {"batch_size": 32, "pad_token_id": model.config.pad_token_id, "dtype": torch.float32}
+            found[split] = round(float((predict_logits(model, rows, **read).argmax(1) == rows.labels).mean()), 4)
+        return found
+
+    def held_against(self, folder: Path, *, int8: bool) -> dict[str, dict[str, float]]:
+        """Return how many times the teacher's throughput a student's is, by form and size of a batch."""
+        return {
+            form: {str(size): self._times(run[size], self.runs[form][size]) for size in ROWS}
+            for form, run in self._runs(folder, "student", int8=int8).items()
+        }
+
+    def _times(self, ours: Any, theirs: Any) -> float:
+        ratios = []
+        for _ in range(self.pairs):
+            of_teacher: Seconds = theirs()
+            ratios.append(of_teacher.wall / ours().wall)
+        return round(statistics.median(ratios), 1)
+
+
+def linear(params: Params, task: str, teacher: Teacher) -> Point:
+    """Return the point of the linear model on the teacher's soft labels."""
+    section, folder = params.tasks[task], DATA / "validated" / params.tasks[task].dataset
+    rows = {
+        split: read_labelled_texts(folder / f"{split}.parquet", section.type, section.labels)
+        for split in ("train", *EVALUATED)
+    }
+    said = [open_array(DATA / "transfer" / f"{task}-soft-labels/{split}.npy") for split in ("train", "transfer")]
+    texts = rows["train"].words + read_texts(DATA / "transfer" / f"{task}.parquet")
+    model = fit_to_teacher(texts, np.concatenate(said), rows["dev"])
+    test = rows["test"].words
+
+    def seconds(size: int) -> float:
+        chosen, begun = test[: ROWS[size]], time.perf_counter()
+        for start in range(0, len(chosen), size):
+            model.predict(chosen[start : start + size])
+        return (time.perf_counter() - begun) / len(chosen)
+
+    times = {
+        str(size): round(statistics.median(run().wall / seconds(size) for _ in range(teacher.pairs)), 1)
+        for size, run in teacher.runs["pytorch"].items()
+    }
+    weights, logistic = (step for _, step in model.steps)
+    found = {split: round(float(model.score(rows[split].words, rows[split].actual)), 4) for split in EVALUATED}
+    told = {"parameters": int(logistic.coef_.size), "bytes": len(pickle.dumps((weights.vocabulary_, logistic)))}
+    return {"model": "linear, words and pairs", **told, **found, "times": {"pytorch": times}}
+
+
+def draw(points: list[Point]) -> Figure:
+    """Return accuracy on test over the throughput at batch 32, a circle as large as the model's bytes."""
+    figure = Figure(figsize=(8.0, 4.5), layout="constrained")
+    axes = figure.subplots()
+    teacher, *students = points
+    for point in students:
+        at = point["times"]["pytorch"]["32"], 100 * point["test"]
+        axes.scatter(*at, s=point["bytes"] / 1e5, color="#2f7f6f", alpha=0.6)
+        axes.annotate(f"{point['model']}, {point['bytes'] / 1e6:.1f} MB", at, (6, 6), textcoords="offset points")
+    axes.axhline(100 * teacher["test"], color="#777777", linewidth=1, linestyle="--")
+    axes.set_xscale("log")
+    axes.set_xlabel("times the teacher's rows a second, batch 32, PyTorch, float32")
+    axes.set_ylabel("accuracy on test, % (dashed: the teacher)")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.margins(0.15)
+    return figure
+
+
+def main() -> None:
+    """Train the students, print a line for each, and draw them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--task")
+    parser.add_argument("--students", nargs="+", default=["2x96", "2x128", "2x192", "3x192", "4x192", "bilstm-300"])
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    params = load_params(Path("params.yaml"))
+    task = options.task or next(iter(params.tasks))
+    shapes = {name: shape(name, params.tasks[task].max_length) for name in options.students}
+    with tempfile.TemporaryDirectory() as scratch:
+        torch.set_num_threads(1)
+        teacher = Teacher(params, task, options.pairs, Path(scratch))
+        points: list[Point] = [teacher.point | {"machine": machine()}, linear(params, task, teacher)]
+        for point in points:
+            print(json.dumps(point), flush=True)
+        for name, architecture in shapes.items():
+            with tempfile.TemporaryDirectory() as work:
+                begun = time.perf_counter()
+                learn(params, task, architecture, Path(work))
+                minutes = round((time.perf_counter() - begun) / 60, 1)
+                torch.set_num_threads(1)
+                student = Path(work) / "student"
+                point = {"model": name, **size(student), **teacher.accuracy(student, "student"), "minutes": minutes}
+                point["without"] = teacher.accuracy(Path(work) / "without", "student")
+                teacher.scratch = Path(work)
+                point["times"] = teacher.held_against(student, int8=architecture.family == "bert")
+            points.append(point)
+            print(json.dumps(point), flush=True)
+    if options.out:
+        matplotlib.rcParams.update({"svg.hashsalt": "stillhouse", "svg.fonttype": "none", "font.size": 9})
+        draw(points).savefig(options.out, metadata={"Date": None}, facecolor="white")
+
+
+if __name__ == "__main__":
+    main()
