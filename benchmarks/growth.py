@@ -1,6 +1,6 @@
 """How time and memory grow with the corpus: the same job on 1, 4 and 16 times as many reviews.
 
-    python benchmarks/growth.py [--rows 1500] [--repeats 3] [--vocabulary 8192]
+    python benchmarks/growth.py [--rows 500] [--repeats 3] [--vocabulary 8192]
 
 Run in a project. The job is that of recipes/sentiment-from-scratch.yaml up to the language model: `ingest`,
 `validate`, `train_tokenizer`, `tokenize_corpus` and one pass of `pretrain`, each the command that DVC runs, in a fresh
@@ -108,7 +108,7 @@ def growth(figures: dict[int, list[Figures]], rows: int) -> dict[str, Any]:
 def main() -> None:
     """Run every size and print a line for each stage and the closing JSON line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=1500)
+    parser.add_argument("--rows", type=int, default=500)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--vocabulary", type=int, default=8192)
     options = parser.parse_args()

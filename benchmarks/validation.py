@@ -107,12 +107,12 @@ def same_checks(rows: Path) -> dict[str, int]:
     from pipeline.validation.checkpoint import merged, run_suite
     from pipeline.validation.measures import class_shares, kept_for_measuring, measure_part
     from pipeline.validation.parts import Kept
-    from pipeline.validation.reading import joined, read_parts
+    from pipeline.validation.reading import count_rows, joined, read_parts
 
     checks = load_params(ROOT / "params.yaml").datasets[DATASET].validation
     bounds = checks.model_dump() | BOUNDS | {"labels": LABELS}
     letters = kept_for_measuring(rows, Path(os.devnull))
-    kept, outcomes, named = Kept(), [], ["split", "id"]
+    kept, outcomes, named = Kept(count_rows(rows)), [], ["split", "id"]
 
     def parts() -> Iterator[pd.DataFrame]:
         for part, texts in (measure_part(letters, read) for read in read_parts(rows)):

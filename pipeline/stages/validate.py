@@ -30,7 +30,7 @@ def run(
     from pipeline.validation.measures import kept_for_measuring, measure_label_sets, measure_texts
     from pipeline.validation.partition import set_rows_aside
     from pipeline.validation.parts import Kept
-    from pipeline.validation.reading import joined, read_parts
+    from pipeline.validation.reading import count_rows, joined, read_parts
     from pipeline.validation.report import render_page, summarize
     from pipeline.validation.spans import measure_spans
 
@@ -38,8 +38,8 @@ def run(
         raise InputError(f"--dataset {dataset}: expected one of {sorted(params.datasets)}")
     section = params.datasets[dataset]
     checks = section.validation
-    kept = Kept()
     measured = functools.partial(_measured, kept_for_measuring(rows, held_out), _held_out(rows, held_out, section))
+    kept = Kept(count_rows(rows))
 
     def parts() -> "Iterator[pd.DataFrame]":
         for part, texts in map_in_order(measured, read_parts(rows), engine=params.engine):

@@ -1,5 +1,6 @@
 """The rows that are validated, read part by part so that no split's text is held whole; the texts held out."""
 
+import contextlib
 import gc
 import itertools
 import json
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from pipeline.files import InputError, open_parquet
 from pipeline.schema import CANONICAL, SPLITS
@@ -31,14 +33,29 @@ def read_parts(rows: Path) -> Iterator[Part]:
     return itertools.chain([first], parts)
 
 
+def count_rows(rows: Path) -> int:
+    """Return how many rows `read_parts` yields in all; raise InputError where it would."""
+    counted = 0
+    for split in SPLITS:
+        with _opened(rows / f"{split}.parquet") as file:
+            counted += file.metadata.num_rows
+    return counted
+
+
 def read_batches(path: Path) -> Iterator[pa.RecordBatch]:
     """Yield a canonical table, at most BATCH_ROWS rows at a time; raise InputError where it is none."""
+    with _opened(path) as file:
+        yield from file.iter_batches(batch_size=BATCH_ROWS, columns=CANONICAL.names)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[pq.ParquetFile]:
     try:
         with open_parquet(path) as file:
             found = file.schema_arrow.names
             if any(column not in found for column in CANONICAL.names):
                 raise InputError(f"{path}: found columns {', '.join(found)}, expected {', '.join(CANONICAL.names)}")
-            yield from file.iter_batches(batch_size=BATCH_ROWS, columns=CANONICAL.names)
+            yield file
     except FileNotFoundError:
         raise InputError(f"{path}: no such file, expected the rows of a split") from None
     except pa.ArrowInvalid as error:
