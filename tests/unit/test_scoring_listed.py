@@ -125,7 +125,7 @@ def test_a_file_that_could_not_be_written_back_is_written_whole_the_next_time(st
     score_all(storage, "whole")
     (storage / "out").mkdir()
     (storage / "out/more").write_text("in the place of a folder")
-    with pytest.raises(InputError, match=r"/out/more/third\.jsonl: .+, expected a storage that takes it"):
+    with pytest.raises(InputError, match=r"/out/more/third\.jsonl: .+, expected a storage that answers"):
         score_all(storage)
     (storage / "out/more").unlink()
     score_all(storage)
