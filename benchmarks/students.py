@@ -47,11 +47,13 @@ def shape(name: str, max_length: int) -> ArchitectureParams:
     if found is None:
         raise SystemExit(f"--students: {name}, expected LAYERSxWIDTH or bilstm-WIDTH")
     width = int(found[2])
-    heads = next(heads for heads in range(max(1, width // 32), 0, -1) if width % heads == 0)
-    layers = {"family": "bert", "layers": found[1], "attention_heads": heads, "intermediate_size": 2 * width}
-    lstm = {"family": "bilstm", "layers": 1, "attention_heads": None, "intermediate_size": 200}
-    given = layers if found[1] else lstm
-    return ArchitectureParams.model_validate({**given, "hidden_size": width, "max_length": max_length, "dropout": 0.0})
+    given: dict[str, Any] = {"max_length": max_length, "dropout": 0.0}
+    if found[1] is None:
+        given |= {"family": "bilstm", "layers": 1, "attention_heads": None, "intermediate_size": 200}
+    else:
+        heads = next(heads for heads in range(max(1, width // 32), 0, -1) if width % heads == 0)
+        given |= {"family": "bert", "layers": int(found[1]), "attention_heads": heads, "intermediate_size": 2 * width}
+    return ArchitectureParams.model_validate({**given, "hidden_size": width})
 
 
 def learn(params: Params, task: str, architecture: ArchitectureParams, scratch: Path) -> None:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import re
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from transformers import AttentionInterface
@@ -21,6 +24,14 @@ for name in ("pydantic", "ruamel", "mlflow", "dvc", "prefect", "great_expectatio
     sys.modules[name] = None  # as where it is not installed
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+SMALL_JOB = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from overhead import fresh_copy, seconds_of
+seconds_of([sys.executable, "-m", "pipeline.cli", "run", "export"], fresh_copy(Path(sys.argv[2])))
 """
 
 
@@ -132,6 +143,53 @@ def test_growth() -> None:
         assert len(figures["seconds"]) == len(figures["megabytes"]) == 3 and min(figures["seconds"]) > 0
     least, more, most = found["stages"]["pretrain"]["processor_seconds"]
     assert most > more > least, "sixteen times the corpus is one pass of sixteen times the steps"
+
+
+@pytest.mark.slow
+def test_students_of_one_teacher(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", SMALL_JOB, str(FOLDER), str(tmp_path / "project")], check=True)
+    options = ["--students", "1x32", "bilstm-32", "--pairs", "1", "--out", str(tmp_path / "students.svg")]
+    done = subprocess.run(
+        [sys.executable, str(FOLDER / "students.py"), *options],
+        cwd=tmp_path / "project",
+        env=os.environ | {"PYTHONPATH": str(tmp_path / "project")},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    teacher, linear, bert, bilstm = (json.loads(line) for line in done.stdout.splitlines() if line.startswith("{"))
+    assert [point["model"] for point in (linear, bert, bilstm)] == ["linear, words and pairs", "1x32", "bilstm-32"]
+    assert teacher["bytes"] > 10 * bert["bytes"] and set(bert["without"]) == {"dev", "test"}
+    assert min(*bert["times"]["pytorch"].values(), *bert["times"]["int8"].values()) > 2
+    assert list(bilstm["times"]) == ["pytorch"]
+    assert "bilstm-32, 2." in (tmp_path / "students.svg").read_text(encoding="utf-8")
+
+
+def write_run(folder: Path, seed: int, student: list[int], epochs: int = 1) -> str:
+    """Write what `seeds.py` reads of a finished run, whose teacher has three of four rows right."""
+    reports = folder / "reports/t"
+    reports.mkdir(parents=True)
+    (folder / "params.yaml").write_text(f"runtime: {{seed: {seed}}}\ntasks: {{t: {{epochs: {epochs}}}}}\n")
+    columns = {"teacher": [1, 1, 0, 0], "student_in_pytorch": student, "undistilled_student": [0, 1, 0, 0]}
+    table = {"id": ["a", "b", "c", "d"], "label": [1, 1, 0, 1], "student": student, **columns}
+    pq.write_table(pa.table(table), reports / "predictions.parquet")
+    (reports / "evaluation.json").write_text('{"teacher": {"bytes": 9}, "student": {"bytes": 3}}')
+    return str(folder)
+
+
+def test_runs_by_several_seeds(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / "one", 1, [1, 1, 0, 0]), write_run(tmp_path / "two", 2, [0, 1, 0, 0])]
+    found = last_line(str(FOLDER / "seeds.py"), *runs, "--samples", "500")
+    assert found["seeds"] == [1, 2] and found["rows"] == 4 and found["bytes"] == {"teacher": 9, "student": 3}
+    assert found["student"]["accuracy"]["each"] == [0.75, 0.5] and found["student"]["accuracy"]["mean"] == 0.625
+    assert found["student"]["kept"]["each"] == [1.0, 0.6667]
+    assert found["gain"]["each"] == [0.25, 0.0]  # over the student without a teacher, right on two rows
+    low, high = found["gain"]["interval"]
+    assert low == 0.0 and 0.25 <= high <= 0.75
+    other = write_run(tmp_path / "three", 3, [1, 1, 0, 0], epochs=2)
+    for folders, said in ((runs[:1] * 2, "seeds [1, 1], expected each once"), ((runs[0], other), "another seed only")):
+        done = subprocess.run([sys.executable, str(FOLDER / "seeds.py"), *folders], capture_output=True, text=True)
+        assert done.returncode == 1 and said in done.stderr.splitlines()[-1]
 
 
 def test_what_was_measured_is_drawn_beside_its_goal(tmp_path: Path) -> None:
