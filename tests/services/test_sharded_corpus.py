@@ -1,5 +1,6 @@
 """docs/how-to/sharded-corpus.md followed on an S3 server: what the page says, and a storage that goes away."""
 
+import io
 import re
 import shutil
 import subprocess
@@ -45,7 +46,7 @@ def test_the_page_followed_to_the_language_model(port: int, tmp_path: Path) -> N
         assert len(names) > 3 and set(names) == objects()
 
         with pytest.raises(InputError, match=r"^s3://other/tokens/none: .*NO_SUCH_BUCKET.*, expected a storage that"):
-            Storage("s3://other/tokens", KEY).write("none", b"none")
+            Storage("s3://other/tokens", KEY).send("none", io.BytesIO(b"none"))
         boto3.client("s3").delete_object(Bucket="corpus", Key=names[1])
         shell(folder, "dvc repro --force --single-item tokenize_corpus")
         assert set(names) == objects()
