@@ -71,19 +71,8 @@ def taught_more(params: Params, task: str, share: float, scratch: Path) -> Point
         transfer=scratch / "transfer.parquet",
         student_tokenizer=scratch / "tokenizer",
     )
-    distill.run(
-        params,
-        task=task,
-        teacher=MODELS / task / "teacher",
-        teacher_tokens=scratch / "tokens/teacher",
-        student_tokens=scratch / "tokens/student",
-        student_tokenizer=scratch / "tokenizer",
-        pretrained_student=MODELS / task / "pretrained_student",
-        out=scratch / "student",
-        undistilled=scratch / "undistilled",
-        soft_labels=scratch / "soft_labels",
-        history=scratch / "history.json",
-    )
+    learnt = MODELS / task / "pretrained_student"
+    taught(params, task, scratch / "tokens", scratch / "tokenizer", learnt, scratch)
     after = f"{sum(sizes.values()):,} texts"
     return _point(params, task, "student", after, started, scratch, scratch / "tokens/student")
 
@@ -103,20 +92,46 @@ def _finetune(params: Params, task: str, pretrained: Path, scratch: Path) -> Non
     )
 
 
+def taught(params: Params, task: str, tokens: Path, tokenizer: Path, learnt: Path, scratch: Path) -> None:
+    """Let the student of a task learn in `scratch`, with its teacher and without.
+
+    learnt: the student as it has learnt from the language model, or a path where there is none.
+    """
+    distill.run(
+        params,
+        task=task,
+        teacher=MODELS / task / "teacher",
+        teacher_tokens=tokens / "teacher",
+        student_tokens=tokens / "student",
+        student_tokenizer=tokenizer,
+        pretrained_student=learnt,
+        out=scratch / "student",
+        undistilled=scratch / "undistilled",
+        soft_labels=scratch / "soft_labels",
+        history=scratch / "history.json",
+    )
+
+
 def with_task(params: Params, task: str, **sections: Any) -> Params:
+    """Return the parameters with other sections of a task."""
     return params.model_copy(update={"tasks": params.tasks | {task: params.tasks[task].model_copy(update=sections)}})
+
+
+def reached(params: Params, task: str, folder: Path, tokens: Path) -> dict[str, float]:
+    """Return what the model in `folder` reaches on dev and on test, whose rows in its tokens are in `tokens`."""
+    section = params.tasks[task]
+    head = TASKS[section.type]().from_params(section)
+    splits = {split: TokenRows.load(tokens / split) for split in ("dev", "test")}
+    trained = SimpleNamespace(model=head.load(folder))
+    read = {"batch_size": 32, "pad_token_id": trained.model.config.pad_token_id, "dtype": torch.float32}
+    figure, _ = head.best
+    return {split: round(head.evaluation(rows, **read)(trained)[figure], 4) for split, rows in splits.items()}
 
 
 def _point(params: Params, task: str, model: str, after: str, started: float, scratch: Path, tokens: Path) -> Point:
     """Return what `model` in `scratch` reaches; its work began at `started` (time.perf_counter) and has just ended."""
-    minutes, section = round((time.perf_counter() - started) / 60, 2), params.tasks[task]
-    head = TASKS[section.type]().from_params(section)
-    splits = {split: TokenRows.load(tokens / split) for split in ("dev", "test")}
-    trained = SimpleNamespace(model=head.load(scratch / model))
-    read = {"batch_size": 32, "pad_token_id": trained.model.config.pad_token_id, "dtype": torch.float32}
-    figure, _ = head.best
-    found = {split: round(head.evaluation(rows, **read)(trained)[figure], 4) for split, rows in splits.items()}
-    return {"model": model, "after": after, "minutes": minutes, **found}
+    minutes = round((time.perf_counter() - started) / 60, 2)
+    return {"model": model, "after": after, "minutes": minutes, **reached(params, task, scratch / model, tokens)}
 
 
 def main() -> None:

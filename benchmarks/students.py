@@ -25,17 +25,15 @@ import numpy as np
 import torch
 from inference import ROWS, Seconds, exported, turns
 from matplotlib.figure import Figure
-from quality_against_minutes import MODELS, TOKENS, with_task
+from quality_against_minutes import MODELS, TOKENS, reached, taught, with_task
 
 from pipeline.evaluation.baselines import fit_to_teacher
 from pipeline.evaluation.efficiency import machine, size
 from pipeline.evaluation.table import read_labelled_texts, read_texts
 from pipeline.params import Params, load_params
 from pipeline.params.training import ArchitectureParams
-from pipeline.stages import distill
 from pipeline.tasks import TASKS
 from pipeline.tokenization.ragged import TokenRows, open_array
-from pipeline.training.prediction import predict_logits
 
 Point = dict[str, Any]
 DATA, EVALUATED = Path("data"), ("dev", "test")
@@ -56,54 +54,29 @@ def shape(name: str, max_length: int) -> ArchitectureParams:
     return ArchitectureParams.model_validate({**given, "hidden_size": width})
 
 
-def learn(params: Params, task: str, architecture: ArchitectureParams, scratch: Path) -> None:
-    """Let a student of this shape learn, with its teacher and without, in `scratch`."""
-    student = params.tasks[task].student.model_copy(update={"architecture": architecture, "layers": "random"})
-    distill.run(
-        with_task(params, task, student=student),
-        task=task,
-        teacher=MODELS / task / "teacher",
-        teacher_tokens=TOKENS / task / "teacher",
-        student_tokens=TOKENS / task / "student",
-        student_tokenizer=MODELS / task / "student_tokenizer",
-        pretrained_student=scratch / "none",
-        out=scratch / "student",
-        undistilled=scratch / "without",
-        soft_labels=scratch / "soft_labels",
-        history=scratch / "history.json",
-    )
-
-
 class Teacher:
     """What every student is held against: the teacher in PyTorch and exported, over the rows of test."""
 
     def __init__(self, params: Params, task: str, pairs: int, scratch: Path) -> None:
         self.head, self.pairs = TASKS[params.tasks[task].type]().from_params(params.tasks[task]), pairs
-        self.tokens, self.scratch = TOKENS / task, scratch
-        folder = MODELS / task / "teacher"
-        self.runs = self._runs(folder, "teacher", int8=True)
-        self.point = {"model": "teacher", **size(folder), **self.accuracy(folder, "teacher")}
+        self.tokens = TOKENS / task
+        self.runs = self._runs(MODELS / task / "teacher", "teacher", scratch)
 
-    def _runs(self, folder: Path, side: str, *, int8: bool) -> dict[str, Any]:
-        graph = exported(folder, self.tokens / side, None, "int8", self.scratch / f"{side}-int8") if int8 else None
-        forms = {"pytorch": folder, "int8": graph}
+    def _runs(self, folder: Path, side: str, graph: Path | None) -> dict[str, Any]:
+        forms = {"pytorch": folder}
+        if graph is not None:
+            forms["int8"] = exported(folder, self.tokens / side, None, "int8", graph)
         rows = TokenRows.load(self.tokens / side / "test")
-        return {form: turns(self.head.load(at).eval(), rows) for form, at in forms.items() if at is not None}
+        return {form: turns(self.head.load(at).eval(), rows) for form, at in forms.items()}
 
-    def accuracy(self, folder: Path, side: str) -> dict[str, float]:
-        """Return the share of right answers on dev and test."""
-        model, found = self.head.load(folder), {}
-        for split in EVALUATED:
-            rows = TokenRows.load(self.tokens / side / split)
-            read = {"batch_size": 32, "pad_token_id": model.config.pad_token_id, "dtype": torch.float32}
-            found[split] = round(float((predict_logits(model, rows, **read).argmax(1) == rows.labels).mean()), 4)
-        return found
+    def held_against(self, folder: Path, graph: Path | None) -> dict[str, dict[str, float]]:
+        """Return how many times the teacher's throughput a student's is, by form and size of a batch.
 
-    def held_against(self, folder: Path, *, int8: bool) -> dict[str, dict[str, float]]:
-        """Return how many times the teacher's throughput a student's is, by form and size of a batch."""
+        graph: an empty folder to export to, None for a student that cannot be exported.
+        """
         return {
             form: {str(size): self._times(run[size], self.runs[form][size]) for size in ROWS}
-            for form, run in self._runs(folder, "student", int8=int8).items()
+            for form, run in self._runs(folder, "student", graph).items()
         }
 
     def _times(self, ours: Any, theirs: Any) -> float:
@@ -171,25 +144,30 @@ def main() -> None:
     params = load_params(Path("params.yaml"))
     task = options.task or next(iter(params.tasks))
     shapes = {name: shape(name, params.tasks[task].max_length) for name in options.students}
+    tokens, folder = TOKENS / task, MODELS / task
     with tempfile.TemporaryDirectory() as scratch:
         torch.set_num_threads(1)
         teacher = Teacher(params, task, options.pairs, Path(scratch))
-        points: list[Point] = [teacher.point | {"machine": machine()}, linear(params, task, teacher)]
+        found = size(folder / "teacher") | reached(params, task, folder / "teacher", tokens / "teacher")
+        points: list[Point] = [{"model": "teacher", **found, "machine": machine()}, linear(params, task, teacher)]
         for point in points:
             print(json.dumps(point), flush=True)
-        for name, architecture in shapes.items():
-            with tempfile.TemporaryDirectory() as work:
-                begun = time.perf_counter()
-                learn(params, task, architecture, Path(work))
-                minutes = round((time.perf_counter() - begun) / 60, 1)
-                torch.set_num_threads(1)
-                student = Path(work) / "student"
-                point = {"model": name, **size(student), **teacher.accuracy(student, "student"), "minutes": minutes}
-                point["without"] = teacher.accuracy(Path(work) / "without", "student")
-                teacher.scratch = Path(work)
-                point["times"] = teacher.held_against(student, int8=architecture.family == "bert")
-            points.append(point)
-            print(json.dumps(point), flush=True)
+    for name, architecture in shapes.items():
+        section = params.tasks[task].student.model_copy(update={"architecture": architecture, "layers": "random"})
+        with tempfile.TemporaryDirectory() as scratch:
+            work, begun = Path(scratch), time.perf_counter()
+            changed = with_task(params, task, student=section)
+            taught(changed, task, tokens, folder / "student_tokenizer", work / "none", work)
+            minutes = round((time.perf_counter() - begun) / 60, 1)
+            torch.set_num_threads(1)
+            reach = {
+                side: reached(params, task, work / side, tokens / "student") for side in ("student", "undistilled")
+            }
+            point = {"model": name, **size(work / "student"), **reach["student"], "minutes": minutes}
+            graph = work / "graph" if architecture.family == "bert" else None
+            point |= {"without": reach["undistilled"], "times": teacher.held_against(work / "student", graph)}
+        points.append(point)
+        print(json.dumps(point), flush=True)
     if options.out:
         matplotlib.rcParams.update({"svg.hashsalt": "stillhouse", "svg.fonttype": "none", "font.size": 9})
         draw(points).savefig(options.out, metadata={"Date": None}, facecolor="white")
