@@ -13,7 +13,7 @@ import pytest
 
 from pipeline import tracking
 from pipeline.processes import identity
-from pipeline.tracking import OUTPUT_HASH, STAGE, stage_run
+from pipeline.stage_run import OUTPUT_HASH, QUEUE_RECORDS, STAGE, stage_run
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_a_server_that_is_away_neither_slows_nor_stops_the_work(client: Any, mon
     monkeypatch.setattr(tracking, "SECONDS_TO_CLOSE", 2.0)
     started = time.monotonic()
     with stage_run("away", {}) as run:
-        for step in range(tracking.QUEUE_RECORDS + 100):
+        for step in range(QUEUE_RECORDS + 100):
             run.log({"step": step, "split": "train", "loss": 1.0})
         assert time.monotonic() - started < 5.0  # one call to a server that is away would take longer
     assert time.monotonic() - started < 10.0
