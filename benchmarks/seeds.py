@@ -59,15 +59,16 @@ def compared(right: np.ndarray, names: list[str], samples: int) -> dict[str, Any
     each, drawn = right.mean(axis=2), over_rows_and_seeds(right, samples)
     found: dict[str, Any] = {}
     for place, name in enumerate(names):
-        found[name] = {"accuracy": _told(each[:, place], drawn[:, place])}
+        found[name] = {"accuracy": told(each[:, place], drawn[:, place])}
         if place:
-            found[name]["kept"] = _told(each[:, place] / each[:, 0], drawn[:, place] / drawn[:, 0])
+            found[name]["kept"] = told(each[:, place] / each[:, 0], drawn[:, place] / drawn[:, 0])
     taught, alone = names.index("student_in_pytorch"), names.index("undistilled_student")
-    found["gain"] = _told(each[:, taught] - each[:, alone], drawn[:, taught] - drawn[:, alone])
+    found["gain"] = told(each[:, taught] - each[:, alone], drawn[:, taught] - drawn[:, alone])
     return found
 
 
-def _told(each: np.ndarray, drawn: np.ndarray) -> dict[str, Any]:
+def told(each: np.ndarray, drawn: np.ndarray) -> dict[str, Any]:
+    """Return a figure's mean over the runs, its interval and that of each run."""
     interval = [round(bound, 4) for bound in percentile_interval(drawn, CONFIDENCE)]
     return {"mean": round(float(each.mean()), 4), "interval": interval, "each": [round(float(one), 4) for one in each]}
 

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,10 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from transformers import AttentionInterface
+
+from pipeline.evaluation.fairness import flip_rates
+from pipeline.files import read_json
+from pipeline.params import read_yaml
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 BARE = """
@@ -31,7 +36,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from overhead import fresh_copy, seconds_of
-seconds_of([sys.executable, "-m", "pipeline.cli", "run", "export"], fresh_copy(Path(sys.argv[2])))
+seconds_of([sys.executable, "-m", "pipeline.cli", "run", "evaluate"], fresh_copy(Path(sys.argv[2])))
 """
 
 
@@ -145,24 +150,55 @@ def test_growth() -> None:
     assert most > more > least, "sixteen times the corpus is one pass of sixteen times the steps"
 
 
-@pytest.mark.slow
-def test_students_of_one_teacher(tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "-c", SMALL_JOB, str(FOLDER), str(tmp_path / "project")], check=True)
-    options = ["--students", "1x32", "bilstm-32", "--pairs", "1", "--out", str(tmp_path / "students.svg")]
+@pytest.fixture(scope="module")
+def job(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with what a small job leaves, its student evaluated."""
+    folder = tmp_path_factory.mktemp("job") / "project"
+    subprocess.run([sys.executable, "-c", SMALL_JOB, str(FOLDER), str(folder)], check=True)
+    return folder
+
+
+def lines_in(job: Path, script: str, *options: str) -> list[dict[str, Any]]:
+    """Run a benchmark in a project and return the objects that it prints."""
     done = subprocess.run(
-        [sys.executable, str(FOLDER / "students.py"), *options],
-        cwd=tmp_path / "project",
-        env=os.environ | {"PYTHONPATH": str(tmp_path / "project")},
+        [sys.executable, str(FOLDER / script), *options],
+        cwd=job,
+        env=os.environ | {"PYTHONPATH": str(job)},
         stdout=subprocess.PIPE,
         text=True,
         check=True,
     )
-    teacher, linear, bert, bilstm = (json.loads(line) for line in done.stdout.splitlines() if line.startswith("{"))
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+
+@pytest.mark.slow
+def test_students_of_one_teacher(job: Path, tmp_path: Path) -> None:
+    options = ["--students", "1x32", "bilstm-32", "--pairs", "1", "--out", str(tmp_path / "students.svg")]
+    teacher, linear, bert, bilstm = lines_in(job, "students.py", *options)
     assert [point["model"] for point in (linear, bert, bilstm)] == ["linear, words and pairs", "1x32", "bilstm-32"]
     assert teacher["bytes"] > 10 * bert["bytes"] and set(bert["without"]) == {"dev", "test"}
     assert min(*bert["times"]["pytorch"].values(), *bert["times"]["int8"].values()) > 2
     assert list(bilstm["times"]) == ["pytorch"]
     assert "bilstm-32, 2." in (tmp_path / "students.svg").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_flips_with_mitigation_beside_those_without(job: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(job, other)  # the same models: nothing differs but what params.yaml says
+    values = read_yaml(job / "params.yaml")
+    values["tasks"]["sentiment"]["mitigation"]["rows"] = True
+    (other / "params.yaml").write_text(json.dumps(values), encoding="utf-8")
+    (found,) = lines_in(job, "mitigation.py", "--without", str(job), "--with", str(other), "--samples", "100")
+    evaluation = read_json(job / "reports/sentiment/evaluation.json")
+    for model in ("teacher", "student"):
+        for group, rate in flip_rates(evaluation["counterfactuals"], model).items():
+            assert found[group][model]["without"]["mean"] == pytest.approx(rate, abs=1e-4)
+            assert found[group][model]["difference"] == {"mean": 0.0, "interval": [0.0, 0.0], "each": [0.0]}
+        assert found["accuracy"][model]["with"]["mean"] == pytest.approx(evaluation[model]["accuracy"], abs=1e-4)
+    assert found["all"]["texts"] == found["rows"]["texts"] + found["templates"]["texts"] > 250
+    with pytest.raises(subprocess.CalledProcessError):  # both without: nothing to compare
+        lines_in(job, "mitigation.py", "--without", str(job), "--with", str(job))
 
 
 def write_run(folder: Path, seed: int, student: list[int], epochs: int = 1) -> str:
