@@ -84,7 +84,7 @@ def test_what_a_killed_process_left_open_is_closed_by_the_next_start(client: Any
 
 def test_a_server_that_is_away_neither_slows_nor_stops_the_work(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    monkeypatch.setattr(tracking, "SECONDS_TO_CLOSE", 2.0)
+    monkeypatch.setattr("pipeline.stage_run.SECONDS_TO_CLOSE", 2.0)
     started = time.monotonic()
     with stage_run("away", {}) as run:
         for step in range(QUEUE_RECORDS + 100):
