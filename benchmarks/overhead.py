@@ -80,9 +80,9 @@ def untracked(name: str, params: dict[str, Any], folder: Path | None = None) -> 
 
 def bare(commands: list[str]) -> None:
     """Make the calls of the stages' commands in this process; what was read in is taken for validated."""
-    from pipeline import tracking
+    from pipeline import stage_run
 
-    tracking.stage_run = untracked  # type: ignore[assignment]
+    stage_run.stage_run = untracked  # type: ignore[assignment]
     params = load_params(Path("params.yaml"))
     for command in commands:
         module, *options = shlex.split(command)[3:]

@@ -9,7 +9,8 @@ from types import ModuleType
 from typing import Any
 
 from pipeline.files import InputError, read_json, sha256_of_file
-from pipeline.tracking import OUTPUT_HASH, STAGE, figures, flatten, whose
+from pipeline.stage_run import OUTPUT_HASH, STAGE, figures, flatten
+from pipeline.tracking import whose
 
 STUDENT_HASH = "stillhouse.student_sha256"
 EXPORTED_HASH = "stillhouse.exported_sha256"

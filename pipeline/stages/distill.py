@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import tracking
 from pipeline.files import content_hash, replacing
 from pipeline.params import Params, TaskParams
 from pipeline.processes import rank
+from pipeline.stage_run import OUTPUT_HASH, stage_run
 from pipeline.stages.command import main
 from pipeline.training.launching import launch
 
@@ -70,7 +70,7 @@ def run(
         names = names | {"eos_token_id": ids["sep_token_id"]}
     key = {"params": chosen, "runtime": params.runtime.model_dump(), "labels": section.labels}
     key["inputs"] = [content_hash(folder) for folder in (teacher, student_tokenizer, *tokens, *filter(None, [learnt]))]
-    with work_folder(f"distill-{task}", key) as work, tracking.stage_run(f"distill@{task}", chosen, work) as stage:
+    with work_folder(f"distill-{task}", key) as work, stage_run(f"distill@{task}", chosen, work) as stage:
         pad_token_id = ids["pad_token_id"]
         course = Course(
             section, params.runtime, head, names, rows, teacher_ids, pad_token_id, dtype, work, stage.log, learnt
@@ -89,7 +89,7 @@ def run(
         if rank() == 0:
             publish_model(twin, student_tokenizer, undistilled)
             write_history(history, records + twin_records)
-            stage.tags[tracking.OUTPUT_HASH] = content_hash(out)
+            stage.tags[OUTPUT_HASH] = content_hash(out)
 
 
 def _keep_texts(written: "dict[str, TokenRows]", folder: Path) -> None:

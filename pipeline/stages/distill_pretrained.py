@@ -8,10 +8,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import tracking
 from pipeline.files import InputError, content_hash, replacing, stable_hash, write_json
 from pipeline.params import DistillPretrainedParams, Params
 from pipeline.processes import rank
+from pipeline.stage_run import OUTPUT_HASH, stage_run
 from pipeline.stages.command import main
 from pipeline.training.launching import launch
 
@@ -71,7 +71,7 @@ def run(params: Params, *, task: str, tokens: Path, pretrained: Path, out: Path,
     key = {"params": chosen, "runtime": params.runtime.model_dump(), "inputs": inputs}
     with (
         work_folder(f"distill_pretrained-{task}", key) as work,
-        tracking.stage_run(f"distill_pretrained@{task}", chosen, work) as stage,
+        stage_run(f"distill_pretrained@{task}", chosen, work) as stage,
     ):
         student = build_student(
             student_params,
@@ -97,7 +97,7 @@ def run(params: Params, *, task: str, tokens: Path, pretrained: Path, out: Path,
         if rank() == 0:
             publish_model(student, pretrained, out)
             write_history(history, records)
-            stage.tags[tracking.OUTPUT_HASH] = content_hash(out)
+            stage.tags[OUTPUT_HASH] = content_hash(out)
 
 
 def _leave_a_record(out: Path, history: Path) -> None:

@@ -37,8 +37,8 @@ def run(
     """
     from pipeline.architectures.model_folder import publish_model
     from pipeline.files import content_hash
+    from pipeline.stage_run import OUTPUT_HASH, stage_run
     from pipeline.tokenization.ragged import TokenRows
-    from pipeline.tracking import OUTPUT_HASH, stage_run
     from pipeline.training import runtime
     from pipeline.training.checkpoints import work_folder
     from pipeline.training.history import write_history

@@ -4,11 +4,11 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import tracking
 from pipeline.files import InputError, content_hash
 from pipeline.params import Params
 from pipeline.params.families import OBJECTIVES as FITTING
 from pipeline.processes import local_rank, rank
+from pipeline.stage_run import OUTPUT_HASH, stage_run
 from pipeline.stages.command import main
 from pipeline.training.launching import launch
 
@@ -56,7 +56,7 @@ def run(params: Params, *, tokens: Path, tokenizer: Path, init_from: Path, out: 
     chosen = {name: getattr(params, name).model_dump() for name in ("runtime", "init_from", "pretrain")}
     inputs = {"tokens": tokens, "tokenizer": tokenizer} | ({"weights": weights} if weights else {})
     key = {"params": chosen, "inputs": {name: content_hash(path) for name, path in inputs.items()}}
-    with work_folder("pretrain", key) as work, tracking.stage_run("pretrain", chosen, work) as stage:
+    with work_folder("pretrain", key) as work, stage_run("pretrain", chosen, work) as stage:
         model = _model(params, weights, vocabulary, train_arrays["input_ids"].shape)
         if settings.embeddings == "cooccurrence":
             sequences = train_arrays["input_ids"].reshape(-1, train_arrays["input_ids"].shape[-1])
@@ -86,7 +86,7 @@ def run(params: Params, *, tokens: Path, tokenizer: Path, init_from: Path, out: 
         if rank() == 0:
             publish_model(model, tokenizer, out)
             write_history(history, records)
-            stage.tags[tracking.OUTPUT_HASH] = content_hash(out)
+            stage.tags[OUTPUT_HASH] = content_hash(out)
     if shards and local_rank() == 0:
         shutil.rmtree(CACHE, ignore_errors=True)
 

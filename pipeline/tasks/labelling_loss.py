@@ -1,6 +1,6 @@
 """What labels teach a model: the weighted sum of a task's losses over the tokens that carry one."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -8,9 +8,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline.architectures.classifier import target_logits
-
-if TYPE_CHECKING:
-    from pipeline.tasks.labelling import LabellingTask
 
 
 class Distributions(NamedTuple):
@@ -26,6 +23,16 @@ class Distributions(NamedTuple):
     real: Tensor | None = None
 
 
+class Labelling(Protocol):
+    """What the loss needs of a task: what its labels are compared with, and how."""
+
+    def distributions(self, logits: Tensor, labels: Tensor, rows: Tensor) -> Distributions:
+        """Return what is to be compared with the labels of targets."""
+
+    def label_loss(self, choices: Distributions, label_smoothing: float = 0.0) -> Tensor:
+        """Return what choices lose against their labels, (choices,)."""
+
+
 class LabellingLoss(nn.Module):
     """A model and its task's `label_loss`, as a weighted sum over the targets and the sum of their weights.
 
@@ -36,7 +43,7 @@ class LabellingLoss(nn.Module):
     """
 
     def __init__(
-        self, task: "LabellingTask", model: nn.Module, label_smoothing: float = 0.0, consistency: float = 0.0
+        self, task: Labelling, model: nn.Module, label_smoothing: float = 0.0, consistency: float = 0.0
     ) -> None:
         super().__init__()
         self.task, self.model = task, model

@@ -8,6 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FEATURES = {"sources", "validation", "tokenization", "tasks", "distillation", "exporting", "evaluation", "registry"}
 GROUND = {"engine", "params", "files", "outcomes", "processes", "schema", "storage", "swaps"} | {
+    "stage_run",
     "templates",
     "tracking",
     "words",
@@ -44,7 +45,8 @@ ALLOWED = {
     "storage": {"files"},
     "swaps": set(),
     "words": set(),
-    "tracking": GROUND,
+    "stage_run": {"files", "processes", "tracking"},
+    "tracking": {"files", "processes"},
 }
 LIGHT = {"architectures", "objectives", "tasks", "distillation", "exporting", "training"}
 HEAVY = {"mlflow", "dvc", "prefect", "great_expectations", "pandas", "sklearn", "datasets"}

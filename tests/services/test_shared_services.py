@@ -15,7 +15,7 @@ from pipeline import tracking
 from pipeline.files import read_json
 from pipeline.registry.promotions import promotions_of
 from pipeline.registry.publish import STUDENT_HASH
-from pipeline.tracking import OUTPUT_HASH, STAGE
+from pipeline.stage_run import OUTPUT_HASH, STAGE
 from tests.services.compose import SECRETS, Services
 from tests.services.conftest import name_remote, run
 from tests.trust.registered_project import make

@@ -42,7 +42,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A language model that is sure of what it says, and a corpus in which every word follows from the one before."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # what MLflow shows has its own tests
-    monkeypatch.setattr("pipeline.tracking.SECONDS_TO_CLOSE", 0.1)
+    monkeypatch.setattr("pipeline.stage_run.SECONDS_TO_CLOSE", 0.1)
     model = models.WordPiece({word: number for number, word in enumerate(WORDS)}, unk_token="[UNK]")
     save_tokenizer(
         assemble(model, SPECIAL_TOKENS, None, pre_tokenizers.Whitespace(), None), SPECIAL_TOKENS, LENGTH, Path("lm")

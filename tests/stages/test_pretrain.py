@@ -31,7 +31,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # what MLflow shows has its own tests
-    monkeypatch.setattr("pipeline.tracking.SECONDS_TO_CLOSE", 0.1)
+    monkeypatch.setattr("pipeline.stage_run.SECONDS_TO_CLOSE", 0.1)
     vocabulary = {token: index for index, token in enumerate([*SPECIAL.values(), *WORDS])}
     model = WordPiece(vocabulary, unk_token="[UNK]")
     save_tokenizer(assemble(model, SPECIAL, None, None, None), SPECIAL, 32, tmp_path / "tokenizer")

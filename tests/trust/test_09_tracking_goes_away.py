@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import tracking
+from pipeline import stage_run, tracking
 from pipeline.drivers import start as start_program
 from pipeline.drivers import stop
 
@@ -29,7 +29,7 @@ LOGGED = 10  # steps of about a millisecond per record; a real run logs a hundre
 TRAINING = f"""\
 import hashlib, json, sys, time
 from pathlib import Path
-from pipeline import tracking
+from pipeline.stage_run import OUTPUT_HASH, stage_run
 
 history, waits, block = [], [], bytes(2**20)
 
@@ -51,12 +51,12 @@ def keep(record):
     waits.append(time.monotonic() - began)
 
 alone = speeds(lambda record: None, 10)
-with tracking.stage_run("pretrain", {{"seed": 1}}, Path("work")) as run:
+with stage_run("pretrain", {{"seed": 1}}, Path("work")) as run:
     speeds(keep, 1)
     print("at work", flush=True)
     sys.stdin.readline()
     shown = speeds(keep, 20)
-    run.tags[tracking.OUTPUT_HASH] = "abc"
+    run.tags[OUTPUT_HASH] = "abc"
     Path("history.json").write_text(json.dumps(history))
     ending = time.monotonic()
 closing = time.monotonic() - ending
@@ -149,8 +149,8 @@ def assert_registered_whole(folder: Path) -> None:
         parent = record(folder / "history.json")
         client = mlflow.MlflowClient()
         experiment = client.get_experiment_by_name(tracking.EXPERIMENT).experiment_id
-        runs = client.search_runs([experiment], f"tags.`{tracking.STAGE}` = 'pretrain'")
-        [whole] = [run for run in runs if run.data.tags.get(tracking.OUTPUT_HASH) == "abc"]
+        runs = client.search_runs([experiment], f"tags.`{stage_run.STAGE}` = 'pretrain'")
+        [whole] = [run for run in runs if run.data.tags.get(stage_run.OUTPUT_HASH) == "abc"]
         assert (whole.info.status, whole.data.params) == ("FINISHED", {"seed": "1"})
         assert whole.data.tags["mlflow.parentRunId"] == parent
         curve = client.get_metric_history(whole.info.run_id, "train_loss")
@@ -162,7 +162,7 @@ def assert_unhurt(measured: dict[str, float]) -> None:
     """Training was as fast as without MLflow, and its end did not wait for it longer than allowed."""
     assert measured["speed"] >= 0.9
     assert measured["longest_wait"] < 1.0
-    assert measured["closing"] < tracking.SECONDS_TO_CLOSE + 1
+    assert measured["closing"] < stage_run.SECONDS_TO_CLOSE + 1
 
 
 @pytest.mark.parametrize("answer", [fails, pytest.param(hangs, marks=pytest.mark.slow)])
@@ -206,7 +206,7 @@ def test_a_server_that_is_killed_in_mid_training_and_comes_back(
 STAGE = """\
 import sys, time
 from pathlib import Path
-from pipeline.tracking import OUTPUT_HASH, stage_run
+from pipeline.stage_run import OUTPUT_HASH, stage_run
 work = Path("work") / sys.argv[1]
 work.mkdir(parents=True)
 with stage_run(sys.argv[1], {"seed": 1}, work) as run:

@@ -13,7 +13,7 @@ import pytest
 
 from pipeline import tracking
 from pipeline.processes import identity
-from pipeline.tracking import OUTPUT_HASH, STAGE, stage_run
+from pipeline.stage_run import OUTPUT_HASH, QUEUE_RECORDS, STAGE, stage_run
 
 
 @pytest.fixture(scope="module")
@@ -84,10 +84,10 @@ def test_what_a_killed_process_left_open_is_closed_by_the_next_start(client: Any
 
 def test_a_server_that_is_away_neither_slows_nor_stops_the_work(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    monkeypatch.setattr(tracking, "SECONDS_TO_CLOSE", 2.0)
+    monkeypatch.setattr("pipeline.stage_run.SECONDS_TO_CLOSE", 2.0)
     started = time.monotonic()
     with stage_run("away", {}) as run:
-        for step in range(tracking.QUEUE_RECORDS + 100):
+        for step in range(QUEUE_RECORDS + 100):
             run.log({"step": step, "split": "train", "loss": 1.0})
         assert time.monotonic() - started < 5.0  # one call to a server that is away would take longer
     assert time.monotonic() - started < 10.0

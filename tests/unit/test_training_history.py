@@ -6,7 +6,7 @@ import pytest
 from dvc.render.converter.vega import get_datapoints
 
 from pipeline.files import read_json
-from pipeline.tracking import figures
+from pipeline.stage_run import figures
 from pipeline.training.history import write_history
 
 RECORDS = [
