@@ -50,7 +50,7 @@ def slow():
     time.sleep(300)
 
 def run(params: Params, *, dataset: str, out: Path) -> None:
-    from pipeline.tracking import stage_run
+    from pipeline.stage_run import stage_run
     work = Path(".stillhouse/work") / dataset
     work.mkdir(parents=True, exist_ok=True)
     with stage_run(f"end@{dataset}", {}, work) as shown:
