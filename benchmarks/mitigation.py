@@ -44,14 +44,15 @@ def paired_seeds(without: list[Path], mitigated: list[Path], task: str) -> list[
 def flips(folder: Path, task: str) -> tuple[list[Counterfactual], np.ndarray]:
     """Return the texts that a run's models are asked about and which of them get another label, (models, texts)."""
     section = load_params(folder / "params.yaml").tasks[task]
-    head, models = TASKS[section.type]().from_params(section), folder / "models" / task
+    head = TASKS[section.type]().from_params(section)
+    teacher, student, exported = (folder / "models" / task / name for name in (*MODELS, "exported"))
     test = read_labelled_texts(folder / f"data/validated/{section.dataset}/test.parquet", section.type, section.labels)
     asked = counterfactuals(section.evaluate.identity_groups, test.texts)
     both = [one.text for one in asked] + [one.swapped for one in asked]
-    student = next(at for at in (models / "exported", models / "student") if at.name == "student" or is_exported(at))
+    served = exported if is_exported(exported) else student
     networks = {
         name: (at, encode_rows(load_tokenizer(at)[0], both, np.zeros(len(both), np.int64), section.max_length))
-        for name, at in zip(MODELS, (models / "teacher", student), strict=True)
+        for name, at in zip(MODELS, (teacher, served), strict=True)
     }
     said = ask_networks(head, networks, both)
     chosen = np.array([said[name].logits.argmax(axis=1) for name in MODELS])
@@ -93,10 +94,8 @@ def main() -> None:
         compared = before_and_after(before[:, :, mask], after[:, :, mask], options.samples)
         result[name] = {"texts": int(mask.sum())} | compared
         print(f"flip rate, {name}: {result[name]}")
-    right = [
-        np.array([[hits(folder, task)[name] for name in MODELS] for folder in folders], dtype=np.float64)
-        for folders in (options.without, options.mitigated)
-    ]
+    found = [[hits(folder, task) for folder in folders] for folders in (options.without, options.mitigated)]
+    right = [np.array([[run[name] for name in MODELS] for run in runs], dtype=np.float64) for runs in found]
     result["accuracy"] = before_and_after(*right, options.samples)
     print(f"accuracy: {result['accuracy']}")
     print(json.dumps(result))
