@@ -3,11 +3,11 @@
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from pipeline import tracking
 from pipeline.evaluation import page, report
 from pipeline.evaluation.dag import Stage
 from pipeline.files import read_json, write_json
@@ -15,7 +15,8 @@ from pipeline.params import load_params
 from pipeline.scoring.batch import score
 from pipeline.scoring.scorer import Scorer
 from tests.browser.chromium import NARROW
-from tests.serving.conftest import TASK, move_alias, register
+from tests.registered_students import make_champion, register_student, registry_in
+from tests.serving.conftest import TASK
 from tests.serving.server_process import served
 from tests.tiny_students import save_label_student
 from tests.trust.test_12_poisoned_data import flipped, splits, validate
@@ -68,10 +69,9 @@ def pages(tmp_path_factory: pytest.TempPathFactory, browser: object) -> Iterator
     """The address of each page: three files, and the one that the server of a tiny student answers with."""
     root = tmp_path_factory.mktemp("pages")
     shutil.copy(ROOT / "params.yaml", root)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/mlflow.db")
-        files = {"report": _report(root / "reports"), "validation": _validation(root), "monitor": _monitor(root)}
+    with registry_in(root) as mlflow:
+        files = {"report": _report(root / "reports"), "validation": _validation(root)}
+        files["monitor"] = _monitor(mlflow, root)
     with served(root) as server:
         server.wait_until_ready()
         yield {name: file.as_uri() for name, file in files.items()} | {"try": f"http://127.0.0.1:{server.port}/"}
@@ -97,11 +97,10 @@ def _validation(root: Path) -> Path:
     return root / "rows/page.html"
 
 
-def _monitor(root: Path) -> Path:
+def _monitor(mlflow: ModuleType, root: Path) -> Path:
     save_label_student(root / "student")
-    mlflow = tracking.connect()
-    register(mlflow, root / "student")
-    move_alias(mlflow, 1)
+    register_student(mlflow, TASK, root / "student")
+    make_champion(mlflow, TASK)
     for number, texts in enumerate(["play madonna\nin new york\n", "in new york\nplay\nkeys\n"]):
         source = Path(f"texts{number}.csv")
         source.write_text(f"text\n{texts}", encoding="utf-8")

@@ -12,14 +12,13 @@ from typing import Any
 
 import pytest
 
-from pipeline import tracking
 from pipeline.drivers import environment
 from pipeline.params import load_params
-from pipeline.registry import publish
 from pipeline.scoring.batch import score
 from pipeline.scoring.scorer import Scorer
 from pipeline.training import checkpoints
 from tests.flows.conftest import PROJECT
+from tests.registered_students import make_champion, register_student, registry_in
 from tests.tiny_students import save_label_student
 
 ROWS = 5_000  # five shards: time to kill a run between them
@@ -29,25 +28,12 @@ ROWS = 5_000  # five shards: time to kill a run between them
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A project with a champion, entered, and a file of ROWS rows, every fourth of them blank."""
     root = tmp_path_factory.mktemp("project")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/mlflow.db")
+    with registry_in(root) as mlflow, pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(PROJECT))
         shutil.copy(PROJECT / "params.yaml", root)
-        mlflow = tracking.connect()
-        with mlflow.start_run() as run:
-            mlflow.log_text("a run without a file has no folder", "note.txt")
         save_label_student(root / "student")
-        publish.register_version(
-            mlflow,
-            "sentiment",
-            run_id=run.info.run_id,
-            student=root / "student",
-            examples={"text": ["play madonna", "in new york"]},
-            description="tiny",
-            tags={},
-        )
-        mlflow.MlflowClient().set_registered_model_alias("sentiment", "champion", "1")
+        register_student(mlflow, "sentiment", root / "student")
+        make_champion(mlflow, "sentiment")
         lines = [f"{row},{'in new york ' * (row % 4)}\n" for row in range(ROWS)]
         (root / "rows.csv").write_text("id,text\n" + "".join(lines))
         yield root

@@ -11,7 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline.cli import app
-from tests.serving.conftest import ROOT, TASK, move_alias, register
+from tests.registered_students import make_champion, register_student
+from tests.serving.conftest import ROOT, TASK
 from tests.serving.server_process import PATIENCE, Clients, served
 
 
@@ -28,7 +29,7 @@ def test_versions_change_and_the_server_ends_without_a_dropped_request(project: 
         server.wait_until_ready()
         with Clients(server, 6, rows=4) as clients:
             wait_until(lambda: all(len(answers) >= 5 for answers in clients.answers))
-            move_alias(registry, 2)
+            make_champion(registry, TASK, 2)
             wait_until(lambda: all(answers[-1:] == [2] for answers in clients.answers) or bool(clients.failures))
             break_next_version(registry)
             wait_until(lambda: server.metric("stillhouse_failed_looks_total") > 0)
@@ -50,16 +51,16 @@ def test_versions_change_and_the_server_ends_without_a_dropped_request(project: 
 
 def break_next_version(registry: ModuleType) -> None:
     """Register a third version, take its weights away and make it champion."""
-    register(registry, Path("save_label_student"))
+    register_student(registry, TASK, Path("save_label_student"))
     model = registry.MlflowClient().get_model_version(TASK, "3").source.rpartition("/")[2]
     (weights,) = Path("mlruns").glob(f"*/models/{model}/**/model.safetensors")
     weights.unlink()
-    move_alias(registry, 3)
+    make_champion(registry, TASK, 3)
 
 
 @pytest.mark.slow
 def test_what_is_in_flight_at_sigterm_is_answered(project: Path, registry: ModuleType) -> None:
-    move_alias(registry, 1)
+    make_champion(registry, TASK, 1)
     with served(project) as server:
         server.wait_until_ready()
         with Clients(server, 4, rows=128) as clients:

@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 
 from pipeline.registry import champion
 from pipeline.serving.app import create_app
-from tests.registered_students import PAIRED, STUDENTS, TEXTS, register_students
+from tests.registered_students import PAIRED, STUDENTS, TEXTS, register_students, registry_in
 
 WITHOUT_WORDS = ("topics", "slots", "writing", "translated")  # their answers have no single probability
 
@@ -18,9 +18,7 @@ WITHOUT_WORDS = ("topics", "slots", "writing", "translated")  # their answers ha
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """MLflow with a champion of each kind."""
     root = tmp_path_factory.mktemp("registry")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/mlflow.db")
+    with registry_in(root):
         yield register_students(root)
 
 

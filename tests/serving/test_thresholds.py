@@ -11,11 +11,9 @@ from fastapi.testclient import TestClient
 from mlflow.pyfunc import scoring_server
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from pipeline import tracking
 from pipeline.registry import champion
 from pipeline.serving.app import create_app
-from tests.registered_students import TEXTS
-from tests.serving.conftest import move_alias, register
+from tests.registered_students import TEXTS, make_champion, register_student, registry_in
 from tests.tiny_students import save_topic_student, save_unsure_student
 
 ROWS = [{"text": text} for text in TEXTS]
@@ -26,17 +24,14 @@ OF_TOPICS = {"temperature": 0.5, "thresholds": {"war": 0.8, "art": 0.3}}
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """MLflow with one student that gives one label, or none, and one that gives any number of them."""
     root = tmp_path_factory.mktemp("registry")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/mlflow.db")
+    with registry_in(root) as mlflow, pytest.MonkeyPatch.context() as patch:
         patch.setenv("_MLFLOW_IS_IN_SERVING_ENVIRONMENT", "false")  # MLflow's server sets it for good
         save_unsure_student(root / "unsure")
         save_topic_student(root / "topics")
         (root / "topics/export.json").write_text(json.dumps(OF_TOPICS), encoding="utf-8")
-        mlflow = tracking.connect()
         for task in ("unsure", "topics"):
-            register(mlflow, root / task, task)
-            move_alias(mlflow, 1, task)
+            register_student(mlflow, task, root / task)
+            make_champion(mlflow, task)
         yield mlflow
 
 

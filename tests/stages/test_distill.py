@@ -24,15 +24,8 @@ STUDENT_IDS = [0, 1, 2, 3, 4, 5, 6, 7, 8, 11]  # what a smaller student keeps of
 SPLITS = {"train": (30, 0), "dev": (12, 1), "transfer": (20, 2)}
 
 
-@pytest.fixture(scope="module")
-def tracking(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
-
-
 @pytest.fixture(autouse=True)
-def project(tmp_path: Path, tracking: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking)
+def project(tracked_folder: None) -> None:
     write_teacher(Path("models/teacher"))
     write_tokens(list(range(len(VOCABULARY))))
 

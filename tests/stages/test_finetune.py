@@ -24,15 +24,8 @@ VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad", "film
 LAST = VOCABULARY.index("story")
 
 
-@pytest.fixture(scope="module")
-def tracking(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
-
-
 @pytest.fixture(autouse=True)
-def project(tmp_path: Path, tracking: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking)
+def project(tracked_folder: None) -> None:
     write_pretrained(Path("models/pretrained"))
     for split, count, seed in (("train", 40, 0), ("dev", 12, 1), ("counterfactuals", 0, 2)):
         token_rows(count, seed).save(Path("tokens") / split)

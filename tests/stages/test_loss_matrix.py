@@ -23,6 +23,7 @@ from pipeline.tokenization.folder import SPECIAL_TOKENS, assemble, save_tokenize
 from pipeline.tokenization.ragged import TokenRows
 from pipeline.words import ENDS, STARTS
 
+pytestmark = pytest.mark.usefixtures("tracked_folder")
 ROOT = Path(__file__).parents[2]
 VOCABULARY, CLS, SEP = 24, 2, 3
 SHAPE = {
@@ -182,17 +183,6 @@ def learnt(records: list[dict[str, Any]]) -> float:
     losses = [record["loss"] for record in records if record["split"] == "train"]
     assert np.isfinite(losses).all() and losses[0] > 0
     return 1 - float(losses[-1] / losses[0])
-
-
-@pytest.fixture(scope="module")
-def tracking(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
-
-
-@pytest.fixture(autouse=True)
-def project(tmp_path: Path, tracking: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking)
 
 
 @pytest.mark.slow

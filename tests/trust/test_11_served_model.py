@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from pipeline import tracking
 from pipeline.files import InputError
-from pipeline.registry import champion, publish
+from pipeline.registry import champion
+from tests.registered_students import make_champion, register_student, registry_in
 from tests.tiny_students import LABELS, PIECES, save_label_student, save_span_student
 from tests.trust.fuzzing import VALUES, fuzz, mutated, one_line
 from tests.trust.orchard import read_until, start
@@ -27,24 +28,11 @@ JSON, CSV, PARQUET = "application/json", "text/csv", "application/vnd.apache.par
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """MLflow with a tiny student as champion of each task: one labels texts, one finds spans."""
     root = tmp_path_factory.mktemp("registry")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/mlflow.db")
-        mlflow = tracking.connect()
-        with mlflow.start_run() as run:
-            mlflow.log_text("a run without a file has no folder", "note.txt")
+    with registry_in(root) as mlflow:
         for task, save_student in STUDENTS.items():
             save_student(root / task)
-            publish.register_version(
-                mlflow,
-                task,
-                run_id=run.info.run_id,
-                student=root / task,
-                examples={"text": ["play madonna", "in new york"]},
-                description="tiny",
-                tags={},
-            )
-            mlflow.MlflowClient().set_registered_model_alias(task, "champion", "1")
+            register_student(mlflow, task, root / task)
+            make_champion(mlflow, task)
         yield mlflow
 
 

@@ -13,10 +13,9 @@ from hypothesis import strategies as st
 from transformers import BertConfig, BertForQuestionAnswering
 from typer.testing import CliRunner
 
-from pipeline import tracking
 from pipeline.cli import app
 from pipeline.files import InputError
-from pipeline.registry import champion, publish, served_model
+from pipeline.registry import champion, served_model
 from pipeline.tasks import TASKS
 from pipeline.tokenization import questions
 from pipeline.tokenization.folder import SPECIAL_TOKENS, load_tokenizer, save_tokenizer
@@ -24,6 +23,7 @@ from pipeline.tokenization.table import AnswerPlace
 from pipeline.tokenization.training import train_wordpiece
 from pipeline.training.prediction import predict_logits
 from pipeline.words import MAX_ANSWER_WORDS, words
+from tests.registered_students import make_champion, register_student, registry_in
 
 MAX_LENGTH, NAME, ROOT = 24, "answers", Path(__file__).parents[2]
 PIECES = ["\x07", "Ada", "babbage", "met", "in", "1833", "東京", "cafe\u0301", ",", "?", "\u200d", "  ", "\n", "zzz"]
@@ -34,9 +34,7 @@ TEXTS = st.lists(st.sampled_from(PIECES), min_size=1, max_size=50).map(" ".join)
 def student(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A version of a student that answers by chance, and widely so, as MLflow loads it."""
     root = tmp_path_factory.mktemp("registry")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/mlflow.db")
+    with registry_in(root) as mlflow:
         corpus = [" ".join([*PIECES, "the engine of lovelace stood in the tower"]).lower()] * 5
         tokenizer = train_wordpiece(lambda: iter([corpus]), 40, True, 1)
         torch.manual_seed(0)
@@ -47,14 +45,8 @@ def student(tmp_path_factory: pytest.TempPathFactory) -> Any:
         )
         BertForQuestionAnswering(config).save_pretrained("student")
         save_tokenizer(tokenizer, SPECIAL_TOKENS, MAX_LENGTH, Path("student"))
-        mlflow = tracking.connect()
-        with mlflow.start_run() as run:
-            mlflow.log_text("a run without a file has no folder", "note.txt")
-        publish.register_version(
-            mlflow, NAME, run_id=run.info.run_id, student=Path("student"),
-            examples={"text": ["Ada met Babbage."], "pair": ["who?"]}, description="tiny", tags={},
-        )  # fmt: skip
-        mlflow.MlflowClient().set_registered_model_alias(NAME, "champion", "1")
+        register_student(mlflow, NAME, Path("student"))
+        make_champion(mlflow, NAME)
         yield mlflow.pyfunc.load_model(f"models:/{NAME}@champion")
 
 

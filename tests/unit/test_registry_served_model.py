@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +16,15 @@ from mlflow.types.schema import Array, Object
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from typer.testing import CliRunner
 
-from pipeline import tracking
 from pipeline.cli import app
 from pipeline.files import InputError, write_json, write_text
-from pipeline.registry import champion, publish, served_model
+from pipeline.registry import champion, served_model
 from pipeline.tasks import TASKS
 from pipeline.tokenization.encoding import encode_words
 from pipeline.tokenization.folder import load_tokenizer
 from pipeline.training.prediction import predict_logits
 from pipeline.words import words
+from tests.registered_students import make_champion, register_student, registry_in
 from tests.tiny_students import (
     BEGIN,
     INSIDE,
@@ -71,30 +70,12 @@ SENTENCES = st.lists(
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """MLflow with a version of each student; `slots` finds spans, the others label texts."""
     root = tmp_path_factory.mktemp("registry")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/mlflow.db")
-        mlflow = tracking.connect()
+    with registry_in(root) as mlflow:
         for name, save_student in STUDENTS.items():
             save_student(root / name)
-            register(mlflow, name, root / name)
-            mlflow.MlflowClient().set_registered_model_alias(name, "champion", "1")
+            register_student(mlflow, name, root / name)
+            make_champion(mlflow, name)
         yield mlflow
-
-
-def register(mlflow: Any, name: str, student: Path, markers: Sequence[str] = ()) -> None:
-    with mlflow.start_run() as run:
-        mlflow.log_text("a run without a file has no folder", "note.txt")
-    publish.register_version(
-        mlflow,
-        name,
-        run_id=run.info.run_id,
-        student=student,
-        examples={"text": ["play it madonna", "in it new york"]},
-        markers=markers,
-        description="tiny",
-        tags={},
-    )
 
 
 @pytest.fixture(scope="module")
@@ -228,7 +209,7 @@ def test_several_labels_are_those_over_a_half_the_likeliest_first(registry: Any)
 
 
 def test_a_model_of_marked_texts_refuses_a_text_without_its_markers(registry: Any) -> None:
-    register(registry, "marked", Path("sentiment"), markers=["it"])
+    register_student(registry, "marked", Path("sentiment"), markers=["it"])
     model = registry.pyfunc.load_model("models:/marked/1")
     assert len(model.predict(pd.DataFrame({"text": ["play it", "it"]}))) == 2
     for text, times in (("play", 0), ("it is it", 2)):
@@ -259,7 +240,7 @@ def test_a_model_without_a_head_that_is_served_is_not_registered(registry: Any, 
     heads = " or ".join(served_model.HEADS)
     expected = f"the model is a BertForMaskedLM, expected one for {heads}"
     with pytest.raises(InputError, match=expected):
-        register(registry, "masked", tmp_path)
+        register_student(registry, "masked", tmp_path)
 
 
 def test_predict_prints_a_line_of_json_for_each_text(registry: Any) -> None:

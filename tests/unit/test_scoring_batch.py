@@ -19,7 +19,7 @@ from pipeline.scoring import batch, scorer
 from pipeline.scoring.rows import Columns
 from pipeline.scoring.summary import ABSTAINED
 from pipeline.scoring.tables import open_table
-from tests.registered_students import PAIRED, STUDENTS, TEXTS, register_students
+from tests.registered_students import PAIRED, STUDENTS, TEXTS, register_students, registry_in
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,9 +28,7 @@ ROOT = Path(__file__).parents[2]
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """MLflow with a version of each student in a project whose tasks they are; the current folder is the project."""
     root = tmp_path_factory.mktemp("registry")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/mlflow.db")
+    with registry_in(root):
         yield register_students(root)
 
 

@@ -10,15 +10,15 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from pipeline import tracking
 from pipeline.cli import app
 from pipeline.files import InputError, read_json
-from pipeline.registry import champion, publish
+from pipeline.registry import champion
 from pipeline.scoring import scorer
 from pipeline.scoring.batch import score
 from pipeline.scoring.listed import score_listed
 from pipeline.scoring.scorer import Scorer
 from pipeline.storage import Storage
+from tests.registered_students import make_champion, register_student, registry_in
 from tests.tiny_students import save_label_student
 
 ROOT = Path(__file__).parents[2]
@@ -29,17 +29,11 @@ NAMES = ["first.parquet", "second.csv", "more/third.jsonl"]
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A project with a registered student, entered."""
     root = tmp_path_factory.mktemp("project")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/mlflow.db")
+    with registry_in(root) as mlflow:
         (root / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
         save_label_student(root / "student")
-        mlflow = tracking.connect()
-        with mlflow.start_run() as run:
-            mlflow.log_text("a run without a file has no folder", "note.txt")
-        about = {"run_id": run.info.run_id, "student": root / "student", "description": "tiny", "tags": {}}
-        publish.register_version(mlflow, "sentiment", examples={"text": ["in new york"]}, **about)
-        mlflow.MlflowClient().set_registered_model_alias("sentiment", "champion", "1")
+        register_student(mlflow, "sentiment", root / "student")
+        make_champion(mlflow, "sentiment")
         yield root
 
 
