@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from ablation_mixtures import MIXTURES, Mixture
+from scipy.stats import chi2
 
 CONFIDENCE, SAMPLES, BLOCK, SEED = 0.95, 10_000, 1_000, 17
 SIGNS = {"accuracy": "points", "divergence": "nats"}
@@ -22,17 +23,15 @@ class Compared(NamedTuple):
 def simultaneous(differences: Sequence[np.ndarray], samples: int = SAMPLES, seed: int = SEED) -> Compared:
     """Return the mean of each of some paired differences, (seeds, rows) of the same rows, with max-T intervals.
 
-    Rows are resampled for all comparisons at once (Efron 1979). Another seed adds a normal deviate, whose variance is
-    pooled over the comparisons: the few seeds of one say little of it. An interval is the mean and c standard errors to
-    each side, c the quantile of the largest of all comparisons' |deviation| / standard error (Westfall & Young 1993,
-    section 2.3), so that the more are compared the wider they are.
+    Rows are resampled for all comparisons at once (Efron 1979). Another seed adds a normal deviate; as the few seeds of
+    one comparison say little of its variance, it is taken to be no smaller than that of the comparison in the middle.
+    An interval is the mean and c standard errors to each side, c the quantile of the largest of all comparisons'
+    |deviation| / standard error (Westfall & Young 1993, section 2.3), so that the more are compared the wider they are.
     """
     generator = np.random.default_rng(seed)
     of_rows = np.stack([each.mean(axis=0) for each in differences])
     estimates, rows = of_rows.mean(axis=1), of_rows.shape[1]
-    freedom = sum(len(each) - 1 for each in differences)
-    squares = sum(float(np.square(each.mean(axis=1) - each.mean()).sum()) for each in differences)
-    of_seeds = np.sqrt(squares / max(freedom, 1) / np.array([len(each) for each in differences]))
+    of_seeds = np.sqrt(_variances([each.mean(axis=1) for each in differences]) / [len(each) for each in differences])
     centred, parts = of_rows - estimates[:, None], []
     for start in range(0, samples, BLOCK):
         weights = generator.multinomial(rows, np.full(rows, 1 / rows), size=min(BLOCK, samples - start))
@@ -41,6 +40,18 @@ def simultaneous(differences: Sequence[np.ndarray], samples: int = SAMPLES, seed
     errors = np.maximum(drawn.std(axis=0), 1e-12)
     reach = np.quantile(np.abs(drawn / errors).max(axis=1), CONFIDENCE) * errors
     return Compared(estimates, estimates - reach, estimates + reach)
+
+
+def _variances(means: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the variance over seeds of each comparison, (comparisons,), at least the median; 0 where none has two."""
+    own = np.array([each.var(ddof=1) if len(each) > 1 else 0.0 for each in means])
+    # half of all variances of few draws are smaller than the median of chi² over its degrees of freedom says
+    typical = [
+        found / (chi2.median(len(each) - 1) / (len(each) - 1))
+        for found, each in zip(own, means, strict=True)
+        if len(each) > 1
+    ]
+    return np.maximum(own, np.median(typical)) if typical else own
 
 
 def table(lines: Sequence[dict[str, Any]]) -> str:

@@ -48,10 +48,18 @@ def test_seeds_that_differ_widen_an_interval_by_their_own_error() -> None:
     rows = np.zeros((3, 500))
     shifted = rows + np.array([[-1.0], [0.0], [1.0]])
     found = simultaneous([shifted])
-    assert (found.high - found.low)[0] == pytest.approx(2 * 1.96 * 1.0 / np.sqrt(3), rel=0.04)
-    # pooled: beside one whose seeds agree, the variance of both together is half
-    both = simultaneous([shifted, rows])
-    assert (both.high - both.low)[0] == pytest.approx((both.high - both.low)[1], rel=0.04)
+    # the median of chi² of two degrees of freedom is 2 ln 2
+    assert (found.high - found.low)[0] == pytest.approx(2 * 1.96 / np.sqrt(3 * np.log(2)), rel=0.04)
+
+
+def test_seeds_that_agree_by_chance_do_not_narrow_and_one_comparison_that_is_wild_does_not_widen_the_others() -> None:
+    quiet, still, wild = (np.zeros((3, 500)) + by * np.array([[-1.0], [0.0], [1.0]]) for by in (0.1, 0.0, 10.0))
+    widths = [
+        found.high - found.low for found in (simultaneous([quiet] * 5), simultaneous([quiet] * 3 + [still, wild]))
+    ]
+    assert widths[0] == pytest.approx(2 * 2.57 * 0.1 / np.sqrt(3 * np.log(2)), rel=0.04)
+    assert widths[1][:4] == pytest.approx(widths[0][:4], rel=0.04)
+    assert widths[1][4] == pytest.approx(2 * 2.57 * 10 / np.sqrt(3), rel=0.04)
 
 
 def test_a_difference_of_nothing_is_found_in_no_more_families_than_promised() -> None:
