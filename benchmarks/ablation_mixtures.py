@@ -1,13 +1,14 @@
 """What the ablation compares: mixtures of losses and first weights, as changes of a task's section of params.yaml.
 
 A mixture is compared with one of the same shape and vocabulary that differs from it in the losses alone, or in the
-first weights alone: losses of layers need the teacher's whole vocabulary, and those of attention its number of heads.
+first weights alone: losses of layers learn most where every row is the same tokens to both, so that the vocabulary is
+the teacher's, and those of attention need its number of heads.
 """
 
 from dataclasses import dataclass, field
 from typing import Any
 
-WHOLE = {"vocabulary_size": None}  # of the teacher's vocabulary, which the losses of layers need
+WHOLE = {"vocabulary_size": None}  # of the teacher's vocabulary: all rows are the same tokens to both
 HEADS = {"attention_heads": 12}  # as many as the default teacher has
 WIDE = WHOLE | {"embeddings": "teacher", "architecture": HEADS | {"hidden_size": 384, "intermediate_size": 1536}}
 GENTLY = {"training": {"learning_rate": 5e-4}}  # weights that are good already are lost at the narrow student's rate
@@ -46,12 +47,14 @@ def _relations(heads: int) -> dict[str, Any]:
 
 
 SOFT = {"soft_labels": 1.0}
-SHIPPED, WHOLE_SOFT, HEADS_SOFT, WIDE_SOFT = (
+SHIPPED, CUT_HEADS_SOFT, WHOLE_SOFT, HEADS_SOFT, WIDE_SOFT = (
     "soft labels, T = 2",
+    "soft labels; 12 heads",
     "soft labels; whole vocabulary",
     "soft labels; whole vocabulary, 12 heads",
     "soft labels; 2 x 384, teacher's embeddings",
 )
+CUT_HEADS = {"architecture": HEADS}
 WITH_HEADS = WHOLE | {"architecture": HEADS}
 
 MIXTURES = [
@@ -69,6 +72,9 @@ MIXTURES = [
     Mixture("soft labels + logits", SOFT | {"logits": 1.0}, SHIPPED),
     # its first weights
     Mixture("soft labels; random embeddings", SOFT, SHIPPED, student={"embeddings": "random"}),
+    # attention, in the vocabulary that ships: of the rows that are the same tokens to both
+    Mixture(CUT_HEADS_SOFT, SOFT, SHIPPED, student=CUT_HEADS),
+    Mixture("soft labels + attentions; 12 heads", SOFT | {"attentions": 1.0}, CUT_HEADS_SOFT, CUT_HEADS, LAYERS),
     # layers, in the shape that ships
     Mixture(WHOLE_SOFT, SOFT, SHIPPED, student=WHOLE),
     Mixture("soft labels + hidden states", SOFT | {"hidden_states": 1.0}, WHOLE_SOFT, WHOLE, LAYERS),

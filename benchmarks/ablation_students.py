@@ -174,7 +174,10 @@ def _trained(
     def course(section: TaskParams, place: str) -> Course:
         head, dtype = TASKS[section.type]().from_params(section), runtime.autocast_dtype(params.runtime)
         ids, folder = teacher_ids, work / place
-        return Course(section, params.runtime, head, head.names, rows, ids, pad_token_id, dtype, folder, lambda _: None)
+        its = read_rows(options, "teacher")
+        return Course(
+            section, params.runtime, head, head.names, rows, ids, pad_token_id, dtype, folder, lambda _: None, its
+        )
 
     def said(section: TaskParams) -> dict[str, Any]:
         needed = states_compared(section.distill, student=False)

@@ -12,11 +12,12 @@ from torch import nn
 from torch.utils.data import ConcatDataset
 from transformers import PreTrainedModel
 
-from pipeline.distillation.lessons import DistillationLoss, Lessons, divergences, with_teacher
+from pipeline.distillation.lessons import DistillationLoss, Lessons, divergences, read_alike, with_teacher
 from pipeline.distillation.losses import divergence
 from pipeline.distillation.student import build_student, start_from_pretrained_student, start_from_teacher
 from pipeline.distillation.teacher_outputs import TeacherOutputs
 from pipeline.params import RuntimeParams, TaskParams, TrainingParams
+from pipeline.processes import rank
 from pipeline.training.prediction import Reduce, predict_logits
 from pipeline.training.trainer import Record, train
 
@@ -32,8 +33,8 @@ class Course:
     head: the task (pipeline.tasks). names: what the student's configuration says of it and of its vocabulary. rows: the
     student's token rows of train, dev and transfer. teacher_ids: int64
     (student's vocabulary,), the teacher's id of each of the student's. work: folder of the checkpoints. log: gets each
-    history record as it is made. pretrained_student: folder of the student as it has learnt from the language model,
-    None where it has not.
+    history record as it is made. teacher_rows: the teacher's token rows of the same splits. pretrained_student: folder
+    of the student as it has learnt from the language model, None where it has not.
     """
 
     task: TaskParams
@@ -46,6 +47,7 @@ class Course:
     dtype: torch.dtype
     work: Path
     log: Callable[[Record], None]
+    teacher_rows: Mapping[str, Any]
     pretrained_student: Path | None = None
 
     def distilled(
@@ -63,7 +65,7 @@ class Course:
             start_from_teacher(student, self.task.student, teacher, self.teacher_ids)
         taught = ("train", "transfer")
         lessons: ConcatDataset[Any] = ConcatDataset(
-            [Lessons(self.head.rows(self.rows[name]), outputs[name]) for name in taught]
+            [Lessons(self.head.rows(self.rows[name]), outputs[name], self._alike(name, outputs)) for name in taught]
         )
         lengths = np.concatenate([self.rows[name].lengths for name in taught])
 
@@ -133,6 +135,15 @@ class Course:
         return student, self._train(
             "undistilled_student", loss, rows, rows.lengths, self._collate, training, evaluate, best
         )
+
+    def _alike(self, split: str, outputs: Mapping[str, TeacherOutputs]) -> np.ndarray | None:
+        """Return which rows of a split are the same tokens to both, None where no layers are compared."""
+        if not outputs[split].states:
+            return None
+        alike = read_alike(self.rows[split], self.teacher_rows[split], self.teacher_ids)
+        if rank() == 0 and len(alike):
+            print(f"student  layers are compared on {100 * alike.mean():.1f} % of the rows of {split}", flush=True)
+        return alike
 
     def _collate(self, batch: list[Any], generator: np.random.Generator) -> dict[str, torch.Tensor]:
         collated: dict[str, torch.Tensor] = self.head.collate(batch, self.pad_token_id)

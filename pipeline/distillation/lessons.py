@@ -1,6 +1,7 @@
 """What the student sees and what it is marked by: rows with the teacher's word on each, and the weighted losses."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from pipeline.distillation.losses import jensen_shannon_loss, logit_mse, reverse
 from pipeline.distillation.teacher_outputs import TeacherOutputs, TeacherRow
 from pipeline.params import AnyLessons
 from pipeline.params.task_types import OF_LAYERS, OF_RELATION_MAP
+from pipeline.training.batches import Rows
 from pipeline.training.prediction import Reduce
 
 OF_TEACHER = "teacher_"  # how the names of the teacher's outputs begin in a batch
@@ -37,25 +39,43 @@ COMPARED: dict[str, tuple[Any, ...]] = {
 
 
 class Lessons(Dataset[tuple[Any, TeacherRow]]):
-    """Rows of a task, each paired with what the teacher says about it."""
+    """Rows of a task, each paired with what the teacher says about it.
 
-    def __init__(self, rows: Sequence[Any], teacher: TeacherOutputs) -> None:
+    alike: bool (rows,), which rows are the same tokens to both; of the others no state of a layer is paired, as a state
+    is one token's. None where all are.
+    """
+
+    def __init__(self, rows: Sequence[Any], teacher: TeacherOutputs, alike: np.ndarray | None = None) -> None:
         if len(rows) != len(teacher):
             raise ValueError(f"got {len(rows)} rows and the teacher's outputs for {len(teacher)}, expected as many")
-        self.rows, self.teacher = rows, teacher
+        self.rows, self.teacher, self.alike = rows, teacher, alike
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, row: Any) -> Any:
-        return self.rows[row], self.teacher[row]
+        said = self.teacher[row]
+        if self.alike is not None and not self.alike[row]:
+            said = replace(said, states={state: values[:0] for state, values in said.states.items()})
+        return self.rows[row], said
+
+
+def read_alike(student: Rows, teacher: Rows, teacher_ids: np.ndarray) -> np.ndarray:
+    """Return which rows are the same tokens to student and teacher, bool (rows,).
+
+    teacher_ids: int64 (student's vocabulary,), the teacher's id of each of the student's. A word whose pieces the
+    student's smaller vocabulary lacks is spelled in other ones, and then its row is not.
+    """
+    rows = range(len(student))
+    return np.array([np.array_equal(teacher_ids[student[row]], teacher[row]) for row in rows], dtype=bool)
 
 
 def with_teacher(batch: dict[str, Tensor], teacher: Sequence[TeacherRow]) -> dict[str, Tensor]:
     """Add the teacher's outputs to a collated batch, padded like it.
 
     teacher_logits: (targets, classes); teacher_likeliest: int64 (targets, k), where no more classes were kept; for each
-    state of a layer that was kept, such as teacher_hidden_states_2, float32 (rows, length, width).
+    state of a layer that was kept, such as teacher_hidden_states_2, float32 (rows, length, width), and with them
+    teacher_alike, bool (rows,), which rows have any.
     """
     rows, length = batch["input_ids"].shape
     batch = batch | {f"{OF_TEACHER}logits": torch.from_numpy(np.concatenate([row.logits for row in teacher]))}
@@ -68,6 +88,7 @@ def with_teacher(batch: dict[str, Tensor], teacher: Sequence[TeacherRow]) -> dic
             own = row.states[state]
             padded[index, : len(own)] = torch.from_numpy(own.astype(np.float32))
         batch[f"{OF_TEACHER}{state}"] = padded
+        batch[f"{OF_TEACHER}alike"] = torch.tensor([len(row.states[state]) > 0 for row in teacher])
     return batch
 
 
@@ -120,8 +141,8 @@ class DistillationLoss(nn.Module):
         """Return {"loss": weighted sum over the choices, "count": sum of the choices' weights}.
 
         A choice with a label weighs `labelled_weight`, one without (-1) weighs 1 and has no hard-label loss; either
-        times the weight of its row where rows have one. What the layers of a row lose counts for each of its choices.
-        The batch is what `with_teacher` returns.
+        times the weight of its row where rows have one. What the layers of a row lose counts for each of its choices; a
+        row that is other tokens to the teacher loses nothing by them. The batch is what `with_teacher` returns.
         """
         weights, attention_mask = self.distill.losses, batch["attention_mask"]
         teacher = {name: batch.pop(name) for name in list(batch) if name.startswith(OF_TEACHER)}
@@ -140,6 +161,7 @@ class DistillationLoss(nn.Module):
                 own_states = [student.states[State(kind, own)] for kind in COMPARED[loss]]
                 its_states = [teacher[f"{OF_TEACHER}{State(kind, its)}"] for kind in COMPARED[loss]]
                 found = self._of_layers(loss, (own, its), own_states, its_states, attention_mask)
+                found = torch.where(teacher[f"{OF_TEACHER}alike"], found, 0.0)
                 losses = losses + getattr(weights, loss) * found[row]
         target_weights = torch.where(labels >= 0, self.distill.labelled_weight, 1.0)
         if row_weights is not None:

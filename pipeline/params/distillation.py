@@ -114,8 +114,8 @@ class StudentParams(Section):
     architecture: ArchitectureParams
     """Shape of the student, which may not be wider than the teacher."""
     vocabulary_size: Annotated[int, Field(ge=100)] | None
-    """How many of the teacher's WordPiece tokens the student keeps, the most frequent ones; null keeps them all, as
-    the losses that compare layers need."""
+    """How many of the teacher's WordPiece tokens the student keeps, the most frequent ones; null keeps them all. A row
+    with a word that is spelled in other tokens then has no part in the losses that compare layers."""
     embeddings: Literal["teacher_svd", "teacher", "random"]
     """First word embeddings: the teacher's, reduced to the student's width by an SVD, the teacher's as they are, which
     needs its width, or random ones."""

@@ -22,11 +22,6 @@ def misplaced_losses(key: str, task: TaskParams, distributed: str) -> list[str]:
     family, width = student.architecture.family, student.architecture.hidden_size
     for place, lessons in lessons_of(key, task).items():
         for loss, weight in lessons.losses.model_dump().items():
-            if weight and loss in OF_LAYERS and student.vocabulary_size is not None:
-                problems.append(
-                    f"{key}.student.vocabulary_size: must be null (the teacher's tokens) when {loss} has a weight, "
-                    f"got {student.vocabulary_size}"
-                )
             if weight and loss in OF_LAYERS and family in WITHOUT_LAYERS:
                 problems.append(
                     f"{place}.losses.{loss}: must be 0 where {key}.student.architecture.family is {family}, whose "

@@ -240,7 +240,6 @@ class TaskParams(Section):
 
     @model_validator(mode="after")
     def _people_are_exchanged_in_texts_that_have_a_label(self) -> "TaskParams":
-        losses = self.distill.losses
         if self.type != "text_classification":
             if self.evaluate.identity_groups:
                 groups = self.evaluate.identity_groups
@@ -251,9 +250,4 @@ class TaskParams(Section):
                     raise ValueError(f"mitigation.{name}: must be {off} for {self.type}, got {found}")
         if self.gate.max_flip_rate is not None and not self.evaluate.identity_groups:
             raise ValueError("gate.max_flip_rate: must be null when evaluate.identity_groups is []")
-        for name in OF_LAYERS:
-            if (self.mitigation.rows or self.mitigation.transfer) and getattr(losses, name):
-                raise ValueError(
-                    f"mitigation: must be false when {name} has a weight: teacher and student read different tokens"
-                )
         return self

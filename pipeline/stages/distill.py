@@ -57,7 +57,8 @@ def run(
     teacher_shape = shape_of(teacher)
     check_shapes(task, section, teacher_shape)
     head = TASKS[section.type]().from_params(section)
-    rows = {split: TokenRows.load(student_tokens / split) for split in SPLITS}
+    sides = (student_tokens, teacher_tokens)
+    rows, teacher_rows = ({split: TokenRows.load(side / split) for split in SPLITS} for side in sides)
     teacher_ids = np.load(student_tokenizer / "teacher_ids.npy", allow_pickle=False)
     ids = special_ids(*load_tokenizer(student_tokenizer))
 
@@ -73,8 +74,9 @@ def run(
     with work_folder(f"distill-{task}", key) as work, stage_run(f"distill@{task}", chosen, work) as stage:
         pad_token_id = ids["pad_token_id"]
         course = Course(
-            section, params.runtime, head, names, rows, teacher_ids, pad_token_id, dtype, work, stage.log, learnt
-        )
+            section, params.runtime, head, names, rows, teacher_ids, pad_token_id, dtype, work, stage.log,
+            teacher_rows, learnt,
+        )  # fmt: skip
         if section.distill.losses.sequences:
             written = ranks.one_first(lambda: _teacher_texts(section, head, teacher, teacher_tokens, rows, dtype))
             _keep_texts(written, soft_labels)

@@ -162,6 +162,23 @@ def test_the_same_seed_gives_the_same_bytes_and_asks_the_teacher_once() -> None:
     assert accuracy(first) > 0.9
 
 
+def test_a_student_of_fewer_tokens_learns_by_the_layers_of_the_rows_that_both_spell_alike(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    write_tokens(STUDENT_IDS)
+    rows = {side: TokenRows.load(Path("tokens") / side / "train") for side in ("teacher", "student")}
+    alike = [
+        len(its) == len(own) and all(STUDENT_IDS[i] == j for i, j in zip(own, its, strict=True))
+        for its, own in zip(rows["teacher"], rows["student"], strict=True)
+    ]
+    assert 0 < sum(alike) < len(alike)
+    plain = distill(params(100, soft_labels=1.0), "plain")
+    every = distill(params(100, soft_labels=1.0, **dict.fromkeys(OF_LAYERS, 0.1)), "every")
+    said = f"student  layers are compared on {100 * sum(alike) / len(alike):.1f} % of the rows of train"
+    assert said in capfd.readouterr().out
+    assert accuracy(every) > 0.9 and content_hash(every) != content_hash(plain)
+
+
 def test_several_teachers_are_the_mean_of_their_logits() -> None:
     plain, both, teacher = params(soft_labels=1.0), params(soft_labels=1.0), Path("models/teacher")
     distill(plain, "of_one")

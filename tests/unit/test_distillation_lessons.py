@@ -10,7 +10,7 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from pipeline.distillation.intermediate import State, layer_outputs
 from pipeline.distillation.layer_losses import relation_loss, scaled_products
-from pipeline.distillation.lessons import DistillationLoss, Lessons, states_compared, with_teacher
+from pipeline.distillation.lessons import DistillationLoss, Lessons, read_alike, states_compared, with_teacher
 from pipeline.distillation.teacher_cache import cached_outputs
 from pipeline.params import DistillParams, LossWeights, TrainingParams
 from pipeline.params.task_types import OF_LABELS, OF_LAYERS
@@ -106,6 +106,40 @@ def test_every_loss_of_layers_teaches_the_layers_below_it(loss: str, tmp_path: P
     taught = student.bert.encoder.layer[0].output.dense.weight.grad
     assert taught is not None and taught.abs().max() > 0
     assert student.classifier.weight.grad is None or not student.classifier.weight.grad.any()
+
+
+def test_rows_are_alike_where_every_token_is_the_teachers_own() -> None:
+    teacher_ids = np.array([0, 1, 2, 3, 7, 9])
+    teacher = TokenRows.from_rows([[2, 7, 9, 3], [2, 8, 3], [2, 8, 3], [], [2, 9, 3]], [0] * 5, np.dtype(np.uint16))
+    # the third row is as long as the teacher's, of other pieces; the second is longer
+    student = TokenRows.from_rows([[2, 4, 5, 3], [2, 4, 5, 3], [2, 1, 3], [], [2, 5, 3]], [0] * 5, np.dtype(np.uint16))
+    assert read_alike(student, teacher, teacher_ids).tolist() == [True, False, False, True, True]
+
+
+@pytest.mark.parametrize("loss", OF_LAYERS)
+def test_a_row_that_is_other_tokens_to_the_teacher_loses_nothing_by_its_layers(loss: str, tmp_path: Path) -> None:
+    distill, student = distillation(soft_labels=1.0, **{loss: 1.0}), bert(8, seed=5)
+    answers = loss_of(student, tmp_path / "answers", [1, 2], distillation(soft_labels=1.0))
+    both, alone = (loss_of(student, tmp_path, rows, distill) for rows in ([1, 2], [1]))
+    second = loss_of(student, tmp_path / "answers", [2], distillation(soft_labels=1.0))
+    tokens = {"train": token_rows()}
+    states = states_compared(distill, student=False)
+    said = cached_outputs(tokens, bert, folder=tmp_path, inputs={}, states=states, dtype=torch.float32)["train"]
+
+    def found(alike: list[int]) -> torch.Tensor:
+        taught = Lessons(HEAD.rows(tokens["train"]), said, np.isin(np.arange(7), alike))
+        batch, its = zip(*[taught[row] for row in (1, 2)], strict=True)
+        torch.manual_seed(1)
+        result = DistillationLoss(HEAD, student, distill, 16)(**with_teacher(HEAD.collate(batch, 0), its))
+        assert result["count"] == both["count"]
+        return result["loss"]
+
+    torch.testing.assert_close(found([1, 2]), both["loss"], rtol=0, atol=0)
+    torch.testing.assert_close(found([1]), alone["loss"] + second["loss"])
+    torch.testing.assert_close(found([]), answers["loss"])
+    found([]).backward()
+    gradients = [parameter.grad for parameter in student.parameters() if parameter.grad is not None]
+    assert all(gradient.isfinite().all() for gradient in gradients)
 
 
 def test_relations_need_neither_the_teachers_heads_nor_its_width(tmp_path: Path) -> None:

@@ -42,12 +42,6 @@ def problem(given: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("loss", OF_LAYERS)
-def test_losses_of_layers_need_the_tokens_of_the_teacher(loss: str) -> None:
-    expected = f"student.vocabulary_size: must be null (the teacher's tokens) when {loss} has a weight, got 4000"
-    assert problem(values(ADOPTED, loss, student__vocabulary_size=4000)) == expected
-
-
-@pytest.mark.parametrize("loss", OF_LAYERS)
 def test_a_bilstm_has_no_layers_to_compare(loss: str) -> None:
     shape = {"student__architecture__family": "bilstm", "student__architecture__attention_heads": None}
     assert problem(values(ADOPTED, loss, **shape)) == (

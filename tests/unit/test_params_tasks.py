@@ -167,18 +167,10 @@ def test_people_are_exchanged_where_a_text_has_a_label_only(key: str, value: obj
         check_params(found, Path("params.yaml"))
 
 
-def test_people_are_exchanged_neither_in_pairs_nor_where_tokens_are_compared() -> None:
+def test_people_are_not_exchanged_in_pairs() -> None:
     found = values("text_classification", "accuracy", [], {})
-    task = found["tasks"]["sentiment"]
-    task["mitigation"]["transfer"] = True
+    found["tasks"]["sentiment"]["mitigation"]["transfer"] = True
     check_params(found, Path("params.yaml"))
-    task["student"]["vocabulary_size"] = None
-    task["distill"] |= {"layer_map": [[1, 3]], "relation_map": [[1, 3]]}
-    for loss in ("attentions", "attention_distributions"):
-        task["distill"]["losses"][loss] = 1.0
-        with pytest.raises(InputError, match=f"mitigation: must be false when {loss} has a weight"):
-            check_params(found, Path("params.yaml"))
-        task["distill"]["losses"][loss] = 0.0
     found["datasets"]["rotten_tomatoes"]["columns"]["pair"] = "question"
     expected = r"tasks\.sentiment\.mitigation\.transfer: must be off where datasets\.rotten_tomatoes\.columns\.pair"
     with pytest.raises(InputError, match=expected):
