@@ -3,15 +3,18 @@
     python benchmarks/students.py [--task T] [--students 2x128 3x192 bilstm-300 …] [--pairs 5] [--out FILE.svg]
 
 Needs what `make run` leaves in data and models, of a task that labels texts. A student is its layers by its width, with
-twice the width in its feed-forward network, or a BiLSTM of a width; the rest is that of params.yaml, so all learn from
-what the teacher was asked once. Bytes are those of the folder in float32, tokenizer included. How many times the
-teacher's throughput is the median over pairs, on one thread at batch 1 and at batch 32, both in PyTorch in float32 and
-both exported in 8 bits, which a BiLSTM cannot be. Accuracy is that on test, and on dev, by which a student is chosen;
-`without` is the same student without a teacher. Each is a line of JSON, and then the picture is drawn.
+twice the width in its feed-forward network and as many heads as that of params.yaml where they divide the width, or a
+BiLSTM of a width; the rest is that of params.yaml, so all learn from what the teacher was asked once. Losses of layers
+are left out where a student's family or heads are not the teacher's, else its layers are spread over the teacher's.
+Bytes are those of the folder in float32, tokenizer included. How many times the teacher's throughput is the median over
+pairs, on one thread at batch 1 and at batch 32, both in PyTorch in float32 and both exported in 8 bits, which a BiLSTM
+cannot be. Accuracy is that on test, and on dev, by which a student is chosen; `without` is the same student without a
+teacher. Each is a line of JSON, and then the picture is drawn.
 """
 
 import argparse
 import json
+import math
 import pickle
 import re
 import statistics
@@ -27,10 +30,13 @@ from inference import ROWS, Seconds, exported, turns
 from matplotlib.figure import Figure
 from quality_against_minutes import MODELS, TOKENS, reached, taught, with_task
 
+from pipeline.architectures.shape import shape_of
 from pipeline.evaluation.baselines import fit_to_teacher
 from pipeline.evaluation.efficiency import machine, size
 from pipeline.evaluation.table import read_labelled_texts, read_texts
-from pipeline.params import Params, load_params
+from pipeline.params import DistillParams, Params, load_params
+from pipeline.params.fit import TeacherShape
+from pipeline.params.task_types import OF_HEADS, OF_LAYERS
 from pipeline.params.training import ArchitectureParams
 from pipeline.tasks import TASKS
 from pipeline.tokenization.ragged import TokenRows, open_array
@@ -39,19 +45,31 @@ Point = dict[str, Any]
 DATA, EVALUATED = Path("data"), ("dev", "test")
 
 
-def shape(name: str, max_length: int) -> ArchitectureParams:
-    """Return the architecture that a name such as 2x128 or bilstm-300 stands for."""
+def shape(name: str, shipped: ArchitectureParams) -> ArchitectureParams:
+    """Return the architecture that a name such as 2x128 or bilstm-300 stands for, beside the one of params.yaml."""
     found = re.fullmatch(r"(?:(\d+)x|bilstm-)(\d+)", name)
     if found is None:
         raise SystemExit(f"--students: {name}, expected LAYERSxWIDTH or bilstm-WIDTH")
     width = int(found[2])
-    given: dict[str, Any] = {"max_length": max_length, "dropout": 0.0}
+    given: dict[str, Any] = {"max_length": shipped.max_length, "dropout": 0.0}
     if found[1] is None:
         given |= {"family": "bilstm", "layers": 1, "attention_heads": None, "intermediate_size": 200}
     else:
-        heads = next(heads for heads in range(max(1, width // 32), 0, -1) if width % heads == 0)
+        usual = [shipped.attention_heads or 0, *range(max(1, width // 32), 0, -1)]
+        heads = next(heads for heads in usual if heads and width % heads == 0)
         given |= {"family": "bert", "layers": int(found[1]), "attention_heads": heads, "intermediate_size": 2 * width}
     return ArchitectureParams.model_validate({**given, "hidden_size": width})
+
+
+def lessons(distill: DistillParams, student: ArchitectureParams, teacher: TeacherShape) -> DistillParams:
+    """Return what a student of that shape can learn by; its layer i is compared with the teacher's i-th part."""
+    if student.family != teacher.family:
+        unfit: tuple[str, ...] = OF_LAYERS
+    else:
+        unfit = OF_HEADS if student.attention_heads != teacher.attention_heads else ()
+    pairs = [[own, math.ceil(own * teacher.layers / student.layers)] for own in range(1, student.layers + 1)]
+    changes = {"losses": distill.losses.model_copy(update=dict.fromkeys(unfit, 0.0)), "layer_map": pairs}
+    return distill.model_copy(update=changes | {"relation_map": pairs[-1:]})
 
 
 class Teacher:
@@ -143,7 +161,7 @@ def main() -> None:
     options = parser.parse_args()
     params = load_params(Path("params.yaml"))
     task = options.task or next(iter(params.tasks))
-    shapes = {name: shape(name, params.tasks[task].max_length) for name in options.students}
+    shapes = {name: shape(name, params.tasks[task].student.architecture) for name in options.students}
     tokens, folder = TOKENS / task, MODELS / task
     with tempfile.TemporaryDirectory() as scratch:
         torch.set_num_threads(1)
@@ -156,7 +174,8 @@ def main() -> None:
         section = params.tasks[task].student.model_copy(update={"architecture": architecture, "layers": "random"})
         with tempfile.TemporaryDirectory() as scratch:
             work, begun = Path(scratch), time.perf_counter()
-            changed = with_task(params, task, student=section)
+            learnt_by = lessons(params.tasks[task].distill, architecture, shape_of(folder / "teacher"))
+            changed = with_task(params, task, student=section, distill=learnt_by)
             taught(changed, task, tokens, folder / "student_tokenizer", work / "none", work)
             minutes = round((time.perf_counter() - begun) / 60, 1)
             torch.set_num_threads(1)

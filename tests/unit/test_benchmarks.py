@@ -20,7 +20,8 @@ from transformers import AttentionInterface
 
 from pipeline.evaluation.fairness import flip_rates
 from pipeline.files import read_json
-from pipeline.params import read_yaml
+from pipeline.params import load_params, read_yaml
+from pipeline.params.fit import TeacherShape
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 BARE = """
@@ -169,6 +170,27 @@ def lines_in(job: Path, script: str, *options: str) -> list[dict[str, Any]]:
         check=True,
     )
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+
+def test_students_are_compared_with_the_teachers_layers_where_they_have_its_heads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(FOLDER)
+    students, task = loaded("students"), load_params(FOLDER.parent / "params.yaml").tasks["sentiment"]
+    weights = {"attentions": 0.3, "hidden_cosines": 0.2}
+    distill = task.distill.model_copy(update={"losses": task.distill.losses.model_copy(update=weights)})
+    shipped = task.student.architecture.model_copy(update={"attention_heads": 12})
+    teacher = TeacherShape("bert", 6, 384, 12, 1536, 512)
+
+    def learnt(name: str) -> tuple[int | None, list[list[int]], float, float]:
+        shape = students.shape(name, shipped)
+        found = students.lessons(distill, shape, teacher)
+        return shape.attention_heads, found.layer_map, found.losses.attentions, found.losses.hidden_cosines
+
+    assert learnt("2x156") == (12, [[1, 3], [2, 6]], 0.3, 0.2)
+    assert learnt("4x192") == (12, [[1, 2], [2, 3], [3, 5], [4, 6]], 0.3, 0.2)
+    assert learnt("3x128") == (4, [[1, 2], [2, 4], [3, 6]], 0.0, 0.2)
+    assert learnt("bilstm-300")[2:] == (0.0, 0.0)
 
 
 @pytest.mark.slow
