@@ -174,10 +174,8 @@ def _trained(
     def course(section: TaskParams, place: str) -> Course:
         head, dtype = TASKS[section.type]().from_params(section), runtime.autocast_dtype(params.runtime)
         ids, folder = teacher_ids, work / place
-        its = read_rows(options, "teacher")
-        return Course(
-            section, params.runtime, head, head.names, rows, ids, pad_token_id, dtype, folder, lambda _: None, its
-        )
+        its, silent = read_rows(options, "teacher"), lambda _: None
+        return Course(section, params.runtime, head, head.names, rows, its, ids, pad_token_id, dtype, folder, silent)
 
     def said(section: TaskParams) -> dict[str, Any]:
         needed = states_compared(section.distill, student=False)

@@ -30,11 +30,11 @@ PASSES_WITHOUT_GAIN = 6  # over the labelled rows before it stops: one of few st
 class Course:
     """What both students share.
 
-    head: the task (pipeline.tasks). names: what the student's configuration says of it and of its vocabulary. rows: the
-    student's token rows of train, dev and transfer. teacher_ids: int64
-    (student's vocabulary,), the teacher's id of each of the student's. work: folder of the checkpoints. log: gets each
-    history record as it is made. teacher_rows: the teacher's token rows of the same splits. pretrained_student: folder
-    of the student as it has learnt from the language model, None where it has not.
+    head: the task (pipeline.tasks). names: what the student's configuration says of it and of its vocabulary. rows and
+    teacher_rows: the student's and the teacher's token rows of train, dev and transfer. teacher_ids: int64 (student's
+    vocabulary,), the teacher's id of each of the student's. work: folder of the checkpoints. log: gets each history
+    record as it is made. pretrained_student: folder of the student as it has learnt from the language model, None where
+    it has not.
     """
 
     task: TaskParams
@@ -42,12 +42,12 @@ class Course:
     head: Any
     names: Mapping[str, Any]
     rows: Mapping[str, Any]
+    teacher_rows: Mapping[str, Any]
     teacher_ids: np.ndarray
     pad_token_id: int
     dtype: torch.dtype
     work: Path
     log: Callable[[Record], None]
-    teacher_rows: Mapping[str, Any]
     pretrained_student: Path | None = None
 
     def distilled(

@@ -74,9 +74,19 @@ def run(
     with work_folder(f"distill-{task}", key) as work, stage_run(f"distill@{task}", chosen, work) as stage:
         pad_token_id = ids["pad_token_id"]
         course = Course(
-            section, params.runtime, head, names, rows, teacher_ids, pad_token_id, dtype, work, stage.log,
-            teacher_rows, learnt,
-        )  # fmt: skip
+            section,
+            params.runtime,
+            head,
+            names,
+            rows,
+            teacher_rows,
+            teacher_ids,
+            pad_token_id,
+            dtype,
+            work,
+            stage.log,
+            learnt,
+        )
         if section.distill.losses.sequences:
             written = ranks.one_first(lambda: _teacher_texts(section, head, teacher, teacher_tokens, rows, dtype))
             _keep_texts(written, soft_labels)

@@ -167,9 +167,13 @@ def test_people_are_exchanged_where_a_text_has_a_label_only(key: str, value: obj
         check_params(found, Path("params.yaml"))
 
 
-def test_people_are_not_exchanged_in_pairs() -> None:
+def test_people_are_exchanged_where_layers_are_compared_but_not_in_pairs() -> None:
     found = values("text_classification", "accuracy", [], {})
-    found["tasks"]["sentiment"]["mitigation"]["transfer"] = True
+    task = found["tasks"]["sentiment"]
+    task["mitigation"]["transfer"] = True
+    check_params(found, Path("params.yaml"))
+    task["student"]["architecture"]["attention_heads"] = 12
+    task["distill"] |= {"layer_map": [[1, 3]], "losses": task["distill"]["losses"] | {"attentions": 0.3}}
     check_params(found, Path("params.yaml"))
     found["datasets"]["rotten_tomatoes"]["columns"]["pair"] = "question"
     expected = r"tasks\.sentiment\.mitigation\.transfer: must be off where datasets\.rotten_tomatoes\.columns\.pair"
