@@ -246,9 +246,10 @@ def test_what_needs_the_corpus_whole_is_refused_in_shards(changes: dict[str, Any
 
 def test_several_teachers_have_no_layers_to_be_compared_with() -> None:
     values = changed("tasks.sentiment.finetune.teachers", 3)
+    losses = values["tasks"]["sentiment"]["distill"]["losses"]
+    losses["attentions"] = 0.0
     check_params(values, Path("params.yaml"))
-    values["tasks"]["sentiment"]["distill"] |= {"layer_map": [[0, 0]]}
-    values["tasks"]["sentiment"]["distill"]["losses"]["hidden_cosines"] = 1.0
+    losses["hidden_cosines"] = 1.0
     with pytest.raises(
         InputError, match=r"finetune\.teachers: must be 1 when distill\.losses\.hidden_cosines has a weig"
     ):

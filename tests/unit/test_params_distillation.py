@@ -19,13 +19,12 @@ MAPS = {"layer_map": [[1, 1]], "relation_map": [[1, 1]], "relation_heads": 4, "j
 
 
 def values(given: dict[str, Any], loss: str | None = None, **changes: Any) -> dict[str, Any]:
-    """Return given values with all that losses read and `loss` weighing 0.5; changes of the task, dots as `__`."""
+    """Return given values with all that losses read, soft labels and `loss` at 0.5; changes of the task, dots as `__`."""
     found = copy.deepcopy(given)
     task = found["tasks"]["sentiment"]
     task["student"]["vocabulary_size"] = None
-    task["distill"] |= MAPS
-    if loss:
-        task["distill"]["losses"][loss] = 0.5
+    losses = dict.fromkeys(task["distill"]["losses"], 0.0) | {"soft_labels": 1.0} | ({loss: 0.5} if loss else {})
+    task["distill"] |= MAPS | {"losses": losses}
     for path, value in changes.items():
         *parents, last = path.split("__")
         section = task
@@ -55,7 +54,7 @@ def test_a_bilstm_has_no_layers_to_compare(loss: str) -> None:
     [
         (
             {"student__architecture__family": "bilstm"},
-            "student.architecture: attention_heads must be null for family bilstm, got 6",
+            "student.architecture: attention_heads must be null for family bilstm, got 12",
         ),
         (
             {"student__architecture__attention_heads": None},
@@ -131,7 +130,10 @@ def test_a_teacher_that_params_yaml_describes_is_held_against_the_student(loss: 
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"loss": "attentions"}, "student.architecture.attention_heads: must be 12, the teacher's, when attentions"),
+        (
+            {"loss": "attentions", "student__architecture__attention_heads": 6},
+            "student.architecture.attention_heads: must be 12, the teacher's, when attentions",
+        ),
         ({"distill__layer_map": [[2, 7]]}, "distill.layer_map: got [2, 7], expected student layers from 0 to 2 and"),
         ({"student__embeddings": "teacher"}, "student.architecture.hidden_size: must be 384, the teacher's, when stud"),
     ],
