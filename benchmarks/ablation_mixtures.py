@@ -8,6 +8,7 @@ the teacher's, and those of attention need its number of heads.
 from dataclasses import dataclass, field
 from typing import Any
 
+BASE = {"architecture": {"attention_heads": 6}}  # of params.yaml's student, for all that do not say otherwise
 WHOLE = {"vocabulary_size": None}  # of the teacher's vocabulary: all rows are the same tokens to both
 HEADS = {"attention_heads": 12}  # as many as the default teacher has
 WIDE = WHOLE | {"embeddings": "teacher", "architecture": HEADS | {"hidden_size": 384, "intermediate_size": 1536}}
@@ -23,9 +24,9 @@ class Mixture:
     """One row of the table.
 
     losses: their weights, those left out are 0. against: the name of the mixture that it is compared with, None for
-    one that others are. distill, student: further keys that differ from params.yaml. first: weights of losses that
-    are learnt alone in the first half of the steps, before `losses` in the second. teacher: False for a student that
-    learns from the labels alone, as the pipeline's undistilled student does.
+    one that others are. distill, student: further keys that differ from params.yaml and BASE. first: weights of losses
+    that are learnt alone in the first half of the steps, before `losses` in the second. teacher: False for a student
+    that learns from the labels alone, as the pipeline's undistilled student does.
     """
 
     name: str
@@ -47,7 +48,7 @@ def _relations(heads: int) -> dict[str, Any]:
 
 
 SOFT = {"soft_labels": 1.0}
-SHIPPED, CUT_HEADS_SOFT, WHOLE_SOFT, HEADS_SOFT, WIDE_SOFT = (
+FIRST, CUT_HEADS_SOFT, WHOLE_SOFT, HEADS_SOFT, WIDE_SOFT = (
     "soft labels, T = 2",
     "soft labels; 12 heads",
     "soft labels; whole vocabulary",
@@ -58,25 +59,25 @@ CUT_HEADS = {"architecture": HEADS}
 WITH_HEADS = WHOLE | {"architecture": HEADS}
 
 MIXTURES = [
-    # the student that ships: what it learns of the teacher's answers
-    Mixture(SHIPPED, SOFT, None),
-    Mixture("soft labels, T = 1", SOFT, SHIPPED, distill={"temperature": 1.0}),
-    Mixture("soft labels, T = 4", SOFT, SHIPPED, distill={"temperature": 4.0}),
-    Mixture("reverse KL, T = 2", {"reverse_kl": 1.0}, SHIPPED),
-    Mixture("Jensen-Shannon, T = 2", {"jensen_shannon": 1.0}, SHIPPED, distill={"jensen_shannon_share": 0.5}),
-    Mixture("logits", {"logits": 1.0}, SHIPPED),
-    Mixture("hard labels", {"hard_labels": 1.0}, SHIPPED),
+    # what a student of params.yaml's width learns of the teacher's answers
+    Mixture(FIRST, SOFT, None),
+    Mixture("soft labels, T = 1", SOFT, FIRST, distill={"temperature": 1.0}),
+    Mixture("soft labels, T = 4", SOFT, FIRST, distill={"temperature": 4.0}),
+    Mixture("reverse KL, T = 2", {"reverse_kl": 1.0}, FIRST),
+    Mixture("Jensen-Shannon, T = 2", {"jensen_shannon": 1.0}, FIRST, distill={"jensen_shannon_share": 0.5}),
+    Mixture("logits", {"logits": 1.0}, FIRST),
+    Mixture("hard labels", {"hard_labels": 1.0}, FIRST),
     # all its steps, where the pipeline's own stops when dev gains nothing: in a short run that is before it has begun
-    Mixture("no teacher", {"hard_labels": 1.0}, SHIPPED, distill={"training": {"patience": 60}}, teacher=False),
-    Mixture("soft labels + hard labels", SOFT | {"hard_labels": 1.0}, SHIPPED),
-    Mixture("soft labels + logits", SOFT | {"logits": 1.0}, SHIPPED),
+    Mixture("no teacher", {"hard_labels": 1.0}, FIRST, distill={"training": {"patience": 60}}, teacher=False),
+    Mixture("soft labels + hard labels", SOFT | {"hard_labels": 1.0}, FIRST),
+    Mixture("soft labels + logits", SOFT | {"logits": 1.0}, FIRST),
     # its first weights
-    Mixture("soft labels; random embeddings", SOFT, SHIPPED, student={"embeddings": "random"}),
+    Mixture("soft labels; random embeddings", SOFT, FIRST, student={"embeddings": "random"}),
     # attention, in the vocabulary that ships: of the rows that are the same tokens to both
-    Mixture(CUT_HEADS_SOFT, SOFT, SHIPPED, student=CUT_HEADS),
+    Mixture(CUT_HEADS_SOFT, SOFT, FIRST, student=CUT_HEADS),
     Mixture("soft labels + attentions; 12 heads", SOFT | {"attentions": 1.0}, CUT_HEADS_SOFT, CUT_HEADS, LAYERS),
-    # layers, in the shape that ships
-    Mixture(WHOLE_SOFT, SOFT, SHIPPED, student=WHOLE),
+    # layers, in that shape
+    Mixture(WHOLE_SOFT, SOFT, FIRST, student=WHOLE),
     Mixture("soft labels + hidden states", SOFT | {"hidden_states": 1.0}, WHOLE_SOFT, WHOLE, LAYERS),
     Mixture("soft labels + hidden cosines", SOFT | {"hidden_cosines": 1.0}, WHOLE_SOFT, WHOLE, LAST),
     Mixture("soft labels + MiniLM v2's relations", SOFT | RELATIONS, WHOLE_SOFT, WHOLE, _relations(24)),
@@ -84,7 +85,7 @@ MIXTURES = [
     Mixture("hidden cosines, then soft labels", SOFT, WHOLE_SOFT, WHOLE, LAST, first={"hidden_cosines": 1.0}),
     Mixture("MiniLM v2's relations, then soft labels", SOFT, WHOLE_SOFT, WHOLE, _relations(24), first=RELATIONS),
     # attention, with as many heads as the teacher
-    Mixture(HEADS_SOFT, SOFT, SHIPPED, student=WITH_HEADS),
+    Mixture(HEADS_SOFT, SOFT, FIRST, student=WITH_HEADS),
     Mixture("soft labels + attentions", SOFT | {"attentions": 1.0}, HEADS_SOFT, WITH_HEADS, LAYERS),
     Mixture("soft labels + MiniLM", SOFT | MINILM, HEADS_SOFT, WITH_HEADS, _relations(12)),
     Mixture(
@@ -98,7 +99,7 @@ MIXTURES = [
     Mixture("attentions, then soft labels", SOFT, HEADS_SOFT, WITH_HEADS, LAYERS, first={"attentions": 1.0}),
     Mixture("MiniLM, then soft labels", SOFT, HEADS_SOFT, WITH_HEADS, _relations(12), first=MINILM),
     # a student of the teacher's width, which can start from its layers
-    Mixture(WIDE_SOFT, SOFT, SHIPPED, WIDE, GENTLY),
+    Mixture(WIDE_SOFT, SOFT, FIRST, WIDE, GENTLY),
     Mixture("soft labels; 2 x 384, teacher's layers", SOFT, WIDE_SOFT, WIDE | {"layers": "teacher"}, GENTLY),
     Mixture(
         "DistilBERT: soft labels + hidden cosines; 2 x 384, teacher's layers",

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ablation_mixtures import MIXTURES, Mixture
+from ablation_mixtures import BASE, MIXTURES, Mixture
 
 from pipeline.params import Params, TaskParams, check_params, read_yaml
 
@@ -37,9 +37,10 @@ class Options:
 
 
 def changed(mixture: Mixture, losses: dict[str, float], seed: int, options: Options) -> Params:
-    """Return params.yaml with a mixture's keys and `losses` in the task's section, all others 0, checked."""
+    """Return params.yaml with BASE, a mixture's keys and `losses` in the task's section, all others 0, checked."""
     values = read_yaml(Path("params.yaml"))
     section = values["tasks"][options.task]
+    _merge(section["student"], BASE)
     _merge(section["student"], mixture.student)
     _merge(section["distill"], mixture.distill)
     section["distill"]["losses"] = dict.fromkeys(section["distill"]["losses"], 0.0) | losses

@@ -10,7 +10,7 @@ from pipeline.params import Params
 from pipeline.params.fit import misfits
 
 WRITTEN = (".", ".dvc", ".stillhouse", "data", "models", "reports", "mlruns", "mlflow.db", "dvc.lock")
-ROOM = 2 * 2**30  # bytes; a run of the default leaves about half of that in data/, models/ and the two caches
+ROOM = 2 * 2**30  # bytes; a run leaves about half of that, and besides what losses of layers have the teacher cache
 
 
 def check_project() -> None:

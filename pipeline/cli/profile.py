@@ -25,8 +25,10 @@ SAMPLE_CHARACTERS = 2_000  # of each text, at most
 COMPARED_ROWS, COMPARED_CHARACTERS = 2_000, 500  # where all texts are of one template every pair is compared in full
 SHOWN_LABELS, SHOWN_DOUBTS, SHOWN_CHARACTERS = 10, 3, 60
 TOKENS_OF_A_WORD = 1.3
-# what the shipped timings are of: labelled rows and their tokens, words of all datasets, texts that the student reads
-DEFAULT_ROWS, DEFAULT_TOKENS, DEFAULT_WORDS, DEFAULT_READ = 8_530, 27.0, 6_000_000, 216_000
+# what the shipped timings are of: labelled rows and their tokens, words of all datasets, texts that the student reads,
+# passes of the teacher and of the student
+DEFAULT_ROWS, DEFAULT_TOKENS, DEFAULT_WORDS, DEFAULT_READ = 8_530, 27.0, 6_000_000, 88_500
+DEFAULT_EPOCHS = {"finetune": 3, "distill": 2}
 SENTENCE = 20  # words, where a corpus is cut into sentences
 START = 5.0  # seconds of a stage that do not depend on the data: imports
 
@@ -169,9 +171,10 @@ def estimate_seconds(profile: Profile, words: int, params: Params, stages: Itera
     tokens = min(task.max_length, words / rows * TOKENS_OF_A_WORD + 2) / DEFAULT_TOKENS
     sentences = words / SENTENCE
     read = min(task.transfer.sentences, sentences) + min(task.transfer.recombined, 2 * rows) + rows
+    passes = {stage: getattr(task, stage).training.epochs / usual for stage, usual in DEFAULT_EPOCHS.items()}
     factors = {
-        "finetune": rows / DEFAULT_ROWS * tokens * task.finetune.training.epochs * task.finetune.teachers / 2,
-        "distill": read / DEFAULT_READ * task.distill.training.epochs / 2,
+        "finetune": rows / DEFAULT_ROWS * tokens * task.finetune.teachers * passes["finetune"],
+        "distill": read / DEFAULT_READ * passes["distill"],
         "tokenize": read / DEFAULT_READ,
         "evaluate": rows / DEFAULT_ROWS,
         "register": rows / DEFAULT_ROWS,

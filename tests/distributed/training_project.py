@@ -13,6 +13,7 @@ from tokenizers.models import WordPiece
 from pipeline.params import Params, load_params
 from pipeline.tokenization.folder import assemble, save_tokenizer
 from pipeline.tokenization.shards import MANIFEST, growing_shards
+from tests.shipped_params import shipped_values
 
 ROOT = Path(__file__).parents[2]
 SPECIAL = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
@@ -38,7 +39,7 @@ def make_project(folder: Path, *, dropout: float = 0.0, checkpoint_minutes: floa
             folder / "data/tokens/corpus" / f"{name}.npy",
             generator.integers(5, 15, size=(count, LENGTH)).astype(np.uint16),
         )
-    params = load_params(ROOT / "params.yaml").model_dump()
+    params = shipped_values()
     params["runtime"] |= {"threads": 1, "precision": "float32"} | runtime
     params["tokenizer"] = {"kind": "wordpiece", "vocabulary_size": 100, "lowercase": True, "min_frequency": 1}
     params["init_from"] = {"kind": "random", "path": "constraints.txt"}

@@ -17,10 +17,11 @@ from pipeline.params import Params, check_params, read_yaml
 from pipeline.params.families import MASKED, OBJECTIVES, WITH_WHOLE_WORDS
 from pipeline.params.task_types import TASK_TYPES
 from pipeline.tokenization.folder import load_tokenizer, special_ids
+from tests.shipped_params import shipped_values
 
 ROOT = Path(__file__).parents[2]
 DAG = read_yaml(ROOT / "dvc.yaml")
-DEFAULT = read_yaml(ROOT / "params.yaml")
+DEFAULT = shipped_values()
 LENGTH, SEQUENCE = 64, 32  # in tokens: the longest row, and a sequence of pretraining
 WRITTEN = 32  # tokens of a text that is written
 CORPUS = "film_texts"

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from ruamel.yaml import YAML
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertConfig, BertForMaskedLM
 
 from pipeline.evaluation.efficiency import size
@@ -18,6 +17,7 @@ from pipeline.tasks import TASKS
 from pipeline.tokenization.folder import SPECIAL_TOKENS, assemble, save_tokenizer
 from pipeline.tokenization.ragged import TokenRows
 from pipeline.training.prediction import predict_logits
+from tests.shipped_params import shipped_values
 
 ROOT = Path(__file__).parents[2]
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad", "film", "plot", "scene", "music", "story"]
@@ -60,7 +60,7 @@ def token_rows(count: int, seed: int) -> TokenRows:
 def params(
     embeddings_rate: float = 1.0, dropout: float = 0.0, consistency: float = 0.0, *, seed: int = 17, teachers: int = 1
 ) -> Params:
-    values = YAML(typ="safe").load((ROOT / "params.yaml").read_text())
+    values = shipped_values()
     values["runtime"] |= {"threads": 1, "precision": "float32", "seed": seed}
     section = values["tasks"]["sentiment"]["finetune"]
     section |= {"dropout": dropout, "consistency": consistency, "teachers": teachers}

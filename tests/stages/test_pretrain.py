@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from pipeline.files import InputError, content_hash, read_json
-from pipeline.params import Params, load_params
+from pipeline.params import Params
+from tests.shipped_params import shipped_values
 
 ROOT = Path(__file__).parents[2]
 WORDS = [f"w{i}" for i in range(90)] + [f"##p{i}" for i in range(5)]
@@ -47,7 +48,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def _params(family: str = "bert", **changes: Any) -> Params:
-    params = load_params(ROOT / "params.yaml").model_dump()
+    params = shipped_values()
     training = params["pretrain"]["training"] | {"batch_size": 8, "learning_rate": 5e-3}
     shape = {
         "family": family, "layers": 1, "hidden_size": 32, "attention_heads": 2, "intermediate_size": 64,

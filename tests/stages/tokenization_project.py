@@ -6,10 +6,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from ruamel.yaml import YAML
 
 from pipeline.params import Params, check_params
 from pipeline.stages import tokenize, tokenize_corpus, train_tokenizer
+from tests.shipped_params import shipped_values
 
 ROOT = Path(__file__).parents[2]
 SYLLABLES = ["ba", "co", "di", "fu", "ge", "hom", "lin", "mar", "nes", "tor"]
@@ -50,7 +50,7 @@ def write_spans(path: Path, texts: list[str], spans: list[list[tuple[int, int, s
 
 def params(**changes: Any) -> Params:
     """Return params.yaml with random weights and a small WordPiece; changes are by dotted path, dots as `__`."""
-    values = YAML(typ="safe").load((ROOT / "params.yaml").read_text())
+    values = shipped_values()
     small = {"family": "bert", "layers": 2, "hidden_size": 192, "attention_heads": 3, "intermediate_size": 64}
     values["init_from"] = {"kind": "random", "path": "constraints.txt"}
     values["pretrain"]["architecture"] = small | {"max_length": 64, "dropout": 0.0}

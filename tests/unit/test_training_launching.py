@@ -10,6 +10,7 @@ from pipeline.files import InputError
 from pipeline.params import RuntimeParams, check_params
 from pipeline.training import runtime
 from pipeline.training.launching import launch
+from tests.shipped_params import shipped_values
 
 ROOT = Path(__file__).parents[2]
 FOUR = RuntimeParams(seed=1, threads=1, precision="float32", distributed="ddp", processes=4)
@@ -46,7 +47,7 @@ def test_machines_that_cannot_meet_are_refused(
     ],
 )
 def test_processes_and_distributed_go_together(values_of_runtime: dict[str, Any], line: str) -> None:
-    values = YAML(typ="safe").load((ROOT / "params.yaml").read_text())
+    values = shipped_values()
     values["runtime"] |= values_of_runtime
     with pytest.raises(InputError) as error:
         check_params(values, Path("params.yaml"))
