@@ -19,7 +19,7 @@ MAPS = {"layer_map": [[1, 1]], "relation_map": [[1, 1]], "relation_heads": 4, "j
 
 
 def values(given: dict[str, Any], loss: str | None = None, **changes: Any) -> dict[str, Any]:
-    """Return given values with what losses read, `loss` at 0.5 beside soft labels; changes of the task, dots as `__`."""
+    """Return given values with what losses read, `loss` at 0.5 beside soft labels; changes of a task, dots as `__`."""
     found = copy.deepcopy(given)
     task = found["tasks"]["sentiment"]
     task["student"]["vocabulary_size"] = None
