@@ -5,7 +5,8 @@
 Needs what `make run` leaves in data and models, of a task that labels texts. A student is its layers by its width, with
 twice the width in its feed-forward network and as many heads as that of params.yaml where they divide the width, or a
 BiLSTM of a width; the rest is that of params.yaml, so all learn from what the teacher was asked once. Losses of layers
-are left out where a student's family or heads are not the teacher's, else its layers are spread over the teacher's.
+are left out where a student's family or heads are not the teacher's, else those of the teacher that params.yaml names
+are compared with its last ones, so that one cache has what students of any depth learn from.
 Bytes are those of the folder in float32, tokenizer included. How many times the teacher's throughput is the median over
 pairs, on one thread at batch 1 and at batch 32, both in PyTorch in float32 and both exported in 8 bits, which a BiLSTM
 cannot be. Accuracy is that on test, and on dev, by which a student is chosen; `without` is the same student without a
@@ -14,7 +15,6 @@ teacher. Each is a line of JSON, and then the picture is drawn.
 
 import argparse
 import json
-import math
 import pickle
 import re
 import statistics
@@ -62,14 +62,18 @@ def shape(name: str, shipped: ArchitectureParams) -> ArchitectureParams:
 
 
 def lessons(distill: DistillParams, student: ArchitectureParams, teacher: TeacherShape) -> DistillParams:
-    """Return what a student of that shape can learn by; its layer i is compared with the teacher's i-th part."""
+    """Return what a student of that shape can learn by; its last layers are compared with what params.yaml's are."""
     if student.family != teacher.family:
         unfit: tuple[str, ...] = OF_LAYERS
     else:
         unfit = OF_HEADS if student.attention_heads != teacher.attention_heads else ()
-    pairs = [[own, math.ceil(own * teacher.layers / student.layers)] for own in range(1, student.layers + 1)]
+    compared = [its for own, its in distill.layer_map if own][-student.layers :]
+    pairs = [
+        list(pair) for pair in zip(range(student.layers - len(compared) + 1, student.layers + 1), compared, strict=True)
+    ]
     changes = {"losses": distill.losses.model_copy(update=dict.fromkeys(unfit, 0.0)), "layer_map": pairs}
-    return distill.model_copy(update=changes | {"relation_map": pairs[-1:]})
+    relations = [[student.layers, its] for _, its in distill.relation_map[-1:]]
+    return distill.model_copy(update=changes | {"relation_map": relations})
 
 
 class Teacher:

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from ruamel.yaml import YAML
 from transformers import BertConfig, BertForSequenceClassification
 
 from pipeline.architectures.classifier import logits_of
@@ -22,6 +21,7 @@ from pipeline.files import InputError
 from pipeline.params import TaskParams
 from pipeline.params.fit import TeacherShape
 from pipeline.params.task_types import OF_ATTENTION, OF_LABELS
+from tests.shipped_params import shipped_values
 
 ROOT = Path(__file__).parents[2]
 TEACHER = TeacherShape("bert", 2, 16, 2, 32, 64, 30)
@@ -32,7 +32,7 @@ BERT = BertConfig(
 
 
 def task(distill: dict | None = None, student: dict | None = None, **architecture: object) -> TaskParams:
-    values = YAML(typ="safe").load((ROOT / "params.yaml").read_text())["tasks"]["sentiment"]
+    values = shipped_values()["tasks"]["sentiment"]
     shape = {"layers": 2, "hidden_size": 8, "attention_heads": 2, "intermediate_size": 16}
     values["student"]["architecture"] |= shape | architecture
     values["student"]["vocabulary_size"] = None

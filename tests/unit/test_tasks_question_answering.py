@@ -23,10 +23,11 @@ from pipeline.distillation.lessons import DistillationLoss, with_teacher
 from pipeline.distillation.losses import logit_mse, soft_label_loss
 from pipeline.distillation.teacher_outputs import TeacherRow
 from pipeline.files import InputError
-from pipeline.params import load_params
+from pipeline.params import DistillParams
 from pipeline.tasks import TASKS
 from pipeline.tokenization.ragged import TokenRows
 from pipeline.words import ENDS, MAX_ANSWER_WORDS, STARTS
+from tests.shipped_params import shipped_values
 
 ROOT = Path(__file__).parents[2]
 HEAD = TASKS["question_answering"]()(["answer"])
@@ -143,7 +144,7 @@ def test_a_student_that_says_what_its_teacher_says_loses_nothing_but_labels_and_
         said = model(**{name: batch[name] for name in ("input_ids", "attention_mask", "token_type_ids")})
     logits = torch.stack([said.start_logits, said.end_logits], dim=-1).numpy()
     teacher = [TeacherRow(logits[0, :6], {}), TeacherRow(logits[1, :2], {})]
-    distill = load_params(ROOT / "params.yaml").tasks["sentiment"].distill
+    distill = DistillParams.model_validate(shipped_values()["tasks"]["sentiment"]["distill"])
 
     def loss_of(**weights: float) -> list[Tensor]:
         losses = distill.losses.model_copy(update={"soft_labels": 0.0} | weights)

@@ -60,7 +60,7 @@ def test_what_several_processes_would_compute_otherwise_is_refused() -> None:
     contrastive["runtime"] |= several
     with pytest.raises(InputError, match=r"runtime\.distributed: must be none for contrastive, got fsdp"):
         check_params(contrastive, Path("params.yaml"))
-    layers = YAML(typ="safe").load((ROOT / "params.yaml").read_text())
+    layers = shipped_values()
     layers["runtime"] |= several
     distill = layers["tasks"]["sentiment"]["distill"]
     distill["losses"]["value_relations"], distill["relation_map"], distill["relation_heads"] = 1.0, [[1, 1]], 4
