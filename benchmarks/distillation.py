@@ -50,7 +50,7 @@ Batch = dict[str, Tensor]
 
 
 def task_of(epochs: int) -> TaskParams:
-    """Return the default job's task with `epochs` passes in batches of 32, a dev split that nobody reads."""
+    """Return the default job's task by soft labels alone, `epochs` passes in batches of 32, a dev that nobody reads."""
     task = load_params(ROOT / "params.yaml").tasks["sentiment"]
     changed = {
         "epochs": epochs,
@@ -60,7 +60,11 @@ def task_of(epochs: int) -> TaskParams:
         "checkpoint_minutes": 60,
     }
     training = task.distill.training.model_copy(update=changed)
-    distill = task.distill.model_copy(update={"training": training, "temperature": TEMPERATURE})
+    alone = dict.fromkeys(task.distill.losses.model_dump(), 0.0) | {"soft_labels": 1.0}
+    losses = task.distill.losses.model_copy(update=alone)
+    distill = task.distill.model_copy(
+        update={"training": training, "temperature": TEMPERATURE, "losses": losses, "layer_map": []}
+    )
     return task.model_copy(update={"distill": distill})
 
 
