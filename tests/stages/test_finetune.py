@@ -19,7 +19,6 @@ from pipeline.tokenization.ragged import TokenRows
 from pipeline.training.prediction import predict_logits
 from tests.shipped_params import shipped_values
 
-ROOT = Path(__file__).parents[2]
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad", "film", "plot", "scene", "music", "story"]
 LAST = VOCABULARY.index("story")
 

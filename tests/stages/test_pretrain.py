@@ -12,7 +12,6 @@ from pipeline.files import InputError, content_hash, read_json
 from pipeline.params import Params
 from tests.shipped_params import shipped_values
 
-ROOT = Path(__file__).parents[2]
 WORDS = [f"w{i}" for i in range(90)] + [f"##p{i}" for i in range(5)]
 CAUSAL = {"objective": "causal_lm", "mask_share": None, "whole_word_mask": None}
 FAMILIES = {

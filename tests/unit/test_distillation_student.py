@@ -23,7 +23,6 @@ from pipeline.params.fit import TeacherShape
 from pipeline.params.task_types import OF_ATTENTION, OF_LABELS
 from tests.shipped_params import shipped_values
 
-ROOT = Path(__file__).parents[2]
 TEACHER = TeacherShape("bert", 2, 16, 2, 32, 64, 30)
 BERT = BertConfig(
     vocab_size=30, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,

@@ -11,20 +11,22 @@ from pipeline.files import InputError
 from pipeline.params import check_params, read_yaml
 from pipeline.params.task_types import OF_ATTENTION, OF_HEADS, OF_LAYER_MAP, OF_LAYERS, OF_RELATION_MAP, RELATIONS
 from pipeline.smoke import at_smoke_scale
+from tests.shipped_params import shipped_values
 
 ROOT = Path(__file__).parents[2]
 FROM_NOTHING = read_yaml(ROOT / "recipes/sentiment-from-scratch.yaml")  # its teacher's shape stands in the file
-ADOPTED = read_yaml(ROOT / "params.yaml")  # its teacher's shape is that of a package: 6 layers, 384 wide, 12 heads
+ADOPTED = shipped_values()  # its teacher's shape is that of a package: 6 layers, 384 wide, 12 heads
 MAPS = {"layer_map": [[1, 1]], "relation_map": [[1, 1]], "relation_heads": 4, "jensen_shannon_share": 0.5}
 
 
 def values(given: dict[str, Any], loss: str | None = None, **changes: Any) -> dict[str, Any]:
-    """Return given values with what losses read, `loss` at 0.5 beside soft labels; changes of a task, dots as `__`."""
+    """Return given values with all that losses read and `loss` weighing 0.5; changes of the task, dots as `__`."""
     found = copy.deepcopy(given)
     task = found["tasks"]["sentiment"]
     task["student"]["vocabulary_size"] = None
-    losses = dict.fromkeys(task["distill"]["losses"], 0.0) | {"soft_labels": 1.0} | ({loss: 0.5} if loss else {})
-    task["distill"] |= MAPS | {"losses": losses}
+    task["distill"] |= MAPS
+    if loss:
+        task["distill"]["losses"][loss] = 0.5
     for path, value in changes.items():
         *parents, last = path.split("__")
         section = task

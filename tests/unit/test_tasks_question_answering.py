@@ -29,7 +29,6 @@ from pipeline.tokenization.ragged import TokenRows
 from pipeline.words import ENDS, MAX_ANSWER_WORDS, STARTS
 from tests.shipped_params import shipped_values
 
-ROOT = Path(__file__).parents[2]
 HEAD = TASKS["question_answering"]()(["answer"])
 NONE = STARTS + ENDS
 SHAPE = {"vocab_size": 30, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
