@@ -11,6 +11,7 @@ from pipeline.params import Params, check_params
 from pipeline.stages import tokenize, tokenize_corpus, train_tokenizer
 from tests.shipped_params import shipped_values
 
+ROOT = Path(__file__).parents[2]
 SYLLABLES = ["ba", "co", "di", "fu", "ge", "hom", "lin", "mar", "nes", "tor"]
 CORPUS, ROWS, TOKENIZER = Path("validated/corpus"), Path("validated/rows"), Path("models/tokenizer")
 LABELS = ["negative", "positive"]
