@@ -4,9 +4,9 @@
 
 Needs what `make run` leaves in data and models, of a task that labels texts. A student is its layers by its width, with
 twice the width in its feed-forward network and as many heads as that of params.yaml where they divide the width, or a
-BiLSTM of a width; the rest is that of params.yaml, so all learn from what the teacher was asked once. Losses of layers
-are left out where a student's family or heads are not the teacher's, else those of the teacher that params.yaml names
-are compared with its last ones, so that one cache has what students of any depth learn from.
+BiLSTM of a width; the rest is that of params.yaml. Losses of layers are left out where a student's family or heads are
+not the teacher's, else those of the teacher that params.yaml names are compared with its last ones: so students of any
+depth learn from one cache, and the teacher is asked once more at most, for its answers alone.
 Bytes are those of the folder in float32, tokenizer included. How many times the teacher's throughput is the median over
 pairs, on one thread at batch 1 and at batch 32, both in PyTorch in float32 and both exported in 8 bits, which a BiLSTM
 cannot be. Accuracy is that on test, and on dev, by which a student is chosen; `without` is the same student without a
