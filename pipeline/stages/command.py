@@ -25,6 +25,7 @@ from pipeline.params import Params, RuntimeParams, load_params
 from pipeline.processes import end_with_parent, is_rank, rank
 
 STATE = Path(".stillhouse/stages")
+SOON = 0.05  # seconds until a signal that came where nobody may be interrupted comes again
 YOUNG_OBJECTS = 10_000  # before the collector looks: with Python's 700 an import of transformers took a fifth longer
 
 
@@ -54,7 +55,8 @@ def main(run: Callable[..., None], launch: Launch | None = None) -> None:
     key = arguments.get("dataset") or arguments.get("task")
     command = [module, *sys.argv[1:]]
     name = stage.rsplit(".", 1)[1] + (f"@{key}" if key else "")
-    signal.signal(signal.SIGTERM, _terminated)
+    _answer_signals(_terminated)
+    sys.unraisablehook = _not_raised
     _die_with_parent()
     # both are read at import: bars of libraries would stand among DVC's lines, and a thread that spins while it waits
     # for others takes from them what it waits for: beside other work a step took thirty times as long, now twice
@@ -70,9 +72,7 @@ def main(run: Callable[..., None], launch: Launch | None = None) -> None:
         return 0, ""
 
     codes.append(_outcome(begin, name, debug))
-    signal.signal(
-        signal.SIGTERM, signal.SIG_IGN
-    )  # all is said: an exit handler that is interrupted would add its traceback
+    _answer_signals(signal.SIG_IGN)  # all is said: an exit handler that is interrupted would add its traceback
     sys.exit(codes[0])
 
 
@@ -126,6 +126,29 @@ def _outcome(begin: Callable[[Params], tuple[int, str]], name: str, debug: bool)
     return code
 
 
+def _answer_signals(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
+    signal.signal(signal.SIGTERM, handler)
+    signal.signal(signal.SIGALRM, handler)  # how a SIGTERM comes again that came where nobody may be interrupted
+
+
 def _terminated(signum: int, frame: FrameType | None) -> None:
+    """End the stage by an exception, so that what it has open is closed.
+
+    Not in the middle of an import, which would go with some of Python's import locks held: another thread that imports
+    then waits for ever, and whoever waits for that one, such as an exit handler of torch's. So once it is over.
+    """
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # DVC's death sends it again, while the first one closes MLflow's run
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            signal.setitimer(signal.ITIMER_REAL, SOON)
+            return
+        frame = frame.f_back
     raise SystemExit(143)
+
+
+def _not_raised(error: "sys.UnraisableHookArgs") -> None:
+    """Have a signal come again whose exception Python dropped, where an object was taken apart; print other errors."""
+    if isinstance(error.exc_value, SystemExit):
+        signal.setitimer(signal.ITIMER_REAL, SOON)
+    else:
+        sys.__unraisablehook__(error)

@@ -48,6 +48,78 @@ if __name__ == "__main__":
     main(run)
 """
 
+# SIGTERM comes while a module is imported, at the first line of Python's own import code, then at the second, ...
+IMPORTS = """\
+import _imp
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from pipeline.params import Params
+from pipeline.stages.command import main
+
+def import_ended_at(place: int) -> bool:
+    passed = -1
+
+    def step(frame, event, argument):
+        nonlocal passed
+        if frame.f_code.co_filename != "<frozen importlib._bootstrap>":
+            return None
+        passed += 1
+        if passed == place:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step
+
+    sys.modules.pop("colorsys", None)
+    sys.settrace(step)
+    try:
+        import colorsys
+    finally:
+        sys.settrace(None)
+    return passed >= place
+
+def run(params: Params, *, out: Path) -> None:
+    handler, ended, held, place = signal.getsignal(signal.SIGTERM), 0, 0, 0
+    reached = True
+    while reached:
+        signal.signal(signal.SIGTERM, handler)
+        try:
+            if reached := import_ended_at(place):
+                time.sleep(10)
+        except SystemExit:
+            ended += 1
+        held += _imp.lock_held()
+        place += 1
+    out.write_text(f"{place - 1} {ended} {held}")
+
+if __name__ == "__main__":
+    main(run)
+"""
+
+# SIGTERM comes while an object is taken apart, where Python prints exceptions and goes on
+DROPS = """\
+import os
+import signal
+import time
+from pathlib import Path
+from pipeline.params import Params
+from pipeline.stages.command import main
+
+class Kept:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+def run(params: Params, *, out: Path) -> None:
+    kept = Kept()
+    del kept
+    time.sleep(10)
+    out.write_text("not ended")
+
+if __name__ == "__main__":
+    main(run)
+"""
+
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
@@ -91,6 +163,24 @@ def test_libraries_draw_no_bars(project: Path) -> None:
     ended = subprocess.run(command, cwd=project, env=environment(), capture_output=True, text=True, timeout=60)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
     assert (project / "sum").read_text() == "6"
+
+
+def test_a_signal_during_an_import_ends_the_stage_after_it_and_leaves_no_import_lock_held(project: Path) -> None:
+    (project / "toy/imports.py").write_text(IMPORTS)
+    command = [sys.executable, "-m", "toy.imports", "--out", "found"]
+    ended = subprocess.run(command, cwd=project, env=environment(), capture_output=True, text=True, timeout=120)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+    places, ends, held = map(int, (project / "found").read_text().split())
+    assert places > 100
+    assert (ends, held) == (places, 0)
+
+
+def test_a_signal_whose_exception_python_drops_ends_the_stage_all_the_same(project: Path) -> None:
+    (project / "toy/drops.py").write_text(DROPS)
+    command = [sys.executable, "-m", "toy.drops", "--out", "new"]
+    ended = subprocess.run(command, cwd=project, env=environment(), capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (143, "", "drops: ended by a signal\n")
+    assert not (project / "new").exists()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's help is Linux's")
