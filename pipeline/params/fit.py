@@ -5,7 +5,7 @@ from typing import NamedTuple
 from pipeline.params.distillation import AnyLessons
 from pipeline.params.families import WITH_ALIKE_LAYERS, WITH_ATTENTIONS
 from pipeline.params.lessons import lessons_of
-from pipeline.params.task_types import OF_ATTENTION, OF_HEADS, RELATIONS
+from pipeline.params.task_types import OF_ATTENTION, OF_HEADS, OF_LAYER_MAP, OF_RELATION_MAP, RELATIONS
 from pipeline.params.tasks import TaskParams
 from pipeline.params.training import ArchitectureParams
 
@@ -98,8 +98,8 @@ def _of_losses(
                 f"{place}.relation_heads: must divide {teacher.hidden_size}, the teacher's width, "
                 f"got {lessons.relation_heads}"
             )
-    for name, pairs, first in (("layer_map", lessons.layer_map, 0), ("relation_map", lessons.relation_map, 1)):
-        for own, its in pairs:
+    for name, readers, first in (("layer_map", OF_LAYER_MAP, 0), ("relation_map", OF_RELATION_MAP, 1)):
+        for own, its in getattr(lessons, name) if weights.keys() & set(readers) else ():
             if not (first <= own <= student.layers and first <= its <= teacher.layers):
                 problems.append(
                     f"{place}.{name}: got [{own}, {its}], expected student layers from {first} to "

@@ -62,6 +62,12 @@ def test_a_layer_that_is_not_there_is_refused(pair: list[int]) -> None:
     assert problem(hidden) == f"tasks.sentiment.distill.layer_map: got {pair}, {expected}"
 
 
+def test_layers_that_no_loss_reads_need_not_be_there() -> None:
+    maps = {"layer_map": [[1, 3]], "relation_map": [[3, 1]]}
+    check_shapes("sentiment", task({"losses": losses()} | maps), TEACHER)
+    assert "distill.layer_map" in problem(task({"losses": losses(hidden_cosines=1.0)} | maps))
+
+
 def test_embeddings_have_no_relations() -> None:
     values = task({"losses": losses(value_relations=1.0), "relation_map": [[0, 2]], "relation_heads": 2})
     assert problem(values).startswith(

@@ -136,7 +136,10 @@ def test_a_teacher_that_params_yaml_describes_is_held_against_the_student(loss: 
             {"loss": "attentions", "student__architecture__attention_heads": 6},
             "student.architecture.attention_heads: must be 12, the teacher's, when attentions",
         ),
-        ({"distill__layer_map": [[2, 7]]}, "distill.layer_map: got [2, 7], expected student layers from 0 to 2 and"),
+        (
+            {"loss": "hidden_states", "distill__layer_map": [[2, 7]]},
+            "distill.layer_map: got [2, 7], expected student layers from 0 to 2 and",
+        ),
         ({"student__embeddings": "teacher"}, "student.architecture.hidden_size: must be 384, the teacher's, when stud"),
     ],
 )
