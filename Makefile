@@ -43,7 +43,7 @@ test: setup
 	@python -m pytest -m "not slow" --numprocesses 2 --dist loadfile
 
 test-slow: setup
-	@python -m pytest -m slow --numprocesses 2 --dist loadfile --timeout 900
+	@python -m pytest -m slow --numprocesses 2 --dist loadfile --timeout 900 --no-fold-skipped
 
 # starts a Ray, a PostgreSQL (Debian's package postgresql) and an S3 server of its own, and runs the default job on them
 test-services: setup

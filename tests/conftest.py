@@ -1,12 +1,23 @@
 """What tests in several folders share."""
 
 import os
+import time
 from collections.abc import Iterator
 
 import pytest
 
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as stages have it, before torch is imported
 os.environ.setdefault("DVC_NO_ANALYTICS", "true")  # made projects have no .dvc/config of ours that says so
+
+SLOW_TESTS_UNTIL = "SLOW_TESTS_UNTIL"  # seconds since 1970: no slow test begins after it, as .ci/run wants it
+
+
+@pytest.hookimpl(tryfirst=True)  # before a fixture is made
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave out a slow test that would begin too late, and say so."""
+    until = os.environ.get(SLOW_TESTS_UNTIL)
+    if until and item.get_closest_marker("slow") and time.time() > float(until):
+        pytest.skip(f"{SLOW_TESTS_UNTIL} is over")
 
 
 @pytest.fixture(scope="session")
