@@ -142,12 +142,15 @@ def draw(points: list[Point]) -> Figure:
     figure = Figure(figsize=(8.0, 4.5), layout="constrained")
     axes = figure.subplots()
     teacher, *students = points
-    for point in students:
+    for number, point in enumerate(sorted(students, key=lambda point: point["times"]["pytorch"]["32"])):
         at = point["times"]["pytorch"]["32"], 100 * point["test"]
         axes.scatter(*at, s=point["bytes"] / 1e5, color="#2f7f6f", alpha=0.6)
-        axes.annotate(f"{point['model']}, {point['bytes'] / 1e6:.1f} MB", at, (6, 6), textcoords="offset points")
+        beside, side = ((10, 4), "left") if number % 2 == 0 else ((-10, -11), "right")  # so that neighbours can be read
+        told = f"{point['model']}, {point['bytes'] / 1e6:.1f} MB"
+        axes.annotate(told, at, beside, textcoords="offset points", horizontalalignment=side)
     axes.axhline(100 * teacher["test"], color="#777777", linewidth=1, linestyle="--")
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.set_xlabel("times the teacher's rows a second, batch 32, PyTorch, float32")
     axes.set_ylabel("accuracy on test, % (dashed: the teacher)")
     axes.spines[["top", "right"]].set_visible(False)
