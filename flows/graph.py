@@ -5,6 +5,7 @@
 """
 
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from dvc.repo.reproduce import plan_repro
 from dvc.stage import PipelineStage, Stage
 from dvc.utils.serialize import load_yaml, modify_yaml
 
-from pipeline.files import InputError
+from pipeline.files import InputError, replacing
 
 
 class BusyError(Exception):
@@ -132,8 +133,10 @@ def write_canonical_lock() -> None:
         wanted = [name for name in _stage_names(repo) if name in found]
         if found == wanted:
             return
-        with modify_yaml(lock) as contents:
-            contents["stages"] = {name: contents["stages"][name] for name in wanted}
+        with replacing(lock) as draft:
+            shutil.copy(lock, draft)
+            with modify_yaml(draft) as contents:
+                contents["stages"] = {name: contents["stages"][name] for name in wanted}
 
 
 if __name__ == "__main__":

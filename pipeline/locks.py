@@ -12,9 +12,11 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from pipeline.drivers import STATE
+from pipeline.files import replacing
 from pipeline.processes import identity, is_running
 
 FILES_IN_USE = Path(".dvc/tmp/rwlock")
+DVC_LOCK = Path("dvc.lock")
 _IN_USE = re.compile(r"\s+\(PID (\d+)\): (.+)")
 
 
@@ -23,7 +25,7 @@ def run_lock(owner: str, say: Callable[[str], None]) -> Iterator[None]:
     """Hold `.stillhouse/run.lock`; where another run does, say which process and since when, and wait for it.
 
     The kernel lets go of the lock when its holder dies, however it dies. What DVC kept of processes that were killed is
-    forgotten before and after.
+    forgotten before and after, and a `dvc.lock` that one of them was writing is mended.
     """
     STATE.mkdir(exist_ok=True)
     with open(STATE / "run.lock", "a+", encoding="utf-8") as file:
@@ -38,9 +40,11 @@ def run_lock(owner: str, say: Callable[[str], None]) -> Iterator[None]:
         file.flush()
         try:
             _forget_the_gone()
+            _mend_dvc_lock(say)
             yield
         finally:
             _forget_the_gone()
+            _mend_dvc_lock(say)
             file.truncate(0)
 
 
@@ -77,6 +81,38 @@ def _forget_the_gone() -> None:
         readers = {path: [info for info in infos if _holds(info)] for path, infos in found.get("read", {}).items()}
         kept = {"write": writers, "read": {path: infos for path, infos in readers.items() if infos}}
         FILES_IN_USE.write_text(json.dumps(kept), encoding="utf-8")
+
+
+def _mend_dvc_lock(say: Callable[[str], None]) -> None:
+    """Cut a half-written `dvc.lock` back to its last whole stage; DVC itself reads it no more.
+
+    DVC writes it in place, in most of a second where the project is large, and a kill in the meantime leaves a part of
+    it. What is missing then DVC takes from its cache of runs, as after a change that was taken back.
+    """
+    if not _is_half_written():
+        return
+    guard = FILES_IN_USE.with_name("lock")  # DVC's own, around each command and not while a stage runs
+    guard.parent.mkdir(parents=True, exist_ok=True)
+    with open(guard, "a", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if not _is_half_written():  # it was being written
+            return
+        text = DVC_LOCK.read_text(encoding="utf-8", errors="replace")
+        stages = [match.start() for match in re.finditer(r"^  \S", text, flags=re.MULTILINE)]
+        if len(stages) > 1:
+            with replacing(DVC_LOCK) as draft:
+                draft.write_text(text[: stages[-1]], encoding="utf-8")
+        else:
+            DVC_LOCK.unlink()
+    say(f"{DVC_LOCK}: half-written by a process that was killed, {max(len(stages) - 1, 0)} of its stages are whole")
+
+
+def _is_half_written() -> bool:
+    """Tell whether `dvc.lock` ends inside a line or with a key that has no value, as no whole one does."""
+    if not DVC_LOCK.is_file():
+        return False
+    text = DVC_LOCK.read_bytes()
+    return not text.endswith(b"\n") or text.endswith(b":\n")
 
 
 def _holds(info: dict[str, Any]) -> bool:

@@ -22,7 +22,7 @@ ALLOWED = {
     "serving": {"registry"} | GROUND,  # the registered student is the only model it knows
     "smoke": GROUND,
     "drivers": {"files", "processes"},
-    "locks": {"drivers", "processes"},
+    "locks": {"drivers", "files", "processes"},
     "project_copy": {"drivers", "files"},
     "sources": GROUND,
     "validation": GROUND,
