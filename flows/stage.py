@@ -15,7 +15,7 @@ from prefect.states import Completed, Failed
 
 from flows.graph import Node
 from pipeline.drivers import Outcome, dvc, failure, forget_failures, is_chatter, left_no_word, outcome_in, start, stop
-from pipeline.locks import wait_for_dvc
+from pipeline.locks import mend_dvc_lock, wait_for_dvc
 from pipeline.outcomes import write_outcomes
 
 
@@ -144,7 +144,7 @@ def _reproduce(node: Node, session: Session, force: bool, pull: bool) -> StageRe
         seconds = time.monotonic() - started
         if code == 0:
             return StageResult(outcome, seconds)
-        if not wait_for_dvc(lines, logger.warning, session.pause):
+        if not (mend_dvc_lock(logger.warning) or wait_for_dvc(lines, logger.warning, session.pause)):
             break
     code, line = failure(node.name, lines)
     failed = StageResult("failed", seconds, code, line)

@@ -40,12 +40,38 @@ def run_lock(owner: str, say: Callable[[str], None]) -> Iterator[None]:
         file.flush()
         try:
             _forget_the_gone()
-            _mend_dvc_lock(say)
+            mend_dvc_lock(say)
             yield
         finally:
             _forget_the_gone()
-            _mend_dvc_lock(say)
+            mend_dvc_lock(say)
             file.truncate(0)
+
+
+def mend_dvc_lock(say: Callable[[str], object]) -> bool:
+    """Cut a half-written `dvc.lock` back to its last whole stage, say so and tell whether it was; DVC reads it no more.
+
+    DVC writes it in place, in most of a second where the project is large, and a kill in the meantime leaves a part of
+    it. What is missing then DVC takes from its cache of runs, as after a change that was taken back. Not for a process
+    that holds DVC's lock of the repository.
+    """
+    if not _is_half_written():
+        return False
+    guard = FILES_IN_USE.with_name("lock")  # DVC's own, around each command and not while a stage runs
+    guard.parent.mkdir(parents=True, exist_ok=True)
+    with open(guard, "a", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if not _is_half_written():  # it was being written
+            return False
+        text = DVC_LOCK.read_text(encoding="utf-8", errors="replace")
+        stages = [match.start() for match in re.finditer(r"^  \S", text, flags=re.MULTILINE)]
+        if len(stages) > 1:
+            with replacing(DVC_LOCK) as draft:
+                draft.write_text(text[: stages[-1]], encoding="utf-8")
+        else:
+            DVC_LOCK.unlink()
+    say(f"{DVC_LOCK}: half-written by a process that was killed, {max(len(stages) - 1, 0)} of its stages are whole")
+    return True
 
 
 def wait_for_dvc(lines: Sequence[str], say: Callable[[str], None], pause: Callable[[float], object]) -> bool:
@@ -81,30 +107,6 @@ def _forget_the_gone() -> None:
         readers = {path: [info for info in infos if _holds(info)] for path, infos in found.get("read", {}).items()}
         kept = {"write": writers, "read": {path: infos for path, infos in readers.items() if infos}}
         FILES_IN_USE.write_text(json.dumps(kept), encoding="utf-8")
-
-
-def _mend_dvc_lock(say: Callable[[str], None]) -> None:
-    """Cut a half-written `dvc.lock` back to its last whole stage; DVC itself reads it no more.
-
-    DVC writes it in place, in most of a second where the project is large, and a kill in the meantime leaves a part of
-    it. What is missing then DVC takes from its cache of runs, as after a change that was taken back.
-    """
-    if not _is_half_written():
-        return
-    guard = FILES_IN_USE.with_name("lock")  # DVC's own, around each command and not while a stage runs
-    guard.parent.mkdir(parents=True, exist_ok=True)
-    with open(guard, "a", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        if not _is_half_written():  # it was being written
-            return
-        text = DVC_LOCK.read_text(encoding="utf-8", errors="replace")
-        stages = [match.start() for match in re.finditer(r"^  \S", text, flags=re.MULTILINE)]
-        if len(stages) > 1:
-            with replacing(DVC_LOCK) as draft:
-                draft.write_text(text[: stages[-1]], encoding="utf-8")
-        else:
-            DVC_LOCK.unlink()
-    say(f"{DVC_LOCK}: half-written by a process that was killed, {max(len(stages) - 1, 0)} of its stages are whole")
 
 
 def _is_half_written() -> bool:

@@ -10,6 +10,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -174,6 +175,35 @@ def test_dvc_killed_in_the_middle_of_writing_its_lock_is_in_nobody_s_way(checkou
         if not lock.stat().st_size:
             break
     assert lock.read_text() == "", "never hit"
+    shutil.copy(serial / "seeds/ash.txt", seed)
+    code, output = finish(start(checkout, *RUN))
+    assert code == 0, output
+    assert_whole(checkout, serial)
+
+
+@pytest.mark.slow
+def test_a_flow_goes_on_whose_dvc_alone_was_killed_while_it_wrote_its_lock(
+    prefect_server: str, checkout: Path, serial: Path
+) -> None:
+    """Of stages that are no more DVC keeps the entries: with many of them it writes for long enough to be hit."""
+    lock, seed = checkout / "dvc.lock", checkout / "seeds/ash.txt"
+    for attempt in range(20):
+        shutil.copytree(serial, checkout, dirs_exist_ok=True)
+        whole = lock.read_text()
+        lock.write_text(whole + "".join(whole.partition("stages:\n")[2].replace("@", f"@{n}") for n in range(30)))
+        (checkout / "done").unlink()
+        seed.write_text(f"ash {attempt}")
+        with start(checkout, *FLOW, PREFECT_API_URL=prefect_server) as flow:
+            while lock.stat().st_size and flow.poll() is None:
+                pass
+            end_one(checkout, " dvc ", signal.SIGKILL, random.Random(attempt))
+            code, output = finish(flow)
+        assert code == 0, output
+        if "half-written by a process that was killed" in output:
+            break
+    else:
+        pytest.fail("never hit")
+    assert (checkout / "done").read_text().split() == ["sown/ash.txt", "grown/ash.txt", "reaped.txt"]
     shutil.copy(serial / "seeds/ash.txt", seed)
     code, output = finish(start(checkout, *RUN))
     assert code == 0, output
