@@ -123,7 +123,7 @@ def _key_of(folder: Path) -> dict[str, Any]:
 
 
 def _teacher_caches() -> Iterator[Leftover]:
-    from pipeline.distillation.teacher_cache import MARKER
+    from pipeline.distillation.cache_entry import MARKER
 
     teachers = {content_hash(folder) for folder in Path("models").glob("*/teacher")}
     for entry in sorted(TEACHER_CACHE.glob("*")):

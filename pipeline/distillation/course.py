@@ -12,8 +12,16 @@ from torch import nn
 from torch.utils.data import ConcatDataset
 from transformers import PreTrainedModel
 
-from pipeline.distillation.lessons import DistillationLoss, Lessons, divergences, read_alike, with_teacher
+from pipeline.distillation.lessons import (
+    DistillationLoss,
+    Lessons,
+    divergences,
+    read_alike,
+    states_compared,
+    with_teacher,
+)
 from pipeline.distillation.losses import divergence
+from pipeline.distillation.online import OnlineTeacher
 from pipeline.distillation.student import build_student, start_from_pretrained_student, start_from_teacher
 from pipeline.distillation.teacher_outputs import TeacherOutputs
 from pipeline.params import RuntimeParams, TaskParams, TrainingParams
@@ -51,27 +59,32 @@ class Course:
     pretrained_student: Path | None = None
 
     def distilled(
-        self, outputs: Mapping[str, TeacherOutputs], teacher: Path, teacher_width: int
+        self,
+        outputs: Mapping[str, TeacherOutputs],
+        teacher: Path,
+        teacher_width: int,
+        online: OnlineTeacher | None = None,
     ) -> tuple[PreTrainedModel, list[Record]]:
         """Train the student on train and transfer rows by the weighted losses; return it and its history.
 
         outputs: what the teacher says about the rows of each split. teacher: its folder, for the student's
-            first weights.
+            first weights. online: the teacher, where it is asked again about the rows that are learnt from.
         """
         student = self._student()
         if self.pretrained_student is not None:
             start_from_pretrained_student(student, self.pretrained_student)
         else:
             start_from_teacher(student, self.task.student, teacher, self.teacher_ids)
-        taught = ("train", "transfer")
+        taught, says = ("train", "transfer"), outputs if online is None else online.questions
         lessons: ConcatDataset[Any] = ConcatDataset(
-            [Lessons(self.head.rows(self.rows[name]), outputs[name], self._alike(name, outputs)) for name in taught]
+            [Lessons(self.head.rows(self.rows[name]), says[name], self._alike(name)) for name in taught]
         )
         lengths = np.concatenate([self.rows[name].lengths for name in taught])
 
         def collate(batch: list[Any], generator: np.random.Generator) -> dict[str, torch.Tensor]:
             rows, said = zip(*batch, strict=True)
-            return with_teacher(self.head.collate(rows, self.pad_token_id), said)
+            answers = said if online is None else online.answers(said)
+            return with_teacher(self.head.collate(rows, self.pad_token_id), answers)
 
         loss = DistillationLoss(self.head, student, self.task.distill, teacher_width)
         training, dev = self.task.distill.training, self.rows["dev"]
@@ -136,9 +149,9 @@ class Course:
             "undistilled_student", loss, rows, rows.lengths, self._collate, training, evaluate, best
         )
 
-    def _alike(self, split: str, outputs: Mapping[str, TeacherOutputs]) -> np.ndarray | None:
+    def _alike(self, split: str) -> np.ndarray | None:
         """Return which rows of a split are the same tokens to both, None where no layers are compared."""
-        if not outputs[split].states:
+        if not states_compared(self.task.distill, student=False):
             return None
         alike = read_alike(self.rows[split], self.teacher_rows[split], self.teacher_ids)
         if rank() == 0 and len(alike):

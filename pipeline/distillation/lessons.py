@@ -1,7 +1,6 @@
 """What the student sees and what it is marked by: rows with the teacher's word on each, and the weighted losses."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from pipeline.distillation.layer_losses import (
     scaled_products,
 )
 from pipeline.distillation.losses import jensen_shannon_loss, logit_mse, reverse_kl_loss, soft_label_loss
+from pipeline.distillation.online import Question, Questions
 from pipeline.distillation.teacher_outputs import TeacherOutputs, TeacherRow
 from pipeline.params import AnyLessons
 from pipeline.params.task_types import OF_LAYERS, OF_RELATION_MAP
@@ -38,14 +38,16 @@ COMPARED: dict[str, tuple[Any, ...]] = {
 }
 
 
-class Lessons(Dataset[tuple[Any, TeacherRow]]):
-    """Rows of a task, each paired with what the teacher says about it.
+class Lessons(Dataset[tuple[Any, TeacherRow | Question]]):
+    """Rows of a task, each paired with what the teacher says about it, or with what it is still to be asked.
 
     alike: bool (rows,), which rows are the same tokens to both; of the others no state of a layer is paired, as a state
     is one token's. None where all are.
     """
 
-    def __init__(self, rows: Sequence[Any], teacher: TeacherOutputs, alike: np.ndarray | None = None) -> None:
+    def __init__(
+        self, rows: Sequence[Any], teacher: TeacherOutputs | Questions, alike: np.ndarray | None = None
+    ) -> None:
         if len(rows) != len(teacher):
             raise ValueError(f"got {len(rows)} rows and the teacher's outputs for {len(teacher)}, expected as many")
         self.rows, self.teacher, self.alike = rows, teacher, alike
@@ -56,7 +58,7 @@ class Lessons(Dataset[tuple[Any, TeacherRow]]):
     def __getitem__(self, row: Any) -> Any:
         said = self.teacher[row]
         if self.alike is not None and not self.alike[row]:
-            said = replace(said, states={state: values[:0] for state, values in said.states.items()})
+            said = said.without_states()
         return self.rows[row], said
 
 

@@ -1,12 +1,8 @@
-"""The teacher is run once: what it says about each row is kept on disk, memory-mapped, for all epochs and students.
-
-An entry is written whole or not at all, under a hash of everything its bits depend on. One whose key or bytes are not
-what its marker says is refused and made anew.
-"""
+"""The teacher is run once: what it says about each row is kept on disk, memory-mapped, for all epochs and students."""
 
 import functools
-import json
 import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +13,12 @@ import torch
 from transformers import PreTrainedModel
 
 from pipeline.architectures.averaged import averaged
+from pipeline.distillation.cache_entry import cached
 from pipeline.distillation.intermediate import State, layer_outputs
 from pipeline.distillation.losses import likeliest_labels
 from pipeline.distillation.teacher_outputs import TeacherOutputs
 from pipeline.engine import Engine, map_in_order
-from pipeline.files import replacing, sha256_of_file, stable_hash, write_json
+from pipeline.files import InputError
 from pipeline.training import runtime
 from pipeline.training.batches import Row, Rows, row_at
 from pipeline.training.prediction import inputs_of, targets_of
@@ -29,7 +26,6 @@ from pipeline.training.progress import Progress
 
 BATCH_SIZE = 64
 PADDING = f"right, to the longest of {BATCH_SIZE} rows sorted by length"  # padding changes a teacher's bits
-MARKER = "complete.json"
 
 
 class Likeliest(NamedTuple):
@@ -48,14 +44,17 @@ def cached_outputs(
     states: Sequence[State],
     dtype: torch.dtype,
     likeliest: Likeliest | None = None,
+    keep_states: bool = True,
     engine: Engine = "local",
 ) -> dict[str, TeacherOutputs]:
     """Return the teacher's outputs for each split, from the cache in `folder` or by running the teacher.
 
     `inputs` says which teacher and which rows: the `content_hash` of each. Precision, threads, padding, states, library
     versions and the processor are added here. `load_teacher` is called only where no good entry stands. With
-    `likeliest` that many classes of each target are kept. `engine` says where the teacher runs; on a card it is here.
-    Raises InputError where a machine of the engine's would give other bits than this one.
+    `likeliest` that many classes of each target are kept. Without `keep_states` the states are computed, as logits have
+    other bits where they are not, and dropped. `engine` says where the teacher runs; on a card it is here.
+    Raises InputError where a machine of the engine's would give other bits than this one, or the disk has no room for
+    the states.
     """
     key = {
         "inputs": inputs,
@@ -63,58 +62,66 @@ def cached_outputs(
         "threads": torch.get_num_threads(),
         "padding": PADDING,
         "states": [str(state) for state in states],
+        "states_kept": bool(states and keep_states),
         "likeliest": None if likeliest is None else list(likeliest),
         "machine": runtime.fingerprint(),
     }
     engine = engine if runtime.device().type == "cpu" else "local"
 
+    kept = tuple(states) if keep_states else ()
+
     def make(draft: Path) -> None:
         teacher = load_teacher()
-        # its weights cast once: autocast would cast them anew for every batch, a fifth of the time
-        torch.nn.Module.to(teacher, runtime.device(), dtype).eval()
-        _run_teacher(draft, splits, teacher, states, likeliest, engine)
+        _require_room(draft.parent, sum(int(rows.lengths.sum()) for rows in splits.values()), kept, teacher.config)
+        ask = asking(teacher, states, dtype, likeliest)
+
+        def create(name: str) -> TeacherOutputs:
+            return _create(draft / name, splits[name], kept, teacher.config, likeliest)
+
+        _run_teacher(splits, ask, create, engine)
 
     entry = cached(folder, key, make)
-    return {name: _open(entry / name, rows, states, likeliest) for name, rows in splits.items()}
+    return {name: _open(entry / name, rows, kept, likeliest) for name, rows in splits.items()}
 
 
-def cached(folder: Path, key: dict[str, Any], make: Callable[[Path], None]) -> Path:
-    """Return the entry of `key` in the cache `folder`; where no good one stands, `make` writes its npy files."""
-    entry = folder / stable_hash(key)[:16]
-    if not _is_good(entry, key):
-        with replacing(entry) as draft:
-            make(draft)
-            hashes = {str(file.relative_to(draft)): sha256_of_file(file) for file in sorted(draft.rglob("*.npy"))}
-            write_json(draft / MARKER, {"key": key, "files": hashes})
-    return entry
+def asking(
+    teacher: PreTrainedModel, states: Sequence[State], dtype: torch.dtype, likeliest: Likeliest | None
+) -> Callable[..., TeacherOutputs]:
+    """Return what asks `teacher`, which it casts to `dtype`, about a batch of rows.
+
+    It takes the rows and, where they are to be padded to more than the longest of them, a number of tokens.
+    """
+    # its weights cast once: autocast would cast them anew for every batch, a fifth of the time
+    torch.nn.Module.to(teacher, runtime.device(), dtype).eval()
+    return functools.partial(_ask, runtime.setting(), _Teacher(teacher), states, likeliest)
 
 
-def _is_good(entry: Path, key: dict[str, Any]) -> bool:
-    """Tell whether the entry was finished, for this key, and still holds the bytes it was finished with."""
-    try:
-        marker = json.loads((entry / MARKER).read_text(encoding="utf-8"))
-        return bool(
-            marker["key"] == key
-            and all(sha256_of_file(entry / file) == expected for file, expected in marker["files"].items())
+def _require_room(folder: Path, tokens: int, states: Sequence[State], teacher: Any) -> None:
+    """Raise InputError where the disk of `folder` has no room for the states of so many tokens."""
+    needed = tokens * len(states) * teacher.hidden_size * np.dtype(np.float16).itemsize
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise InputError(
+            f"{folder}: {free / 1e6:,.0f} MB free on its disk, expected {needed / 1e6:,.0f} MB for what the teacher's "
+            f"layers say; `stillhouse clean` may free some"
         )
-    except (OSError, ValueError, KeyError):
-        return False
+
+
+def cache_batches(lengths: np.ndarray) -> list[list[int]]:
+    """Return which rows the teacher is asked about together when its cache is made."""
+    order = np.argsort(lengths, kind="stable").tolist()
+    return [order[start : start + BATCH_SIZE] for start in range(0, len(order), BATCH_SIZE)]
 
 
 def _run_teacher(
-    entry: Path,
     splits: Mapping[str, Rows],
-    teacher: PreTrainedModel,
-    states: Sequence[State],
-    likeliest: Likeliest | None,
+    ask: Callable[[Sequence[Row]], TeacherOutputs],
+    create: Callable[[str], TeacherOutputs],
     engine: Engine,
 ) -> None:
     progress, done = Progress("teacher", sum(len(rows) for rows in splits.values()), step="row", unit="rows"), 0
-    ask = functools.partial(_ask, runtime.setting(), _Teacher(teacher), states, likeliest)
     for name, rows in splits.items():
-        outputs = _create(entry / name, rows, states, teacher.config, likeliest)
-        order = np.argsort(rows.lengths, kind="stable").tolist()
-        batches = [order[start : start + BATCH_SIZE] for start in range(0, len(order), BATCH_SIZE)]
+        outputs, batches = create(name), cache_batches(rows.lengths)
         read = ([row_at(rows, row) for row in batch] for batch in batches)
         answers = map_in_order(ask, read, engine=engine, cores=torch.get_num_threads())
         for batch, said in zip(batches, answers, strict=True):
@@ -152,10 +159,11 @@ def _ask(
     states: Sequence[State],
     likeliest: Likeliest | None,
     batch: Sequence[Row],
+    length: int = 0,
 ) -> TeacherOutputs:
-    """Return what the teacher says about the rows of a batch."""
+    """Return what the teacher says about the rows of a batch, padded to at least `length` tokens."""
     runtime.compute_as(setting)
-    inputs, positions = inputs_of(teacher.model, batch, teacher.model.config.pad_token_id)
+    inputs, positions = inputs_of(teacher.model, batch, teacher.model.config.pad_token_id, length)
     with torch.inference_mode():
         found = layer_outputs(teacher.model, inputs, positions, states).to(torch.float32, torch.device("cpu"))
     lengths = np.array([len(row["input_ids"]) for row in batch])

@@ -1,6 +1,6 @@
 """What a teacher says about rows: its logits and the states of its layers, as flat arrays."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -18,6 +18,10 @@ class TeacherRow:
     logits: np.ndarray
     states: dict[State, np.ndarray]
     likeliest: np.ndarray | None = None
+
+    def without_states(self) -> "TeacherRow":
+        """Return the same with no token's state of a layer."""
+        return replace(self, states={state: values[:0] for state, values in self.states.items()})
 
 
 @dataclass(frozen=True)

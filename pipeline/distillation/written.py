@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from pipeline.distillation.teacher_cache import cached
+from pipeline.distillation.cache_entry import cached
 from pipeline.training import runtime
 from pipeline.training.batches import Rows
 

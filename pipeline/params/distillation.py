@@ -142,7 +142,17 @@ class DistillParams(LessonParams):
     likeliest: Annotated[int, Field(ge=1)] | None = None
     """How many of the likeliest next tokens the losses on probabilities tell apart, all others together being one more
     class; for `text_generation` only."""
+    online: bool = False
+    """Whether the teacher is asked again about each batch, in every pass: the student is the same to the bit, what the
+    teacher's layers say needs no room on the disk, and its time is spent once more for each pass. false, the default,
+    keeps it on the disk. Not for `sequences`, as texts take next to no room."""
     training: TrainingParams
+
+    @model_validator(mode="after")
+    def _texts_are_written_once(self) -> "DistillParams":
+        if self.online and self.losses.sequences:
+            raise ValueError("online must be false when losses.sequences has a weight, got true")
+        return self
 
 
 AnyLessons = DistillParams | DistillPretrainedParams

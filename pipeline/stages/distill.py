@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.files import content_hash, replacing
-from pipeline.params import Params, TaskParams
+from pipeline.params import DistillParams, Params, TaskParams
 from pipeline.processes import rank
 from pipeline.stage_run import OUTPUT_HASH, stage_run
 from pipeline.stages.command import main
@@ -13,6 +13,8 @@ from pipeline.training.launching import launch
 if TYPE_CHECKING:
     import torch
 
+    from pipeline.distillation.online import OnlineTeacher
+    from pipeline.distillation.teacher_cache import Likeliest
     from pipeline.distillation.teacher_outputs import TeacherOutputs
     from pipeline.tasks.labelling import LabellingTask
     from pipeline.tasks.writing import WritingTask
@@ -94,7 +96,8 @@ def run(
         else:
             outputs = ranks.one_first(lambda: _teacher_outputs(params, task, head, teacher, teacher_tokens, dtype))
             _keep_soft_labels(outputs, soft_labels)
-            student, records = course.distilled(outputs, teacher, teacher_shape.hidden_size)
+            online = _online_teacher(section, head, teacher, teacher_rows, dtype) if section.distill.online else None
+            student, records = course.distilled(outputs, teacher, teacher_shape.hidden_size, online)
         if rank() == 0:
             publish_model(student, student_tokenizer, out)
         twin, twin_records = course.undistilled()
@@ -128,7 +131,7 @@ def _teacher_outputs(
 ) -> "dict[str, TeacherOutputs]":
     from pipeline.architectures.attention import attention_implementation
     from pipeline.distillation.lessons import states_compared
-    from pipeline.distillation.teacher_cache import Likeliest, cached_outputs
+    from pipeline.distillation.teacher_cache import cached_outputs
     from pipeline.tokenization.ragged import TokenRows
 
     wanted = params.tasks[task].distill
@@ -139,9 +142,29 @@ def _teacher_outputs(
         inputs={"teacher": content_hash(teacher)} | {split: content_hash(tokens / split) for split in SPLITS},
         states=states_compared(wanted, student=False),
         dtype=dtype,
-        likeliest=None if wanted.likeliest is None else Likeliest(wanted.likeliest, wanted.temperature),
+        likeliest=_likeliest(wanted),
+        keep_states=not wanted.online,
         engine=params.engine,
     )
+
+
+def _online_teacher(
+    section: TaskParams, head: "LabellingTask", teacher: Path, rows: "dict[str, TokenRows]", dtype: "torch.dtype"
+) -> "OnlineTeacher":
+    from pipeline.architectures.attention import attention_implementation
+    from pipeline.distillation.lessons import states_compared
+    from pipeline.distillation.online import OnlineTeacher
+    from pipeline.distillation.teacher_cache import asking
+
+    model = head.load(teacher, attn_implementation=attention_implementation())
+    states = states_compared(section.distill, student=False)
+    return OnlineTeacher(asking(model, states, dtype, _likeliest(section.distill)), rows)
+
+
+def _likeliest(distill: DistillParams) -> "Likeliest | None":
+    from pipeline.distillation.teacher_cache import Likeliest
+
+    return None if distill.likeliest is None else Likeliest(distill.likeliest, distill.temperature)
 
 
 def _teacher_texts(

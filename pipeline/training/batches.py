@@ -153,14 +153,14 @@ def row_at(rows: Rows, row: int) -> Row:
     )
 
 
-def collate_rows(rows: Sequence[Row], pad_token_id: int) -> dict[str, torch.Tensor]:
-    """Pad rows to the longest among them.
+def collate_rows(rows: Sequence[Row], pad_token_id: int, length: int = 0) -> dict[str, torch.Tensor]:
+    """Pad rows to the longest among them, and to at least `length` tokens.
 
     Returns input_ids and attention_mask, int64 (rows, length); labels, int64 (targets,), those of all rows; positions,
     int64 (targets,), their tokens in the flattened batch; where rows have a second text token_type_ids, int64
     (rows, length), 1 from there on; and where some have a weight row_weights, float32 (rows,).
     """
-    input_ids, attention_mask = pad_rows([row["input_ids"] for row in rows], pad_token_id)
+    input_ids, attention_mask = pad_rows([row["input_ids"] for row in rows], pad_token_id, length)
     length = input_ids.shape[1]
     positions = [index * length + row["positions"] for index, row in enumerate(rows)]
     batch = {
@@ -177,10 +177,13 @@ def collate_rows(rows: Sequence[Row], pad_token_id: int) -> dict[str, torch.Tens
     return batch
 
 
-def pad_rows(rows: Sequence[np.ndarray], pad_token_id: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return token ids and attention mask, both int64 of shape (rows, longest row), padded on the right."""
+def pad_rows(rows: Sequence[np.ndarray], pad_token_id: int, length: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return token ids and attention mask, padded on the right.
+
+    Both are int64 of shape (rows, tokens), as many tokens as the longest row has and at least `length`.
+    """
     lengths = np.array([len(row) for row in rows])
-    mask = np.arange(lengths.max()) < lengths[:, None]
+    mask = np.arange(max(lengths.max(), length)) < lengths[:, None]
     ids = np.full(mask.shape, pad_token_id, dtype=np.int64)
     ids[mask] = np.concatenate(rows)
     return torch.from_numpy(ids), torch.from_numpy(mask.astype(np.int64))

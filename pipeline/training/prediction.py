@@ -71,11 +71,11 @@ def model_inputs(
 
 
 def inputs_of(
-    model: torch.nn.Module, rows: Sequence[Row], pad_token_id: int
+    model: torch.nn.Module, rows: Sequence[Row], pad_token_id: int, length: int = 0
 ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-    """Return what `model` reads of all of `rows`, as `model_inputs` does."""
+    """Return what `model` reads of all of `rows`, as `model_inputs` does, padded to at least `length` tokens."""
     device = next(model.parameters()).device
-    collated = collate_rows(rows, pad_token_id)
+    collated = collate_rows(rows, pad_token_id, length)
     inputs = {name: value.to(device) for name, value in collated.items() if name != "labels"}
     positions = inputs.pop("positions")
     return accepted(model, inputs), positions

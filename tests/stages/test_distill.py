@@ -72,7 +72,14 @@ def write_tokens(teacher_ids: list[int]) -> None:
     np.save("models/student_tokenizer/teacher_ids.npy", np.array(teacher_ids, dtype=np.int64))
 
 
-def params(vocabulary_size: int | None = None, *, width: int = 8, temperature: float = 2.0, **losses: float) -> Params:
+def params(
+    vocabulary_size: int | None = None,
+    *,
+    width: int = 8,
+    temperature: float = 2.0,
+    online: bool = False,
+    **losses: float,
+) -> Params:
     values = YAML(typ="safe").load((ROOT / "params.yaml").read_text())
     values["runtime"] |= {"threads": 1, "precision": "float32"}
     task = values["tasks"]["sentiment"]
@@ -82,6 +89,7 @@ def params(vocabulary_size: int | None = None, *, width: int = 8, temperature: f
     }  # fmt: skip
     none = dict.fromkeys(task["distill"]["losses"], 0.0)
     task["distill"] |= {"losses": none | losses, "temperature": temperature, "layer_map": [[0, 0], [1, 1]]}
+    task["distill"]["online"] = online
     task["distill"] |= {"relation_map": [[1, 1]], "relation_heads": 4, "jensen_shannon_share": 0.5}
     task["distill"]["training"] |= {"epochs": 8, "batch_size": 10, "learning_rate": 2e-2, "evaluations": 4}
     return check_params(values, Path("params.yaml"))
@@ -160,6 +168,33 @@ def test_the_same_seed_gives_the_same_bytes_and_asks_the_teacher_once() -> None:
     assert content_hash(Path("reports/first.json")) == content_hash(Path("reports/second.json"))
     assert [item.stat().st_mtime_ns for item in Path(".stillhouse/teacher_cache").iterdir()] == [written]
     assert accuracy(first) > 0.9
+
+
+@pytest.mark.parametrize("vocabulary_size", [None, 100], ids=["all tokens", "fewer tokens"])
+@pytest.mark.parametrize("layers", [0.0, 0.1], ids=["answers", "layers"])
+def test_a_teacher_that_is_asked_again_makes_the_same_student_to_the_bit(
+    vocabulary_size: int | None, layers: float
+) -> None:
+    if vocabulary_size:
+        write_tokens(STUDENT_IDS)
+    losses = dict.fromkeys(OF_LABELS, 1.0) | dict.fromkeys(OF_LAYERS, layers)
+    cached = distill(params(vocabulary_size, **losses), "cached")
+    entries = {entry: files_in(entry) for entry in Path(".stillhouse/teacher_cache").iterdir()}
+    online = distill(params(vocabulary_size, online=True, **losses), "online")
+    for one, two in (
+        (cached, online),
+        (Path("models/uncached"), Path("models/unonline")),
+        (Path("soft/cached"), Path("soft/online")),
+        (Path("reports/cached.json"), Path("reports/online.json")),
+    ):
+        assert content_hash(one) == content_hash(two)
+    assert any("hidden_states_1.npy" in name for name in files_in(Path())) == bool(layers)
+    for entry in set(Path(".stillhouse/teacher_cache").iterdir()) - set(entries):
+        assert files_in(entry) == ["complete.json", *sorted(f"{split}/logits.npy" for split in SPLITS)]
+
+
+def files_in(folder: Path) -> list[str]:
+    return sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file())
 
 
 def test_a_student_of_fewer_tokens_learns_by_the_layers_of_the_rows_that_both_spell_alike(

@@ -13,11 +13,15 @@ import torch
 
 from pipeline.architectures import bert
 from pipeline.cli.leftovers import free_leftovers, leftovers
+from pipeline.distillation.intermediate import State
+from pipeline.distillation.teacher_cache import cached_outputs
+from pipeline.distillation.teacher_outputs import TeacherOutputs
 from pipeline.files import InputError, content_hash, explain, write_json
 from pipeline.objectives.masked_lm import MaskedLM
 from pipeline.objectives.masking import Masking
 from pipeline.params import ArchitectureParams, OptimizationParams, RuntimeParams
 from pipeline.tokenization import shards
+from pipeline.tokenization.ragged import TokenRows
 from pipeline.training import checkpoints, runtime, trainer
 from pipeline.training.snapshots import tensors_of
 from tests.trust.whole_project import ROOT
@@ -67,6 +71,25 @@ def test_a_shortage_is_said_before_the_first_step(disk: Path) -> None:
     with pytest.raises(InputError, match=r"disk/work: 1 MB free on its disk, expected 5 MB for checkpoints"):
         train(disk / "work", seen.append, width=128)
     assert not seen and not list((disk / "work").iterdir())
+
+
+def test_what_a_teachers_layers_say_has_to_fit_where_it_is_kept(disk: Path) -> None:
+    """Three states of 2,000 tokens, 128 numbers of two bytes each."""
+    shape = SHAPE.model_copy(update={"hidden_size": 128})
+    teacher = bert.build(shape, head="text_classification", vocabulary_size=50, pad_token_id=0)
+    rows = TokenRows.from_rows([[2, 5, 6, 7, 3]] * 400, [0] * 400, np.dtype(np.uint16))
+
+    def ask(folder: Path, keep_states: bool) -> TeacherOutputs:
+        return cached_outputs(
+            {"train": rows}, lambda: teacher, folder=folder, inputs={}, dtype=torch.float32, keep_states=keep_states,
+            states=[State("hidden_states", 1), State("queries", 1), State("keys", 1)],
+        )["train"]  # fmt: skip
+
+    cache = disk / "teacher_cache"
+    with pytest.raises(InputError, match=r"teacher_cache: 1 MB free on its disk, expected 2 MB for what the teacher's"):
+        ask(cache, keep_states=True)
+    assert not list(cache.iterdir())
+    assert np.array_equal(ask(cache, keep_states=False).logits, ask(disk.parent / "roomy", keep_states=True).logits)
 
 
 def test_a_disk_that_fills_up_in_mid_save_loses_nothing(disk: Path, tmp_path: Path) -> None:

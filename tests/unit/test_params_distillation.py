@@ -108,6 +108,14 @@ def test_what_a_loss_reads_has_to_be_there(key: str, missing: dict[str, Any], lo
     check_params(values(ADOPTED, **missing), Path("params.yaml"))
 
 
+def test_a_teacher_that_writes_is_not_asked_again() -> None:
+    given = read_yaml(ROOT / "recipes/multi30k.yaml")
+    (task,) = given["tasks"]
+    given["tasks"][task]["distill"]["online"] = True
+    with pytest.raises(InputError, match=f"tasks.{task}.distill: online must be false when losses.sequences has a"):
+        check_params(given, Path("params.yaml"))
+
+
 @pytest.mark.parametrize("loss", RELATIONS)
 def test_relation_heads_divide_the_students_width(loss: str) -> None:
     found = problem(values(ADOPTED, loss, distill__relation_heads=5))
