@@ -110,11 +110,14 @@ def _forget_the_gone() -> None:
 
 
 def _is_half_written() -> bool:
-    """Tell whether `dvc.lock` ends inside a line or with a key that has no value, as no whole one does."""
+    """Tell whether `dvc.lock` ends inside a line or with a key of DVC's that has no value, as no whole one does.
+
+    Keys of parameters, which are null where they have none, are indented by eight or more.
+    """
     if not DVC_LOCK.is_file():
         return False
     text = DVC_LOCK.read_bytes()
-    return not text.endswith(b"\n") or text.endswith(b":\n")
+    return not text.endswith(b"\n") or re.search(rb"^ {,7}\S.*:\n\Z", text, flags=re.MULTILINE) is not None
 
 
 def _holds(info: dict[str, Any]) -> bool:

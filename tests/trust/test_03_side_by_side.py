@@ -21,8 +21,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.files import content_hash
+from pipeline.locks import mend_dvc_lock
 from tests.processes import left_after, processes_in
-from tests.trust.orchard import TREES, plant, read_until, start
+from tests.trust.orchard import ROOT, TREES, plant, read_until, start
 
 FLOW = (sys.executable, "-m", "flows.train")
 RUN = (sys.executable, "-m", "pipeline.cli", "run")
@@ -160,6 +161,23 @@ def test_a_kill_while_dvc_writes_its_lock_costs_what_it_had_not_written(
     assert f"dvc.lock: half-written by a process that was killed, {6 if end else 0} of its stages are whole" in output
     assert_whole(checkout, serial)
     assert not (checkout / "done").exists(), "what the cache of runs had was made anew"
+
+
+def test_a_whole_lock_that_ends_with_a_parameter_of_no_value_stays(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As DVC writes it here, and as it wrote that of this repository."""
+    stage = "  last:\n    cmd: echo last\n    params: [nothing]\n"
+    (checkout / "dvc.yaml").write_text((checkout / "dvc.yaml").read_text() + stage)
+    (checkout / "params.yaml").write_text("nothing:\n")
+    assert finish(start(checkout, *REPRO, "last"))[0] == 0
+    assert (checkout / "dvc.lock").read_text().endswith(":\n")
+    monkeypatch.chdir(checkout)
+    said: list[str] = []
+    for whole in ((checkout / "dvc.lock").read_text(), (ROOT / "dvc.lock").read_text()):
+        (checkout / "dvc.lock").write_text(whole)
+        assert not mend_dvc_lock(said.append) and not said
+        assert (checkout / "dvc.lock").read_text() == whole
 
 
 @pytest.mark.slow
