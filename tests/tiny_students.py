@@ -126,6 +126,14 @@ def save_translation_student(folder: Path) -> None:
     _write(model, folder, max_new_tokens=4, pad_token_id=0, decoder_start_token_id=0, eos_token_id=2)
 
 
+def says_always(model: GPT2LMHeadModel, logits: torch.Tensor) -> None:
+    """Have a GPT give each next token the same logit, (vocabulary,), whatever the text: its last state is (1, 0, …)."""
+    with torch.no_grad():
+        model.transformer.ln_f.weight.zero_()
+        model.transformer.ln_f.bias.copy_(torch.eye(model.config.n_embd)[0])
+        model.lm_head.weight[:, 0] = logits  # which are the embeddings too: only what they begin with is read
+
+
 def _write(model: Any, folder: Path, **generation: Any) -> None:
     model.generation_config = GenerationConfig(**generation)
     model.save_pretrained(folder)

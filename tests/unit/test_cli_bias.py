@@ -1,6 +1,8 @@
 """`stillhouse bias` on models of a few kilobytes: a masked and a causal one, and those it cannot ask."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,8 +23,10 @@ from pipeline.cli import app
 from pipeline.files import write_text
 from pipeline.tokenization.folder import SPECIAL_TOKENS, assemble, save_tokenizer
 from tests.stages.tokenization_project import ROOT
+from tests.tiny_students import says_always
 
-WORDS = [*SPECIAL_TOKENS.values(), "the", "man", "woman", "cooks", "well"]
+WORDS = [*SPECIAL_TOKENS.values(), "the", "man", "woman", "him", "her", "cooks", "well"]
+MALE, FEMALE = ([WORDS.index(word) for word in words] for words in (("man", "him"), ("woman", "her")))
 SHAPE = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
 CONFIG = BertConfig(vocab_size=len(WORDS), max_position_embeddings=16, **SHAPE)
 
@@ -35,7 +39,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def saved(model: PreTrainedModel) -> str:
-    torch.manual_seed(0)
     model.save_pretrained("model")
     tokenizer = assemble(
         models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="[UNK]"),
@@ -53,24 +56,53 @@ def printed(*arguments: str, pairs: tuple[str, ...] = ("--data", "pairs.csv")) -
     return result.exit_code, " ".join(result.output.split())
 
 
-@pytest.mark.parametrize(
-    "model",
-    [BertForMaskedLM(CONFIG), GPT2LMHeadModel(GPT2Config(vocab_size=len(WORDS), n_embd=16, n_layer=1, n_head=2))],
-    ids=["masked", "causal"],
-)
-def test_the_shares_and_what_they_are_worth(model: PreTrainedModel) -> None:
-    code, said = printed("--model", saved(model))
+def masked() -> BertForMaskedLM:
+    """Return a BERT that expects men and no other word where it sees one: what stands beside women is likelier to it.
+
+    All but its norms is zero, the embeddings of men are the same vector, and its attention is the mean of what it sees.
+    """
+    model: Any = BertForMaskedLM(CONFIG)
+    layer = model.bert.encoder.layer[0].attention
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.fill_(1.0 if name.endswith("LayerNorm.weight") else 0.0)
+        for linear in (layer.self.value, layer.output.dense, model.cls.predictions.transform.dense):
+            linear.weight.copy_(torch.eye(CONFIG.hidden_size))
+        model.bert.embeddings.word_embeddings.weight[MALE, 0] = 1.0
+    return model
+
+
+def causal() -> GPT2LMHeadModel:
+    """Return a GPT that finds women likelier than any other word, whatever stands before them."""
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=len(WORDS), n_embd=16, n_layer=1, n_head=2))
+    logits = torch.zeros(len(WORDS))
+    logits[FEMALE] = 1.0
+    says_always(model, logits)
+    return model
+
+
+@pytest.mark.parametrize("build", [masked, causal])
+def test_the_shares_and_what_they_are_worth(build: Callable[[], PreTrainedModel]) -> None:
+    code, said = printed("--model", saved(build()))
     assert code == 0
-    assert "all 4" in said and "age 1" in said and "gender 3" in said
+    assert "all 4 75.0%" in said and "age 1 0.0%" in said and "gender 3 100.0%" in said
     assert "Blodgett et al. 2021" in said and "no gate reads it" in said
 
 
-def test_winobias_is_asked_of_the_same_models() -> None:
-    write_text(Path("pro_stereotyped_type2.txt.dev"), "1 [The man] cooks well.\n2 the woman cooks [her] well\n")
-    write_text(Path("anti_stereotyped_type2.txt.dev"), "1 [The man] cooks badly.\n2 the woman cooks [him] well\n")
-    code, said = printed("--model", saved(BertForMaskedLM(CONFIG)), pairs=("--winobias", "."))
-    assert code == 0 and "all 1" in said and "type 2: the syntax tells who is meant 1" in said
+@pytest.mark.parametrize("build", [masked, causal])
+def test_winobias_is_asked_of_the_same_models(build: Callable[[], PreTrainedModel]) -> None:
+    for side, first, second in (("pro", "him", "her"), ("anti", "her", "him")):
+        write_text(Path(f"{side}_stereotyped_type1.txt.dev"), f"1 the cooks [{first}] well\n")
+        lines = f"1 [The man] cooks {side}.\n2 the cooks [{second}] well\n3 [{second}] cooks well\n"
+        write_text(Path(f"{side}_stereotyped_type2.txt.dev"), lines)
+    code, said = printed("--model", saved(build()), pairs=("--winobias", "."))
+    assert code == 0 and "all 3 66.7%" in said
+    assert "type 1: the sense alone tells who is meant 1 0.0%" in said
+    assert "type 2: the syntax tells who is meant 2 100.0%" in said
     assert "1 pairs that differ in more than pronouns were left out" in said
+
+
+def test_either_pairs_or_winobias_is_asked_for() -> None:
     for pairs in ((), ("--winobias", ".", "--data", "pairs.csv")):
         assert printed(pairs=pairs) == (2, "stillhouse: bias: expected one of --data FILE and --winobias FOLDER")
 

@@ -1,5 +1,7 @@
 """What a language model finds likelier: equal to plain loops over transformers' models, and tables that are checked."""
 
+import math
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from pipeline.evaluation.stereotypes import (
 )
 from pipeline.files import InputError
 from pipeline.objectives.masked_lm import MaskedLMLoss
+from tests.tiny_students import says_always
 
 MASK, VOCABULARY = 4, 40
 SENTENCE = [2, *range(10, 10 + BATCH_SIZE + 3), 3]  # more places than are read at once
@@ -69,6 +72,18 @@ def test_only_what_sentences_share_counts(bert: BertForMaskedLM) -> None:
     preference = masked_preference(MaskedLMLoss(bert), {"more": more, "less": less}.__getitem__, MASK)
     expected = by_loop(bert, more, [1, 3]) - by_loop(bert, less, [1, 4])
     assert preference(StereotypePair("more", "less", "age")) == pytest.approx(expected, abs=1e-5)
+
+
+def test_of_two_sentences_the_likelier_one_has_the_preference(gpt: GPT2LMHeadModel) -> None:
+    probabilities = torch.full((VOCABULARY,), 1 / 8 / 37)
+    probabilities[[10, 11, 12]] = torch.tensor([1 / 2, 1 / 4, 1 / 8])
+    says_always(always := deepcopy(gpt), probabilities.log())
+    sentences = {"likely": [2, 10, 10, 3], "less so": [2, 11, 12, 3], "short": [2, 12, 3]}
+    preference = causal_preference(always, sentences.__getitem__)
+    # both end alike: 1/2 · 1/2 against 1/4 · 1/8, and against 1/8 alone
+    found = [preference(StereotypePair("likely", other, "age")) for other in ("less so", "short")]
+    assert found == pytest.approx([math.log(8), math.log(2)], abs=1e-6)
+    assert preference(StereotypePair("less so", "likely", "age")) == pytest.approx(-math.log(8), abs=1e-6)
 
 
 def test_equal_sentences_are_equally_likely(bert: BertForMaskedLM, gpt: GPT2LMHeadModel) -> None:
