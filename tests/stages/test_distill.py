@@ -179,7 +179,7 @@ def test_a_teacher_that_is_asked_again_makes_the_same_student_to_the_bit(
         write_tokens(STUDENT_IDS)
     losses = dict.fromkeys(OF_LABELS, 1.0) | dict.fromkeys(OF_LAYERS, layers)
     cached = distill(params(vocabulary_size, **losses), "cached")
-    entries = {entry: files_in(entry) for entry in Path(".stillhouse/teacher_cache").iterdir()}
+    kept = set(Path(".stillhouse/teacher_cache").iterdir())
     online = distill(params(vocabulary_size, online=True, **losses), "online")
     for one, two in (
         (cached, online),
@@ -189,12 +189,32 @@ def test_a_teacher_that_is_asked_again_makes_the_same_student_to_the_bit(
     ):
         assert content_hash(one) == content_hash(two)
     assert any("hidden_states_1.npy" in name for name in files_in(Path())) == bool(layers)
-    for entry in set(Path(".stillhouse/teacher_cache").iterdir()) - set(entries):
+    for entry in set(Path(".stillhouse/teacher_cache").iterdir()) - kept:
         assert files_in(entry) == ["complete.json", *sorted(f"{split}/logits.npy" for split in SPLITS)]
 
 
 def files_in(folder: Path) -> list[str]:
     return sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file())
+
+
+def cached_files() -> dict[Path, tuple[int, int]]:
+    """Return which file and when written each of the teacher's cache is."""
+    files = [file for file in Path(".stillhouse/teacher_cache").rglob("*") if file.is_file()]
+    return {file: (file.stat().st_ino, file.stat().st_mtime_ns) for file in files}
+
+
+def test_another_student_with_another_seed_and_other_losses_of_the_same_layers_does_not_run_the_teacher() -> None:
+    first = distill(params(soft_labels=1.0, hidden_states=0.1), "first")
+    kept = cached_files()
+    assert {file.name for file in kept} > {"logits.npy", "hidden_states_0.npy", "hidden_states_1.npy"}
+    other = params(width=12, temperature=1.0, logits=0.5, reverse_kl=0.5, hidden_cosines=0.2)
+    second = distill(other.model_copy(update={"runtime": other.runtime.model_copy(update={"seed": 18})}), "second")
+    assert cached_files() == kept
+    widths = [read_json(folder / "config.json")["hidden_size"] for folder in (first, second)]
+    assert widths == [8, 12] and np.array_equal(np.load("soft/first/dev.npy"), np.load("soft/second/dev.npy"))
+    distill(params(soft_labels=1.0, attentions=0.1), "third")
+    added = cached_files().keys() - kept.keys()
+    assert {file.name for file in added} > {"logits.npy", "queries_1.npy", "keys_1.npy"}
 
 
 def test_a_student_of_fewer_tokens_learns_by_the_layers_of_the_rows_that_both_spell_alike(
