@@ -144,6 +144,24 @@ def test_a_second_student_loads_the_teacher_zero_times(tmp_path: Path) -> None:
     np.testing.assert_array_equal(first["train"].logits, second["train"].logits)
 
 
+@pytest.mark.parametrize("likeliest", [None, Likeliest(1, 1.0)], ids=["all classes", "likeliest"])
+def test_outputs_stay_on_disk_and_so_does_what_a_row_reads(tmp_path: Path, likeliest: Likeliest | None) -> None:
+    for _ in ("made", "found again"):
+        found = cached_outputs(
+            SPLITS, Teacher(), folder=tmp_path, inputs={}, states=STATES, dtype=torch.float32, likeliest=likeliest
+        )["train"]
+        (entry,) = tmp_path.iterdir()
+        arrays = {"logits": (found.logits, found[1].logits)}
+        arrays |= {str(state): (found.states[state], found[1].states[state]) for state in STATES}
+        if likeliest is not None:
+            assert found.likeliest is not None and found[1].likeliest is not None
+            arrays["likeliest"] = (found.likeliest, found[1].likeliest)
+        for name, (whole, of_row) in arrays.items():
+            assert isinstance(whole.base, np.memmap) and not whole.flags.writeable
+            assert whole.base.filename == entry / f"train/{name}.npy"
+            assert of_row.size and np.shares_memory(of_row, whole)
+
+
 @pytest.mark.parametrize(
     "other",
     [{"inputs": "b"}, {"dtype": torch.bfloat16}, {"states": STATES[:1]}],
