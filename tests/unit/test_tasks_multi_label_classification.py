@@ -65,6 +65,23 @@ def test_the_loss_is_the_one_of_transformers_and_so_is_its_gradient(model: Any) 
     torch.testing.assert_close(*of_both, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_the_gradient_of_labels_is_that_of_finite_differences(smoothing: float) -> None:
+    torch.manual_seed(2)
+    logits = torch.randn(3, 3, dtype=torch.float64, requires_grad=True)
+    labels = torch.tensor([[YES, NO, YES], [UNKNOWN] * 3, [NO, YES, NO]])
+
+    def losses(logits: torch.Tensor) -> torch.Tensor:
+        return HEAD.label_loss(HEAD.distributions(logits, labels, torch.arange(3)), smoothing)
+
+    # losses compute in float32: with a larger step there is less rounding, and a third-order remainder
+    assert torch.autograd.gradcheck(losses, logits, eps=1e-2, atol=1e-3, rtol=1e-3)
+    (gradient,) = torch.autograd.grad(losses(logits).sum(), logits)
+    assert torch.equal(gradient[1], torch.zeros(3, dtype=torch.float64))
+    given = torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]]) * (1 - smoothing) + smoothing / 2
+    torch.testing.assert_close(gradient[[0, 2]], logits[[0, 2]].sigmoid().detach() - given, rtol=0, atol=1e-6)
+
+
 def test_a_row_without_an_answer_loses_nothing_and_readings_that_agree_add_nothing() -> None:
     model, unknown = bert(), [UNKNOWN] * 3
     alone, beside = (HEAD.loss(model)(**batch_of(sets))["loss"] for sets in (SETS, [*SETS, unknown]))

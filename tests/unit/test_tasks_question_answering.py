@@ -20,10 +20,11 @@ from transformers import (
 )
 
 from pipeline.distillation.lessons import DistillationLoss, with_teacher
-from pipeline.distillation.losses import logit_mse, soft_label_loss
+from pipeline.distillation.losses import jensen_shannon_loss, logit_mse, reverse_kl_loss, soft_label_loss
 from pipeline.distillation.teacher_outputs import TeacherRow
 from pipeline.files import InputError
 from pipeline.params import DistillParams
+from pipeline.params.task_types import OF_LABELS
 from pipeline.tasks import TASKS
 from pipeline.tokenization.ragged import TokenRows
 from pipeline.words import ENDS, MAX_ANSWER_WORDS, STARTS
@@ -99,14 +100,32 @@ def choices(*sizes: int, seed: int = 0) -> Any:
     return HEAD.distributions(torch.randn(len(rows), 2), labels, rows)
 
 
+LOSSES = {
+    "soft_labels": lambda own, its, temperature: soft_label_loss(own.logits, its.logits, temperature),
+    "reverse_kl": lambda own, its, temperature: reverse_kl_loss(own.logits, its.logits, temperature),
+    "jensen_shannon": lambda own, its, temperature: jensen_shannon_loss(own.logits, its.logits, temperature, 0.3),
+    "logits": lambda own, its, temperature: logit_mse(own.logits, its.logits, own.real),
+    "hard_labels": lambda own, its, temperature: HEAD.label_loss(own),
+}
+
+
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 100.0])
-def test_padding_contributes_exactly_zero_to_every_loss(temperature: float) -> None:
-    padded, teacher = choices(3, 9), choices(3, 9, seed=1)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_padding_contributes_exactly_zero_to_every_loss_and_its_gradient(loss: str, temperature: float) -> None:
+    def found(own: Any) -> tuple[Tensor, Tensor]:
+        own.logits.requires_grad_()
+        teacher = choices(3, 9, seed=1).logits[: len(own.labels), : own.logits.shape[1]]
+        losses = LOSSES[loss](own, own._replace(logits=teacher), temperature)
+        return losses.detach(), torch.autograd.grad(losses.sum(), own.logits)[0]
+
+    padded = choices(3, 9)
     assert padded.logits.shape == (4, 9) and padded.rows.tolist() == [0, 0, 1, 1]
-    short, of_teacher = (found.logits[:2, :3] for found in (padded, teacher))
-    soft, rounding = soft_label_loss(padded.logits, teacher.logits, temperature), 3e-7 * temperature**2
-    torch.testing.assert_close(soft[:2], soft_label_loss(short, of_teacher, temperature), rtol=1e-5, atol=rounding)
-    torch.testing.assert_close(logit_mse(padded.logits, teacher.logits, padded.real)[:2], logit_mse(short, of_teacher))
+    alone = padded._replace(logits=padded.logits[:2, :3].clone(), labels=padded.labels[:2], real=padded.real[:2, :3])
+    (losses, gradient), (short, of_short) = found(padded), found(alone)
+    rounding = 3e-7 * temperature**2
+    torch.testing.assert_close(losses[:2], short, rtol=1e-5, atol=rounding)
+    torch.testing.assert_close(gradient[:2, :3], of_short, rtol=1e-5, atol=rounding)
+    assert of_short.abs().max() > 1e-3 and torch.equal(gradient[:2, 3:], torch.zeros(2, 6))
     assert torch.equal(padded.logits[:2].softmax(dim=-1)[:, 3:], torch.zeros(2, 6))
 
 
@@ -136,25 +155,51 @@ def test_a_batch_has_the_gradient_of_its_rows_one_by_one(consistency: float) -> 
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
 
 
-def test_a_student_that_says_what_its_teacher_says_loses_nothing_but_labels_and_alone_as_beside_others() -> None:
-    rows = windows([[0, STARTS, 0, 0, 0, ENDS], [NONE, 0]], [0, 1])
-    model, batch = model_of("bert"), collated(rows)
+ROWS = windows([[0, STARTS, 0, 0, 0, ENDS], [NONE, 0]], [0, 1])
+
+
+def said_by(model: nn.Module) -> list[TeacherRow]:
+    """Return what a model says of the six and the two targets of ROWS."""
+    batch = collated(ROWS)
     with torch.inference_mode():
         said = model(**{name: batch[name] for name in ("input_ids", "attention_mask", "token_type_ids")})
     logits = torch.stack([said.start_logits, said.end_logits], dim=-1).numpy()
-    teacher = [TeacherRow(logits[0, :6], {}), TeacherRow(logits[1, :2], {})]
+    return [TeacherRow(logits[0, :6], {}), TeacherRow(logits[1, :2], {})]
+
+
+def distillation(model: Any, **weights: float) -> DistillationLoss:
     distill = DistillParams.model_validate(shipped_values()["tasks"]["sentiment"]["distill"])
+    losses = distill.losses.model_copy(update=dict.fromkeys(OF_LABELS, 0.0) | weights)
+    chosen = distill.model_copy(update={"losses": losses, "jensen_shannon_share": 0.3})
+    return DistillationLoss(HEAD, model, chosen, 8).eval()
 
-    def loss_of(**weights: float) -> list[Tensor]:
-        losses = distill.losses.model_copy(update={"soft_labels": 0.0} | weights)
-        module = DistillationLoss(HEAD, model, distill.model_copy(update={"losses": losses}), 8).eval()
-        parts = [(batch, teacher), (collated(rows, 0), teacher[:1]), (collated(rows, 1), teacher[1:])]
-        return [module(**with_teacher(dict(part), own))["loss"] for part, own in parts]
 
-    assert max(map(abs, loss_of(soft_labels=1.0, logits=1.0))) < 1e-6
-    both, first, second = loss_of(hard_labels=1.0)
-    torch.testing.assert_close(both, first + second)
-    torch.testing.assert_close(both, HEAD.loss(model)(**batch)["loss"])
+def test_a_student_that_says_what_its_teacher_says_loses_nothing_but_labels() -> None:
+    model = model_of("bert")
+    batch, teacher = collated(ROWS), said_by(model)
+
+    def loss_of(**weights: float) -> Tensor:
+        loss: Tensor = distillation(model, **weights)(**with_teacher(dict(batch), teacher))["loss"]
+        return loss
+
+    assert abs(loss_of(soft_labels=1.0, reverse_kl=1.0, jensen_shannon=1.0, logits=1.0)) < 1e-6
+    torch.testing.assert_close(loss_of(hard_labels=1.0), HEAD.loss(model)(**batch)["loss"])
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_row_teaches_beside_longer_ones_what_it_teaches_alone(loss: str) -> None:
+    model, other = model_of("bert"), model_of("bert")
+    for parameter in other.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    teacher, module = said_by(other), distillation(model, **{loss: 1.0})
+
+    def taught(batch: dict[str, Tensor], said: list[TeacherRow]) -> tuple[Tensor, ...]:
+        found = module(**with_teacher(batch, said))["loss"]
+        return found, *torch.autograd.grad(found, list(module.parameters()), materialize_grads=True)
+
+    parts = zip(taught(collated(ROWS, 0), teacher[:1]), taught(collated(ROWS, 1), teacher[1:]), strict=True)
+    for together, (first, second) in zip(taught(collated(ROWS), teacher), parts, strict=True):
+        torch.testing.assert_close(together, first + second, rtol=1e-5, atol=1e-6)
 
 
 def test_answers_are_the_likeliest_span_of_all_windows_as_the_text_has_it() -> None:

@@ -84,6 +84,19 @@ def test_the_loss_is_the_squared_difference_of_labelled_rows(tokenizer: Tokenize
     assert found["count"] == 2
 
 
+def test_the_gradient_of_labels_is_that_of_finite_differences_and_of_unlabelled_rows_zero() -> None:
+    scores = torch.tensor(SCORES)
+    cosines = torch.tensor([[0.5], [0.9], [0.3]], dtype=torch.float64, requires_grad=True)
+
+    def losses(cosines: torch.Tensor) -> torch.Tensor:
+        return TASK.label_loss(Distributions(cosines, scores, torch.arange(3)))
+
+    # losses compute in float32: of a square a central difference is exact whatever the step
+    assert torch.autograd.gradcheck(losses, cosines, eps=1e-2, atol=1e-4, rtol=1e-4)
+    (gradient,) = torch.autograd.grad(losses(cosines).sum(), cosines)
+    assert gradient[:, 0].tolist() == pytest.approx([0.5, -0.2, 0.0])  # twice the difference
+
+
 def test_score_is_scipys_spearman() -> None:
     chance = np.random.default_rng(0)
     scores = (chance.integers(0, 6, 200) / 5).astype(np.float32)
