@@ -4,6 +4,7 @@ Losses and types are those of `pipeline.params`: a new one is covered without a 
 of a new kind.
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from tokenizers import models, pre_tokenizers
+from transformers import GPT2LMHeadModel
 
 from pipeline.architectures import ARCHITECTURES
 from pipeline.files import InputError, read_json
@@ -22,6 +24,7 @@ from pipeline.tasks.writing import with_written
 from pipeline.tokenization.folder import SPECIAL_TOKENS, assemble, save_tokenizer
 from pipeline.tokenization.ragged import TokenRows
 from pipeline.words import ENDS, STARTS
+from tests.tiny_students import says_always
 
 pytestmark = pytest.mark.usefixtures("tracked_folder")
 ROOT = Path(__file__).parents[2]
@@ -166,6 +169,10 @@ def distil(type_: str, student: str | None = None, **losses: float) -> list[dict
     """Run the stage; return what the training of the student said of its loss."""
     given, name = settings(type_, student, **losses)
     write_project(given, name)
+    return records_of_stage(given, name)
+
+
+def records_of_stage(given: Params, name: str) -> list[dict[str, Any]]:
     run(
         given, task=name, teacher=Path("teacher"), teacher_tokens=Path("tokens/teacher"),
         student_tokens=Path("tokens/student"), student_tokenizer=Path("tokenizer"), out=Path("student"),
@@ -173,7 +180,7 @@ def distil(type_: str, student: str | None = None, **losses: float) -> list[dict
         undistilled=Path("undistilled"), soft_labels=Path("soft"), history=Path("history.json"),
     )  # fmt: skip
     task = given.tasks[name]
-    assert TASKS[type_]().from_params(task).load(Path("student")).config.hidden_size == 8
+    assert TASKS[task.type]().from_params(task).load(Path("student")).config.hidden_size == 8
     records: list[dict[str, Any]] = read_json(Path("history.json"))
     return [record for record in records if record["model"] == "student"]
 
@@ -196,6 +203,23 @@ def test_every_loss_alone_is_learnt(type_: str, loss: str) -> None:
 def test_a_bilstm_learns_by_all_losses_on_answers(type_: str) -> None:
     losses = [loss for loss in TASK_TYPES[type_].losses if loss not in OF_LAYERS]
     assert learnt(distil(type_, "bilstm", **dict.fromkeys(losses, 1.0))) > 0.1
+
+
+def test_of_a_language_models_likeliest_tokens_the_history_says_how_much_is_kept() -> None:
+    given, name = settings("text_generation", soft_labels=1.0)
+    distill = given.tasks[name].distill.model_copy(update={"temperature": 2.0})
+    given = given.model_copy(update={"tasks": {name: given.tasks[name].model_copy(update={"distill": distill})}})
+    write_project(given, name)
+    teacher = GPT2LMHeadModel.from_pretrained("teacher")
+    logits = torch.zeros(VOCABULARY)
+    logits[5:13] = 2 * math.log(6)  # at temperature 2 eight tokens weigh 6 each, sixteen 1: 48 of 64
+    says_always(teacher, logits)
+    teacher.save_pretrained("teacher")
+    records = [record for record in records_of_stage(given, name) if record["split"] == "dev"]
+    assert [record["mass_kept"] for record in records] == pytest.approx([3 / 4] * len(records), abs=1e-5)
+    likeliest, probabilities = np.load("soft/dev_likeliest.npy"), np.exp(np.load("soft/dev.npy"))
+    assert {tuple(sorted(row)) for row in likeliest.tolist()} == {tuple(range(5, 13))}
+    np.testing.assert_allclose(probabilities, np.tile([*[6 / 64] * 8, 1 / 4], (len(likeliest), 1)), rtol=1e-4)
 
 
 @pytest.mark.parametrize(

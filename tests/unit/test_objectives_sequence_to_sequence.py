@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.func import functional_call
 from transformers import (
     BartConfig,
     BartForConditionalGeneration,
@@ -82,6 +83,56 @@ def test_padding_changes_no_loss_and_smoothing_is_for_training() -> None:
     torch.testing.assert_close(together, apart[0] + apart[1], rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(together, plain)
     assert smoothed != plain
+
+
+def loss_of_wide_weights(smoothing: float) -> SequenceToSequenceLoss:
+    """Return a loss in training, of a Marian without dropout in float64 whose weights all matter."""
+    torch.manual_seed(1)
+    model: Any = marian().double()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return SequenceToSequenceLoss(model, smoothing).train()
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_one_batch_equals_many_small_ones_in_gradient(smoothing: float) -> None:
+    loss = loss_of_wide_weights(smoothing)
+    sources, targets = [*SOURCES, np.array([2, 15, 16, 17, 18, 3])], [*TARGETS, np.array([3])]
+
+    def gradients(rows: slice) -> list[torch.Tensor]:
+        loss.zero_grad()
+        loss(**collate_sequences(sources[rows], targets[rows], PAD))["loss"].backward()
+        return [weight.grad.clone() for weight in loss.parameters() if weight.grad is not None]
+
+    parts = zip(*(gradients(rows) for rows in (slice(0, 1), slice(1, 2), slice(2, 3))), strict=True)
+    halves = zip(*(gradients(rows) for rows in (slice(0, 2), slice(2, 3))), strict=True)
+    for whole, of_rows, of_halves in zip(gradients(slice(0, 3)), parts, halves, strict=True):
+        torch.testing.assert_close(sum(of_rows), whole, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(sum(of_halves), whole, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize(
+    "weight",
+    [
+        "encoder.layers.1.final_layer_norm.weight",
+        "encoder.layers.0.self_attn.v_proj.bias",
+        "decoder.layers.0.encoder_attn.v_proj.bias",
+        "decoder.layers.0.final_layer_norm.weight",
+    ],
+)
+def test_the_gradient_is_that_of_finite_differences(weight: str, smoothing: float) -> None:
+    loss, name = loss_of_wide_weights(smoothing), f"model.model.{weight}"
+    batch, values = collate_sequences(SOURCES, TARGETS, PAD), loss.get_parameter(name)
+
+    def summed(values: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = functional_call(loss, {name: values}, kwargs=batch)["loss"]
+        return found.double()
+
+    # the cross-entropy is one of float32 scores: a smaller step would drown in their rounding
+    assert torch.autograd.gradcheck(summed, values, eps=1e-2, atol=1e-3, rtol=1e-2)
+    (gradient,) = torch.autograd.grad(summed(values), values)
+    assert gradient.abs().max() > 0.02
 
 
 def vocabulary() -> Vocabulary:
