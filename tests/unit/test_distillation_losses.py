@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from scipy.spatial.distance import jensenshannon
@@ -117,6 +118,43 @@ def test_of_lumped_classes_the_divergences_are_the_hand_computed_values(loss: Lo
     assert likeliest.tolist() == [[0, 1]]
     assert kept.exp().tolist() == [pytest.approx([0.5, 0.25, 0.25])]
     assert loss(student, kept, 1.0, likeliest).tolist() == pytest.approx([expected], abs=1e-6)
+
+
+def at(temperature: float, *probabilities: float) -> Tensor:
+    """Return the logits of one target whose probabilities at that temperature are these."""
+    return temperature * torch.tensor([probabilities]).clamp_min(1e-30).log()
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.0])
+@pytest.mark.parametrize(
+    ("loss", "missing"),
+    [
+        (soft_label_loss, 1 / 4 * (1 / 2 * np.log(3 / 2) + 1 / 2 * np.log(3 / 4))),
+        (reverse_kl_loss, 3 / 4 * (1 / 3 * np.log(2 / 3) + 2 / 3 * np.log(4 / 3))),
+        # M = 0.3 / 4 + 0.7 · 3 / 4 = 0.6, of which the teacher has 1/8: the mixture within is (17, 31) / 48
+        (jensen_shannon, 0.6 / 8 * (1 / 2 * np.log(24 / 17) + 1 / 2 * np.log(24 / 31))
+                         + 0.6 * 7 / 8 * (1 / 3 * np.log(16 / 17) + 2 / 3 * np.log(32 / 31))),
+    ],
+)  # fmt: skip
+def test_what_lumping_leaves_out_is_the_hand_computed_value(loss: Loss, missing: float, temperature: float) -> None:
+    # the teacher gives the last two Q = 1/4, half and half; the student P = 3/4, a third of it and two
+    teacher, student = at(temperature, 1 / 2, 1 / 4, 1 / 8, 1 / 8), at(temperature, 1 / 8, 1 / 8, 1 / 4, 1 / 2)
+    kept, likeliest = likeliest_labels(teacher, 2, temperature)
+    whole, lumped = loss(student, teacher, temperature), loss(student, kept, temperature, likeliest)
+    assert (whole - lumped).tolist() == pytest.approx([temperature**2 * missing], rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.0])
+def test_the_bound_of_what_lumping_leaves_out_is_reached_where_the_rest_has_nothing_in_common(
+    temperature: float,
+) -> None:
+    # both give the first class 3/5; of the rest, M = 2/5, the one has one class and the other the other
+    teacher, student = at(temperature, 3 / 5, 2 / 5, 0), at(temperature, 3 / 5, 0, 2 / 5)
+    kept, likeliest = likeliest_labels(teacher, 1, temperature)
+    whole = jensen_shannon_loss(student, teacher, temperature, 0.5)
+    lumped = jensen_shannon_loss(student, kept, temperature, 0.5, likeliest)
+    assert whole.tolist() == pytest.approx([temperature**2 * 2 / 5 * math.log(2)], rel=1e-5)
+    assert lumped.tolist() == pytest.approx([0.0], abs=1e-6)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 2.5])
