@@ -32,8 +32,7 @@ def check_surroundings(params: Params) -> None:
     _check_path("init_from.path", params.init_from.path)
     if params.init_from.kind == "package":
         _check_package("init_from.package", params.init_from.package)
-    if params.init_from.kind in ("package", "folder"):
-        _check_students(params)
+    _check_students(params)
     for path in map(Path, WRITTEN):
         if path.exists() and not os.access(path, os.W_OK | (os.X_OK if path.is_dir() else 0)):
             raise InputError(f"{path.resolve()}: not writable by user {os.getuid()}, expected one who may write to it")
@@ -61,17 +60,52 @@ def _check_path(key: str, path: str, origin: str | None = None) -> None:
 
 
 def _check_students(params: Params) -> None:
-    """Raise InputError where a student cannot learn from a teacher of the shape that `init_from` brings."""
-    from pipeline.architectures.initial_weights import resolve
+    """Raise InputError where a student cannot learn from a teacher of the shape and the tokens `init_from` brings."""
     from pipeline.architectures.shape import shape_of
 
-    folder = resolve(params.init_from, Path(params.init_from.path))
+    folder = _adopted_folder(params)
     if folder is None:
         return
     teacher = shape_of(folder)
     for name, task in params.tasks.items():
         for problem in misfits(f"tasks.{name}", task, teacher):
             raise InputError(f"params.yaml: {problem}")
+    _check_cut_vocabularies(params, folder)
+
+
+def _adopted_folder(params: Params) -> Path | None:
+    """Return the folder of the weights that `init_from` names; None for random ones and what is still on the hub.
+
+    Of the hub's models only those in its cache are looked at: without a network, asking it takes half a minute.
+    """
+    from pipeline.architectures.initial_weights import resolve
+
+    if params.init_from.kind != "hub":
+        return resolve(params.init_from, Path(params.init_from.path))
+    from huggingface_hub import try_to_load_from_cache
+
+    config = try_to_load_from_cache(params.init_from.name, "config.json", revision=params.init_from.revision)
+    return Path(config).parent if isinstance(config, str) else None
+
+
+def _check_cut_vocabularies(params: Params, folder: Path) -> None:
+    """Raise InputError where a student's vocabulary is to be cut of a tokenizer that only comes whole.
+
+    With weights their tokenizer is always adopted: pipeline.params sees to that.
+    """
+    from pipeline.tokenization.adoption import FAST_FILE
+    from pipeline.tokenization.folder import read_tokenizer
+
+    sizes = {name: task.student.vocabulary_size for name, task in params.tasks.items()}
+    cut = [name for name, size in sizes.items() if size is not None]
+    if not cut or not (folder / FAST_FILE).is_file():  # what is older than that file is converted by its stage alone
+        return
+    kind = type(read_tokenizer(folder / FAST_FILE).model).__name__
+    if kind != "WordPiece":
+        raise InputError(
+            f"params.yaml: tasks.{cut[0]}.student.vocabulary_size: must be null (the teacher's tokens) where the "
+            f"adopted tokenizer, a {kind} in {folder}, is no WordPiece, got {sizes[cut[0]]}"
+        )
 
 
 def _check_package(key: str, package: str) -> None:
