@@ -14,7 +14,7 @@ import torch
 from tokenizers import models, pre_tokenizers
 from transformers import GPT2LMHeadModel
 
-from pipeline.architectures import ARCHITECTURES
+from pipeline.architectures import ARCHITECTURES, family_of
 from pipeline.files import InputError, read_json
 from pipeline.params import ArchitectureParams, LossWeights, Params, check_params, read_yaml
 from pipeline.params.task_types import OF_LAYERS, TASK_TYPES
@@ -84,8 +84,8 @@ def settings(type_: str, student: str | None = None, **losses: float) -> tuple[P
         values["pretrain"]["architecture"] = shape | {"dropout": 0.1}
     task |= {"max_length": 24}
     task["student"] |= {"architecture": shape | {"hidden_size": 8, "layers": 1}, "vocabulary_size": None}
-    if student == "bilstm":
-        task["student"]["architecture"] |= {"family": student, "attention_heads": None}
+    if student is not None:
+        task["student"]["architecture"] |= {"family": student, "attention_heads": None if student == "bilstm" else 2}
     task["distill"]["losses"] = dict.fromkeys(LossWeights.model_fields, 0.0) | losses
     task["distill"] |= {"layer_map": [[1, 2]], "relation_map": [[1, 2]], "relation_heads": 4}
     task["distill"] |= {"jensen_shannon_share": 0.5, "labelled_weight": 2.0}
@@ -203,6 +203,15 @@ def test_every_loss_alone_is_learnt(type_: str, loss: str) -> None:
 def test_a_bilstm_learns_by_all_losses_on_answers(type_: str) -> None:
     losses = [loss for loss in TASK_TYPES[type_].losses if loss not in OF_LAYERS]
     assert learnt(distil(type_, "bilstm", **dict.fromkeys(losses, 1.0))) > 0.1
+
+
+@pytest.mark.parametrize("student", ["gpt", "modernbert"])
+def test_a_student_of_another_family_learns_of_its_bert_by_answers_and_hidden_states(student: str) -> None:
+    losses = dict.fromkeys(["soft_labels", "hidden_states", "hidden_cosines"], 1.0)
+    records = distil("text_classification", student, **losses)
+    assert learnt(records) > 0.7  # with layers that learn nothing no more than 0.6
+    assert records[-1]["divergence"] < 0.2  # by layers alone no less than 0.4
+    assert [family_of(Path(name)) for name in ("teacher", "student")] == ["bert", student]
 
 
 def test_of_a_language_models_likeliest_tokens_the_history_says_how_much_is_kept() -> None:
