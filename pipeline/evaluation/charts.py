@@ -109,14 +109,18 @@ def score_chart(models: Sequence[Measured], metric: str, name: str) -> str:
     return _svg(figure, name)
 
 
-def curves_chart(curves: Sequence[Curve], label: str, name: str, along: str = "step") -> str:
-    """Draw figures over steps, or over what `along` says they are."""
+def curves_chart(curves: Sequence[Curve], label: str, name: str, along: str = "step", least: float = 0.0) -> str:
+    """Draw figures over steps, or over what `along` says they are; upwards the axis spans `least` or more."""
     figure, axes = _figure(height=2.8)
     for curve in curves:
         style: dict[str, Any] = {"color": curve.colour, "linestyle": "--" if curve.dashed else "-"}
         axes.plot(curve.steps, curve.values, linewidth=1.6, marker="o" if curve.dashed else "", markersize=3, **style)
         axes.plot([], [], label=curve.name, **style)
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=along in COUNTED, min_n_ticks=1))
+    axes.yaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10]))  # quarters would need a digit more
+    low, high = axes.get_ylim()
+    if high - low < least:
+        axes.set_ylim((low + high - least) / 2, (low + high + least) / 2)
     axes.set_xlabel(along)
     axes.set_ylabel(label)
     axes.legend(labelcolor=TEXT, fontsize=9, frameon=False)

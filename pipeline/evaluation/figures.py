@@ -29,11 +29,19 @@ class Figure(NamedTuple):
     sign: int = 1
     unit: Literal["%", "points", ""] = "%"
 
-    def shown(self, value: float, sign: Literal["", "+"] = "", digits: int = 1) -> str:
-        """Return a value as people write it, with `digits` behind the point; a difference with its sign."""
-        if self.unit == "%":
-            return f"{value:{sign}.{digits}%}"
-        return f"{self.drawn(value):{sign}.{digits if self.unit else digits + 2}f}"
+    def shown(self, value: float) -> str:
+        """Return a value as people write it."""
+        return f"{value:.1%}" if self.unit == "%" else f"{self.drawn(value):.{1 if self.unit else 3}f}"
+
+    def change(self, value: float, sign: Literal["", "+"] = "+", digits: int = 1) -> str:
+        """Return the difference of two values as people write it: that of two shares in points of a hundred."""
+        if not self.unit:
+            return f"{value:{sign}.{digits + 2}f}"
+        return f"{self.drawn(value):{sign}.{digits}f} points"
+
+    def change_interval(self, bounds: Sequence[float]) -> str:
+        """Return the interval of a difference to stand behind `change`, which has the unit."""
+        return " to ".join(self.change(bound).removesuffix(" points") for bound in bounds)
 
     def drawn(self, value: float) -> float:
         """Return a value as an axis has it: of a hundred where it is a share."""

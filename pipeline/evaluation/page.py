@@ -27,6 +27,7 @@ LINEAGE = {  # what a version rests on, the last thing made first
     "predictions": "answers to the test rows",
 }
 CLASSES_SHOWN = 20  # of the confusion matrix: more fit no screen
+LEAST_POINTS = 1.0  # of a hundred that an axis spans: what is less between two epochs is a few rows of dev
 SMALL_SHOWN = 10  # groups of a slice that are too small for a figure
 Records = list[dict[str, Any]]
 
@@ -38,7 +39,9 @@ def index_page(reports: Path, params: Params, summary: dict[str, Any], stages: S
     """
     environment = templates(Path(__file__).parent)
     environment.globals["display_name"] = display_name
-    environment.globals["shown"] = lambda figure, value, sign="": FIGURES[figure].shown(value, sign)
+    environment.globals["shown"] = lambda figure, value: FIGURES[figure].shown(value)
+    environment.globals["change"] = lambda figure, value, sign="+": FIGURES[figure].change(value, sign)
+    environment.globals["change_interval"] = lambda figure, bounds: FIGURES[figure].change_interval(bounds)
     pretraining = _history(reports / "pretrain" / "history.json")
     return environment.get_template("page.html").render(
         datasets=_datasets(reports, params),
@@ -129,8 +132,8 @@ def _measured(name: str, figures: dict[str, Any], metric: str) -> charts.Measure
     return charts.Measured(label, figure.drawn(score), (figure.drawn(low), figure.drawn(high)), colour)
 
 
-def _axis(metric: str) -> str:
-    return f"{display_name(metric)} on test" + (", %" if FIGURES[metric].unit == "%" else "")
+def _axis(metric: str, split: str = "test") -> str:
+    return f"{display_name(metric)} on {split}" + (", %" if FIGURES[metric].unit == "%" else "")
 
 
 def _cost(name: str, figures: dict[str, Any], metric: str) -> charts.Cost:
@@ -163,8 +166,13 @@ def _loss_chart(history: Records, name: str) -> Markup | None:
 
 
 def _score_chart(history: Records, metric: str, name: str) -> Markup | None:
-    curves = _curves(history, metric, ("dev",))
-    return Markup(charts.curves_chart(curves, display_name(metric), name)) if curves else None
+    figure = FIGURES[metric]
+    drawn = [
+        curve._replace(values=[figure.drawn(value) for value in curve.values])
+        for curve in _curves(history, metric, ("dev",))
+    ]
+    least = LEAST_POINTS if figure.unit else 0.0
+    return Markup(charts.curves_chart(drawn, _axis(metric, "dev"), name, least=least)) if drawn else None
 
 
 def _curves(history: Records, figure: str, splits: tuple[str, ...]) -> list[charts.Curve]:

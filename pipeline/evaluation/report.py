@@ -151,10 +151,10 @@ def _sure(task: dict[str, Any]) -> list[str]:
     """Say how honest the student's probabilities are, and how often it abstains."""
     sentences = []
     if found := task.get("calibration"):
-        errors = found["calibration_error"]
+        before, after = (100 * found["calibration_error"][name] for name in ("before", "after"))
         sentences.append(
-            f"Its probabilities are {errors['after']:.1%} off on average, with logits divided by "
-            f"{found['temperature']:g} as dev has it, {errors['before']:.1%} without (expected calibration error)."
+            f"Its probabilities are {after:.1f} points off on average, with logits divided by "
+            f"{found['temperature']:g} as dev has it, {before:.1f} without (expected calibration error)."
         )
     if found := task.get("abstention"):
         answered, abstained = found["accuracy_of_answered"], found["accuracy_of_abstained"]

@@ -89,7 +89,7 @@ def decide(gate: GateParams, comparison: Comparison, costs: Costs) -> Decision:
     rival = max(tests, key=lambda version: (tests[version]["p_value"], version))  # the hardest to pass
     evidence |= {"rival": rival, "test": tests[rival]}
     figure = FIGURES[gate.metric]
-    margin, difference = figure.shown(gate.margin), figure.shown(tests[rival]["difference"], "+", 2)
+    margin, difference = figure.change(gate.margin, ""), figure.change(tests[rival]["difference"], digits=2)
     claim = f"not worse than version {rival} by {margin}" if gate.rule == "not_worse" else "better"
     figures = f"{gate.metric} {difference} on {rows} rows, comparison {order} on them, {confidence:.2%} one-sided"
     if tests[rival]["passed"]:
@@ -104,9 +104,9 @@ def _exceeded_limit(gate: GateParams, costs: Costs) -> str | None:
         return f"{costs.latency:.2f} ms at batch 1, the gate allows {gate.max_latency_milliseconds}"
     for heading, allowed in gate.max_accuracy_gaps.items():
         if costs.gaps[heading] > allowed:
-            found = costs.gaps[heading]
-            shown = FIGURES[slice_metric(gate.metric)].shown
-            return f"quality differs by {shown(found)} between values of {heading}, the gate allows {shown(allowed)}"
+            figure = FIGURES[slice_metric(gate.metric)]
+            gap, limit = figure.change(costs.gaps[heading], ""), figure.change(allowed, "")
+            return f"quality differs by {gap} between values of {heading}, the gate allows {limit}"
     if gate.max_flip_rate is not None:
         group, found = max(costs.flip_rates.items(), key=lambda item: item[1])
         if found > gate.max_flip_rate:

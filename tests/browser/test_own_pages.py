@@ -112,7 +112,7 @@ def test_the_report_shows_everything_that_a_run_produced(pages: dict[str, str], 
     shown = open_page(pages["report"])
     for words in (
         "naive Bayes beats the student: 85.0% against 84.0%.",
-        "@champion. The gate: not worse than the champion by 1.0%.",
+        "@champion. The gate: not worse than the champion by 1.0 points.",
         "Student better by",
         "Does it matter who a text speaks of?",
         "Where the student is wrong and surest of it",

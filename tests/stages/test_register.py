@@ -71,7 +71,7 @@ def test_one_student_is_one_version_and_a_worse_one_stays_challenger(project: Pa
     save_tokenizer(project / "student")
     second = run_stage(project)
     assert (second["version"], second["aliases"]) == (2, ["challenger"])
-    assert second["decision"].startswith("not shown to be not worse than version 1 by 1.0%")
+    assert second["decision"].startswith("not shown to be not worse than version 1 by 1.0 points")
     assert int(mlflow.MlflowClient().get_model_version_by_alias("sentiment", "champion").version) == 1
 
 

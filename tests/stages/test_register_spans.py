@@ -56,13 +56,15 @@ def test_versions_answer_with_spans_and_the_gate_compares_their_f1(project: Path
     run_evaluate(params(), "slots", project, project / "reports/slots")
     second = run_register(params(), "slots", project)["registered"]
     assert (second["version"], second["aliases"]) == (2, ["champion"])
-    assert second["decision"].startswith("not worse than version 1 by 1.0%: span_f1 +0.00% on 40 rows, comparison 1")
+    assert second["decision"].startswith(
+        "not worse than version 1 by 1.0 points: span_f1 +0.00 points on 40 rows, comparison 1"
+    )
 
     save_chance_student(project / "student", seed=5)
     run_evaluate(params(), "slots", project, project / "reports/slots")
     third = run_register(params(), "slots", project)["registered"]
     assert (third["version"], third["aliases"]) == (3, ["challenger"])
-    assert third["decision"].startswith("not shown to be not worse than version 2 by 1.0%: span_f1 -")
+    assert third["decision"].startswith("not shown to be not worse than version 2 by 1.0 points: span_f1 -")
 
 
 def nudge_weights(student: Path) -> None:
@@ -81,7 +83,7 @@ def test_a_champion_that_never_saw_these_rows_is_asked_again(project: Path) -> N
         pq.write_table(table.set_column(0, "id", names), path)
     second = run_register(params(), "slots", project)["registered"]
     assert (second["version"], second["aliases"]) == (2, ["champion"])
-    assert "span_f1 +0.00% on 40 rows" in second["decision"]
+    assert "span_f1 +0.00 points on 40 rows" in second["decision"]
 
 
 def test_a_task_of_another_type_needs_a_name_of_its_own(project: Path) -> None:

@@ -102,6 +102,15 @@ def spans(tags: str) -> list[Span]:
     return spans_of([(2 * word, 2 * word + 1) for word in range(len(numbers))], numbers, LABELS)
 
 
+def test_values_and_their_differences_as_people_write_them() -> None:
+    accuracy, bleu, perplexity = (FIGURES[name] for name in ("accuracy", "bleu", "perplexity"))
+    assert (accuracy.shown(0.8414), bleu.shown(0.3216), perplexity.shown(31.4159)) == ("84.1%", "32.2", "31.416")
+    assert (accuracy.change(0.0125), bleu.change(-0.0216)) == ("+1.2 points", "-2.2 points")
+    assert (perplexity.change(0.5), accuracy.change(0.01, "", 2)) == ("+0.500", "1.00 points")
+    assert accuracy.change_interval([-0.004, 0.04]) == "-0.4 to +4.0"
+    assert perplexity.change_interval([-0.004, 0.04]) == "-0.004 to +0.040"
+
+
 @pytest.mark.parametrize("digits", [1, 6])
 def test_spearman_is_scipys_with_and_without_ties(digits: int) -> None:
     chance = np.random.default_rng(digits)

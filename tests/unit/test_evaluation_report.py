@@ -1,5 +1,6 @@
 """The summary's shape, the closing table's words, and a page that quotes whatever stands in the data."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ def write_reports(reports: Path, naive_bayes: float, figures: tuple[str, ...] = 
                 "name": "sentiment",
                 "version": 2,
                 "aliases": ["champion"],
-                "decision": "not worse than the champion by 1.0%",
+                "decision": "not worse than the champion by 1.0 points",
                 "run_id": "r",
                 "tracking_uri": "sqlite:///mlflow.db",
             },
@@ -241,7 +242,13 @@ def test_who_a_text_speaks_of_is_shown_and_a_student_that_minds_more_is_named(re
     path, sentence = reports / "sentiment" / "evaluation.json", "Distillation made it worse: with people told apart by"
     summary = report.summary(reports, ["sentiment"])
     text = page.index_page(reports, params, summary)
-    for words in ("gender: male, female", "1,234 test rows", "4.3% (3.3% to 5.3%)", "positive -1.3% for female"):
+    for words in (
+        "gender: male, female",
+        "1,234 test rows",
+        "4.3% (3.3% to 5.3%)",
+        "positive -1.3 points for female",
+        ">2.1 points<",
+    ):
         assert words in text
     assert sentence not in printed(summary)  # the interval of the difference holds 0
     card = model_card("sentiment", read_json(path), dataset="rows", hashes={}, code="abc")
@@ -317,6 +324,29 @@ def test_ids_of_two_charts_do_not_meet() -> None:
     assert "currentColor" in charts.score_chart([charts.Measured("m", 0.8, (0.7, 0.9), charts.FIRST)], "accuracy", "a")
 
 
+def test_a_score_over_steps_is_in_percent_with_as_many_digits_as_are_worth_reading(
+    reports: Path, params: Params
+) -> None:
+    """Three epochs of which the best and the worst differ by 1 row of 1,629: no axis needs five decimals for it."""
+    history = [
+        {"step": step, "split": "dev", "loss": 1 / step, "accuracy": round(right / 1629, 6)}
+        for step, right in ((100, 1370), (200, 1371), (300, 1371))
+    ]
+    write_json(reports / "sentiment" / "finetune.json", history)
+    text = page.index_page(reports, params, report.summary(reports, ["sentiment"]))
+    chart = text[text.index('aria-label="Teacher, accuracy on dev"') :]
+    chart = chart[: chart.index("</figure>")]
+    assert ">accuracy on dev, %</text>" in chart
+    # 84.10 and 84.16 stand in the middle of one point
+    assert [f">{tick}</text>" in chart for tick in ("83.8", "84.0", "84.2", "84.4", "84.6")] == [True] * 5
+    assert not re.search(r">\d+\.\d\d+</text>", chart)
+
+
+def test_the_difference_of_two_shares_is_in_points(reports: Path, params: Params) -> None:
+    text = page.index_page(reports, params, report.summary(reports, ["sentiment"]))
+    assert ">+2.0 points (+0.0 to +4.0)</td>" in text
+
+
 def ids(svg: str) -> list[str]:
     return [part.split('"')[0] for part in svg.split(' id="')[1:]]
 
@@ -336,7 +366,7 @@ def test_how_sure_the_student_is_and_what_it_withholds_is_said(reports: Path, pa
     write_json(path, evaluation)
     summary = report.summary(reports, ["sentiment"])
     said = " ".join(report.conclusions(summary["tasks"]["sentiment"]))
-    assert "Its probabilities are 4.0% off on average, with logits divided by 1.5 as dev has it, 12.3% without" in said
+    assert "probabilities are 4.0 points off on average, with logits divided by 1.5 as dev has it, 12.3 without" in said
     assert "it answers 75.0% of rows, 90.0% of them rightly; of the others it would have 50.0% right." in said
     assert "Calibration error 0.040, 0.123 without its temperature (dashed)" in page.index_page(
         reports, params, summary

@@ -99,7 +99,7 @@ def test_spans_decide(candidate: int, champion: int, rule: str, alias: str) -> N
     assert decision.alias == alias
     # one span a row is there and one is given, so F1 is the share that is right
     assert decision.evidence["test"]["difference"] == pytest.approx((candidate - champion) / ROWS)
-    assert f"span_f1 {(candidate - champion) / ROWS:+.2%} on 1500 rows" in decision.reason
+    assert f"span_f1 {100 * (candidate - champion) / ROWS:+.2f} points on 1500 rows" in decision.reason
 
 
 def test_the_evidence_holds_mcnemar_and_a_paired_bootstrap_interval() -> None:
@@ -137,7 +137,7 @@ def test_limits_come_before_statistics() -> None:
     found = {
         "101 bytes, the gate allows 100": {"max_bytes": 100},
         "2.50 ms at batch 1, the gate allows 2.0": {"max_latency_milliseconds": 2.0},
-        "quality differs by 12.5% between values of label, the gate allows 10.0%": {
+        "quality differs by 12.5 points between values of label, the gate allows 10.0 points": {
             "max_accuracy_gaps": {"label": 0.1}
         },
     }
