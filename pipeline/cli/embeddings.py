@@ -1,10 +1,11 @@
 """What the student of a registered version makes of texts: a vector for each."""
 
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+
+from pipeline.registry.champion import student_folder
 
 
 def student_vectors(mlflow: ModuleType, version: Any, texts: list[str]) -> np.ndarray | None:
@@ -18,12 +19,8 @@ def student_vectors(mlflow: ModuleType, version: Any, texts: list[str]) -> np.nd
     from pipeline.tokenization.encoding import encode_rows
     from pipeline.tokenization.folder import load_tokenizer, read_max_length
 
-    try:
-        stored = mlflow.artifacts.download_artifacts(f"models:/{version.name}/{version.version}")
-    except (mlflow.exceptions.MlflowException, OSError):
-        return None
-    folder = Path(stored) / "artifacts" / "model"
-    if not folder.is_dir():  # a version of something else
+    folder = student_folder(mlflow, version)
+    if folder is None:
         return None
     tokenizer, labels = load_tokenizer(folder)[0], np.zeros(len(texts), np.int64)
     rows = {"texts": encode_rows(tokenizer, texts, labels, read_max_length(folder))}

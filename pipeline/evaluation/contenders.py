@@ -7,9 +7,11 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from scipy.special import softmax
 from transformers import PreTrainedModel
 
 from pipeline.evaluation import baselines, label_baselines, ngrams, readers, similarity, taggers, writing_baselines
+from pipeline.evaluation.calibration import Calibration
 from pipeline.evaluation.figures import Answers, score
 from pipeline.evaluation.frozen_encoder import MeanPooled, TokenStates, frozen_vectors
 from pipeline.evaluation.table import LabelledTexts
@@ -57,6 +59,20 @@ def ask_networks(task: Task, networks: Mapping[str, tuple[Path, Rows]], texts: S
         model = torch.nn.Module.to(task.load(folder), runtime.device())
         said[name] = task.ask(model, tokens, texts, batch_size=BATCH_SIZE, name=name.replace("_", " "))
     return said
+
+
+def label_probabilities(
+    task: Task, networks: Mapping[str, tuple[Path, Rows]], calibrations: Mapping[str, Calibration], texts: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """Return how likely each network finds each label of `texts`, float64 (texts, labels), as `ask_networks` asks it.
+
+    calibrations: how logits become probabilities, of those networks that have one.
+    """
+    said = ask_networks(task, networks, texts)
+    return {
+        name: softmax(calibrations.get(name, Calibration()).scaled(found.logits), axis=1)
+        for name, found in said.items()
+    }
 
 
 def baseline_answers(task_type: str, lessons: Lessons) -> dict[str, Answers]:

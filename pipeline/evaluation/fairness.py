@@ -122,36 +122,77 @@ def flip_figures(
     where distillation made it worse.
     """
     found: dict[str, Any] = {}
-    for group, kind in dict.fromkeys((one.group, one.kind) for one in asked):
-        members = np.array([(one.group, one.kind) == (group, kind) for one in asked])
-        pairs = {model: np.stack(np.split(both, 2))[:, members] for model, both in scores.items()}
-        direction = np.array([one.direction for one in asked])[members]
-        found.setdefault(group, {"sides": list(GROUPS[group].sides)})[kind] = _of_texts(
-            pairs, direction, labels, bootstrap
-        )
+    for (group, kind), members in _by_group_and_kind(asked).items():
+        pairs, direction = _pairs(scores, members), np.array([one.direction for one in asked])[members]
+        counts = _counts(pairs)
+        flips, figures = counts["flip_rate"], _figures(counts, bootstrap)
+        for model, own in figures.items():
+            own["leaning"] = _leaning(pairs[model], direction, labels)
+        compared = paired_difference("flip_rate", flips["student"], flips["teacher"], bootstrap)
+        texts = {"texts": len(direction), "student_minus_teacher": compared}
+        found.setdefault(group, {"sides": list(GROUPS[group].sides)})[kind] = texts | figures
     return found
 
 
-def _of_texts(
-    pairs: Mapping[str, np.ndarray], direction: np.ndarray, labels: Sequence[str], bootstrap: Bootstrap
+def before_and_after(
+    asked: Sequence[Counterfactual], scores: Mapping[str, np.ndarray], bootstrap: Bootstrap
 ) -> dict[str, Any]:
-    """Return the figures of some texts; `pairs` are each model's probabilities, (2, texts, labels)."""
-    flips = {model: FIGURES["flip_rate"].counts(*both.argmax(axis=2)) for model, both in pairs.items()}
-    gaps = {model: FIGURES["score_gap"].counts(*both) for model, both in pairs.items()}
-    flip_intervals = figure_intervals("flip_rate", flips, bootstrap)
-    gap_intervals = figure_intervals("score_gap", gaps, bootstrap)
-    models = {
-        model: {
-            "flip_rate": float(FIGURES["flip_rate"].of(flips[model].sum(axis=0))),
-            "interval": flip_intervals[model],
-            "score_gap": float(FIGURES["score_gap"].of(gaps[model].sum(axis=0))),
-            "score_gap_interval": gap_intervals[model],
-            "leaning": _leaning(both, direction, labels),
-        }
-        for model, both in pairs.items()
+    """Return what is different from one student, `before`, to the next one, `after`; `scores` as in `flip_figures`.
+
+    Of all texts of `asked` under `all`, and by group and kind of text under `groups`: how many `texts` there are, the
+    figures of both, without leanings, and
+
+    after_minus_before: by how much flip_rate and score_gap of the next one are better, paired differences; an interval
+    lies below 0 where it became worse.
+    """
+    groups: dict[str, Any] = {}
+    for (group, kind), members in _by_group_and_kind(asked).items():
+        figures = _changed(_pairs(scores, members), bootstrap)
+        groups.setdefault(group, {"sides": list(GROUPS[group].sides)})[kind] = figures
+    return {"all": _changed(_pairs(scores, np.full(len(asked), True)), bootstrap), "groups": groups}
+
+
+def _by_group_and_kind(asked: Sequence[Counterfactual]) -> dict[tuple[str, str], np.ndarray]:
+    """Return by group and kind which texts are of both, bool (n,)."""
+    kinds = [(one.group, one.kind) for one in asked]
+    return {wanted: np.array([own == wanted for own in kinds]) for wanted in dict.fromkeys(kinds)}
+
+
+def _pairs(scores: Mapping[str, np.ndarray], members: np.ndarray) -> dict[str, np.ndarray]:
+    """Return each model's probabilities of some texts and of their swapped ones, (2, texts, labels)."""
+    return {model: np.stack(np.split(both, 2))[:, members] for model, both in scores.items()}
+
+
+def _counts(pairs: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
+    """Return what each text adds to either figure, by figure and model."""
+    return {
+        "flip_rate": {model: FIGURES["flip_rate"].counts(*both.argmax(axis=2)) for model, both in pairs.items()},
+        "score_gap": {model: FIGURES["score_gap"].counts(*both) for model, both in pairs.items()},
     }
-    compared = paired_difference("flip_rate", flips["student"], flips["teacher"], bootstrap)
-    return {"texts": len(direction), "student_minus_teacher": compared} | models
+
+
+def _figures(counts: dict[str, dict[str, np.ndarray]], bootstrap: Bootstrap) -> dict[str, dict[str, Any]]:
+    """Return by model the figures of some texts and their intervals; `counts` are what each text adds."""
+    intervals = {figure: figure_intervals(figure, counts[figure], bootstrap) for figure in counts}
+    return {
+        model: {
+            "flip_rate": float(FIGURES["flip_rate"].of(counts["flip_rate"][model].sum(axis=0))),
+            "interval": intervals["flip_rate"][model],
+            "score_gap": float(FIGURES["score_gap"].of(counts["score_gap"][model].sum(axis=0))),
+            "score_gap_interval": intervals["score_gap"][model],
+        }
+        for model in counts["flip_rate"]
+    }
+
+
+def _changed(pairs: Mapping[str, np.ndarray], bootstrap: Bootstrap) -> dict[str, Any]:
+    counts = _counts(pairs)
+    differences = {
+        figure: paired_difference(figure, models["after"], models["before"], bootstrap)
+        for figure, models in counts.items()
+    }
+    texts = pairs["after"].shape[1]
+    return {"texts": texts, "after_minus_before": differences} | _figures(counts, bootstrap)
 
 
 def _leaning(pair: np.ndarray, direction: np.ndarray, labels: Sequence[str]) -> dict[str, Any] | None:

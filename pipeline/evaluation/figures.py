@@ -39,9 +39,9 @@ class Figure(NamedTuple):
             return f"{value:{sign}.{digits + 2}f}"
         return f"{self.drawn(value):{sign}.{digits}f} points"
 
-    def change_interval(self, bounds: Sequence[float]) -> str:
+    def change_interval(self, bounds: Sequence[float], sign: Literal["", "+"] = "+") -> str:
         """Return the interval of a difference to stand behind `change`, which has the unit."""
-        return " to ".join(self.change(bound).removesuffix(" points") for bound in bounds)
+        return " to ".join(self.change(bound, sign).removesuffix(" points") for bound in bounds)
 
     def drawn(self, value: float) -> float:
         """Return a value as an axis has it: of a hundred where it is a share."""

@@ -84,6 +84,7 @@ def _task_summary(folder: Path) -> dict[str, Any]:
         "confidence": evaluation["confidence"],
         "baselines": {name: figures[metric] for name, figures in evaluation["baselines"].items()},
         "counterfactuals": evaluation.get("counterfactuals", {}),
+        "before": record.get("before"),
         "exported": evaluation.get("exported"),
         "calibration": _calibration(evaluation),
         "abstention": evaluation.get("abstention"),
@@ -130,7 +131,7 @@ def conclusions(task: dict[str, Any]) -> list[str]:
             f"than the same student without one{agrees}."
         )
     sentences += _exported(task, figure) + _sure(task)
-    return sentences + _made_worse(task.get("counterfactuals", {}))
+    return sentences + _made_worse(task.get("counterfactuals", {})) + _changed(task.get("before"))
 
 
 def _exported(task: dict[str, Any], figure: Figure) -> list[str]:
@@ -175,6 +176,34 @@ def _made_worse(counterfactuals: dict[str, Any]) -> list[str]:
         for kind, name in KINDS.items()
         if (found := kinds.get(kind)) and found["student_minus_teacher"]["interval"][1] < 0
     ]
+
+
+def _changed(before: dict[str, Any] | None) -> list[str]:
+    """Say of which people's texts the student is shown to change its mind less or more often than the champion did."""
+    if not before or "reason" in before:
+        return []
+    texts = [("people exchanged", "test rows and templates", before["all"])]
+    for group, kinds in before["groups"].items():
+        said = f"people told apart by {group} exchanged"
+        texts += [(said, name, kinds[kind]) for kind, name in KINDS.items() if kind in kinds]
+    return [
+        f"Against the champion before it: with {people}, the student changes its label of "
+        f"{against_champion(before['version'], found, name)}."
+        for people, name, found in texts
+        if not (bounds := found["after_minus_before"]["flip_rate"]["interval"])[0] <= 0 <= bounds[1]
+    ]
+
+
+def against_champion(version: int, found: dict[str, Any], name: str) -> str:
+    """Return the share of some texts, of which `name` says what they are, that get another label, now and before."""
+    figure, compared = FIGURES["flip_rate"], found["after_minus_before"]["flip_rate"]
+    sign, said = (1, "better") if compared["difference"] >= 0 else (-1, "worse")
+    bounds = sorted(sign * bound for bound in compared["interval"])
+    return (
+        f"{figure.shown(found['after']['flip_rate'])} of {found['texts']:,} {name}, version {version} of "
+        f"{figure.shown(found['before']['flip_rate'])}: {figure.change(abs(compared['difference']), '')} {said} "
+        f"({figure.change_interval(bounds, '')})"
+    )
 
 
 def best_first(metric: str, scores: Mapping[str, float]) -> list[tuple[str, float]]:

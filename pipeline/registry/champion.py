@@ -4,6 +4,7 @@ import logging
 import os
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -72,6 +73,19 @@ def load(mlflow: ModuleType, task: str, version: int) -> Champion:
         warnings.simplefilter("ignore")
         model = mlflow.pyfunc.load_model(f"models:/{task}/{version}")
     return Champion(task, version, tuple(model.metadata.get_input_schema().input_names()), model)
+
+
+def student_folder(mlflow: ModuleType, version: Any) -> Path | None:
+    """Return where the student of a version lies, fetched where need be; None where the registry has none, or no more.
+
+    It is a folder as `from_pretrained` loads it, with a graph in it where the student was exported.
+    """
+    try:
+        stored = mlflow.artifacts.download_artifacts(f"models:/{version.name}/{version.version}")
+    except (mlflow.exceptions.MlflowException, OSError):
+        return None
+    folder = Path(stored) / "artifacts" / "model"
+    return folder if folder.is_dir() else None  # else a version of something else
 
 
 def _load_there(registry: str, task: str, version: int, threads: int) -> Champion:

@@ -8,7 +8,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from pipeline.evaluation.figures import FIGURES
-from pipeline.evaluation.report import KINDS, best_first, display_name
+from pipeline.evaluation.report import KINDS, against_champion, best_first, display_name
 from pipeline.params.task_types import TYPE_OF_METRIC
 
 NAMES = {  # what the hub calls a figure
@@ -29,10 +29,19 @@ NAMES = {  # what the hub calls a figure
 }
 
 
-def model_card(task: str, evaluation: dict[str, Any], *, dataset: str, hashes: dict[str, str], code: str) -> str:
+def model_card(
+    task: str,
+    evaluation: dict[str, Any],
+    before: dict[str, Any] | None = None,
+    *,
+    dataset: str,
+    hashes: dict[str, str],
+    code: str,
+) -> str:
     """Return the card of a student as Markdown.
 
-    `evaluation` is reports/TASK/evaluation.json, `hashes` the lineage by name, `code` the git revision.
+    `evaluation` is reports/TASK/evaluation.json, `before` what registered.json says of the champion before it, `hashes`
+    the lineage by name, `code` the git revision.
     """
     student, teacher = evaluation["student"], evaluation["teacher"]
     metric, comparison = evaluation["metric"], evaluation["comparison"]
@@ -79,7 +88,7 @@ It was trained on one kind of text and answers for any text: outside that kind i
 
 ## Whether it matters who a text speaks of
 
-{_about_people(evaluation.get("counterfactuals", {}))}
+{_about_people(evaluation.get("counterfactuals", {}), before)}
 
 ## Where it comes from
 
@@ -118,7 +127,7 @@ def _served(evaluation: dict[str, Any]) -> str:
     )
 
 
-def _about_people(counterfactuals: dict[str, Any]) -> str:
+def _about_people(counterfactuals: dict[str, Any], before: dict[str, Any] | None) -> str:
     if not counterfactuals:
         return "This was not measured."
     shown = FIGURES["flip_rate"].shown
@@ -132,8 +141,17 @@ def _about_people(counterfactuals: dict[str, Any]) -> str:
     table = "\n".join(["| people told apart by | texts | teacher | student |", "|---|---|---|---|", *lines])
     return (
         f"The share of texts that get another label when the people in them are exchanged for others:\n\n{table}\n\n"
+        f"{_against_champion(before)}"
         "A low share is no proof of fairness: only some English words were exchanged, and only in such texts."
     )
+
+
+def _against_champion(before: dict[str, Any] | None) -> str:
+    """Say what the champion before this student makes of all these texts together."""
+    if not before or "reason" in before:
+        return ""
+    said = against_champion(before["version"], before["all"], "texts, rows and templates together")
+    return f"Beside the champion before it: this student changes its label of {said}.\n\n"
 
 
 def _as_it_is(text: str) -> str:

@@ -77,7 +77,7 @@ def side_by_side(mlflow: ModuleType, name: str, predictions: Path, rows: Path, l
         for version in versions
         if version.tags.get(DECIDED) == "champion" or (present and version.version == present.version)
     ]
-    seen = {id_ for version in champions for id_ in _artifact(mlflow, version, TRAINING_ROWS).read_text().split()}
+    seen = {id_ for version in champions for id_ in rows_seen(mlflow, version)}
     fresh = [id_ not in seen for id_ in ids]
     fresh_ids = [id_ for id_, is_fresh in zip(ids, fresh, strict=True) if is_fresh]
     actual = from_column(candidate["label"].filter(fresh))
@@ -95,6 +95,11 @@ def side_by_side(mlflow: ModuleType, name: str, predictions: Path, rows: Path, l
         silent=[version for version, said in found.items() if said is None],
         earlier=sum(_is_among(fresh_ids, set(_logged(mlflow, version))) for version in judged),
     )
+
+
+def rows_seen(mlflow: ModuleType, version: Any) -> set[str]:
+    """Return the ids of the rows that a version trained on or was chosen by."""
+    return set(_artifact(mlflow, version, TRAINING_ROWS).read_text().split())
 
 
 def _is_among(ids: Sequence[str], others: set[str]) -> bool:

@@ -236,7 +236,6 @@ def _with_people_exchanged(
 ) -> dict[str, Any]:
     """Return what teacher and student make of test rows and templates, and of the same about other people."""
     import numpy as np
-    from scipy.special import softmax
 
     from pipeline.evaluation import contenders, fairness
     from pipeline.evaluation.significance import Bootstrap
@@ -250,10 +249,7 @@ def _with_people_exchanged(
         for name, folder in models.items()
     }
     print(f"{len(asked):,} test rows and templates, and the same about other people", flush=True)
-    said = contenders.ask_networks(head, networks, both)
-    logits = {name: found.logits.astype(np.float64) for name, found in said.items()}
-    logits["student"] = calibration.scaled(logits["student"])
-    scores = {name: softmax(own, axis=1) for name, own in logits.items()}
+    scores = contenders.label_probabilities(head, networks, {"student": calibration}, both)
     bootstrap = Bootstrap(section.evaluate.bootstrap_samples, section.evaluate.confidence, seed)
     return fairness.flip_figures(asked, scores, section.labels, bootstrap)
 

@@ -37,7 +37,7 @@ def run(
     reports: Path,
 ) -> None:
     """Publish, gate, time and report the student of `task`."""
-    from pipeline.registry import gate, lineage, model_card, promotions, publish, rivals
+    from pipeline.registry import candidate, gate, lineage, model_card, predecessor, promotions, publish, rivals
 
     settings, figures = params.tasks[task], read_json(evaluation)
     paths = {"rows": rows, "corpus": corpus, "pretrained": pretrained, "teacher": teacher, "student": student}
@@ -47,7 +47,7 @@ def run(
     if params.tasks[task].student.distill_pretrained is not None:
         behind["stages"].append(_first_training(params, task, pretrained_student, distill_pretrained_history))
     if trial := tracking.dvc_experiment():
-        _record_trial(trial, task, _metrics(figures), behind, lineage.tags(paths, links))
+        _record_trial(trial, task, candidate.metrics(figures), behind, lineage.tags(paths, links))
         return
     record = reports / task / "registered.json"
     graph = exported / publish.GRAPH
@@ -55,16 +55,19 @@ def run(
     if graph.is_file():
         models |= {"student": exported, "student_in_pytorch": student}
     timings = _timings(params, task, record, links, tokens, models)
-    card = model_card.model_card(task, figures, dataset=settings.dataset, hashes=links, code=lineage.code_revision())
+    code = lineage.code_revision()
 
     with tracking.connected() as mlflow, promotions.promotions_of(mlflow, task) as moves:
         version = publish.find_version(mlflow, task, links["student"], links["exported"])
-        if version is None:
-            comparison = rivals.side_by_side(mlflow, task, predictions, rows, settings.labels)
+        comparison = None if version else rivals.side_by_side(mlflow, task, predictions, rows, settings.labels)
+        former = predecessor.predecessor(mlflow, task, version)
+        before = _before(mlflow, params, task, former, paths, links, record)
+        card = model_card.model_card(task, figures, before, dataset=settings.dataset, hashes=links, code=code)
+        if comparison is not None:
             served = graph if graph.is_file() else student / "model.safetensors"
-            decision = gate.decide(settings.gate, comparison, _costs(served, timings, figures))
+            decision = gate.decide(settings.gate, comparison, candidate.costs(served, timings, figures))
             decided, tags = promotions.decision_text(decision), lineage.tags(paths, links)
-            metrics = _metrics(figures) | _speeds(timings)
+            metrics = candidate.metrics(figures) | candidate.speeds(timings)
             run_id = publish.record_candidate(
                 mlflow,
                 f"{task} {links['student'][:8]}",
@@ -78,12 +81,13 @@ def run(
             )
             markers = params.datasets[settings.dataset].markers
             tags |= rivals.decision_tags(decision) | {publish.STUDENT_HASH: links["student"]}
+            tags |= {predecessor.CHAMPION_BEFORE: str(former.version)} if former else {}
             version = _register(mlflow, task, run_id, student, exported, rows, card, metrics, tags, markers)
             moves.decide(version, decided)
             print(f"{task} version {version.version} is @{decision.alias}: {decision.reason}", flush=True)
         registered = _as_registered(mlflow, task, version)
     write_text(reports / task / "model_card.md", card)
-    write_json(record, {"registered": registered, "timings": timings, "lineage": links})
+    write_json(record, {"registered": registered, "timings": timings, "lineage": links, "before": before})
     _report(params, reports, {f"register@{task}": list(paths.values())})
 
 
@@ -111,18 +115,56 @@ def _timings(
     return key | efficiency.compare(timed, threads=params.runtime.threads)
 
 
-def _costs(served: Path, timings: dict[str, Any], figures: dict[str, Any]) -> Any:
-    """Return what the gate's limits are about; `served` is the file that holds the weights that answer."""
-    from pipeline.evaluation.fairness import flip_rates
-    from pipeline.evaluation.metrics import slice_gaps
-    from pipeline.registry.gate import Costs
+def _before(
+    mlflow: Any,
+    params: Params,
+    task: str,
+    former: Any,
+    paths: dict[str, Path],
+    links: dict[str, str],
+    record: Path,
+) -> dict[str, Any] | None:
+    """Return what texts about other people do to the student and did to `former`, the champion before it.
 
-    return Costs(
-        size=served.stat().st_size,
-        latency=timings["student"]["latency_milliseconds"],
-        gaps=slice_gaps(figures["slices"], "student"),
-        flip_rates=flip_rates(figures.get("counterfactuals", {}), "student"),
+    None where there was none, or no groups of people are to be told apart. Both are asked once for an evaluation.
+    """
+    import numpy as np
+
+    from pipeline.evaluation import outcome
+    from pipeline.evaluation.calibration import Calibration
+    from pipeline.evaluation.significance import Bootstrap
+    from pipeline.registry import predecessor, publish
+    from pipeline.tasks import TASKS
+    from pipeline.tokenization.encoding import encode_rows
+    from pipeline.tokenization.folder import load_tokenizer, read_max_length
+    from pipeline.training import runtime
+
+    section = params.tasks[task]
+    if former is None or not section.evaluate.identity_groups:
+        return None
+    key = {"version": int(former.version), "run_id": former.run_id, "evaluation_sha256": links["evaluation"]}
+    known = read_json(record).get("before") if record.exists() else None
+    if known and "reason" not in known and all(known.get(name) == value for name, value in key.items()):
+        return dict(known)
+    runtime.prepare(params.runtime)  # as `evaluate` does, so that the student says what it said there
+
+    def encode(folder: Path, texts: list[str]) -> Any:
+        length = min(section.max_length, read_max_length(folder))
+        return encode_rows(load_tokenizer(folder)[0], texts, np.zeros(len(texts), np.int64), length)
+
+    print(f"version {former.version}, the champion before it, and the student on texts about other people", flush=True)
+    served = paths["exported"] if (paths["exported"] / publish.GRAPH).is_file() else paths["student"]
+    found = predecessor.people_before_and_after(
+        mlflow,
+        former,
+        (served, Calibration.of(read_json(paths["exported"] / publish.RECORD))),
+        task=TASKS[section.type]().from_params(section),
+        encode=encode,
+        test=paths["rows"] / "test.parquet",
+        groups=section.evaluate.identity_groups,
+        bootstrap=Bootstrap(section.evaluate.bootstrap_samples, section.evaluate.confidence, params.runtime.seed),
     )
+    return key | outcome.rounded(found)
 
 
 def _behind(
@@ -174,23 +216,6 @@ def _as_registered(mlflow: Any, task: str, version: Any) -> dict[str, Any]:
         "run_id": version.run_id,
         "tracking_uri": without_credentials(mlflow.get_tracking_uri()),
     }
-
-
-def _metrics(figures: dict[str, Any]) -> dict[str, float]:
-    from pipeline.evaluation.fairness import flip_rates
-    from pipeline.evaluation.figures import FIGURES
-
-    models, metric = ("teacher", "student"), figures["metric"]
-    metrics = {f"{who}_{name}": float(figures[who][name]) for who in models for name in FIGURES if name in figures[who]}
-    metrics |= {f"{name}_{metric}": float(value[metric]) for name, value in figures["baselines"].items()}
-    for who in models:
-        rates = flip_rates(figures.get("counterfactuals", {}), who)
-        metrics |= {f"{who}_flip_rate_{group}": rate for group, rate in rates.items()}
-    return metrics | {"relative_score": float(figures["comparison"]["relative_score"])}
-
-
-def _speeds(timings: dict[str, Any]) -> dict[str, float]:
-    return {f"{who}_rows_per_second": float(timings[who]["rows_per_second"]) for who in ("teacher", "student")}
 
 
 def _record_trial(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from safetensors.torch import load_file, save_file
 
 from pipeline import tracking
 from pipeline.evaluation import report
@@ -135,6 +136,85 @@ def test_a_student_that_minds_who_a_text_speaks_of_is_no_champion(project: Path)
     metrics = tracking.connect().search_runs(filter_string="metrics.student_flip_rate_gender > 0.119")
     assert len(metrics) == 1
     assert "| gender | 50 templates | " in (project / "reports/sentiment/model_card.md").read_text(encoding="utf-8")
+
+
+def test_the_champion_before_is_asked_about_the_same_people(project: Path) -> None:
+    """Each version's figures are those that its own evaluation has, and stay what they were found to be."""
+    rows = project / "rows/test.parquet"
+    table = pd.read_parquet(rows)
+    table.loc[:1, "text"] = ["he plot warm", "film she dull"]
+    table.to_parquet(rows)
+    first, measured = evaluated_and_registered(project, seed=2)
+    assert first["before"] is None
+    assert "no champion is known that came before" in (project / "reports/index.html").read_text(encoding="utf-8")
+    second, after = evaluated_and_registered(project, seed=9)
+    assert (first["registered"]["version"], second["registered"]["version"]) == (1, 2)
+    assert second["registered"]["aliases"] == ["challenger"]
+    found = second["before"]
+    assert (found["version"], found["left_out"]) == (1, 0)
+    for group, kinds in after.items():
+        for kind in kinds.keys() - {"sides"}:
+            both = found["groups"][group][kind]
+            assert both["texts"] == kinds[kind]["texts"]
+            for figure in ("flip_rate", "score_gap"):
+                assert both["before"][figure] == measured[group][kind]["student"][figure]
+                assert both["after"][figure] == kinds[kind]["student"][figure]
+    assert found["groups"]["gender"]["rows"]["texts"] == 2 and found["all"]["texts"] == 2 + 5 * 50
+    every = found["all"]
+    rates = every["before"]["flip_rate"], every["after"]["flip_rate"]
+    assert rates[0] != rates[1]
+    assert every["after_minus_before"]["flip_rate"]["difference"] == pytest.approx(rates[0] - rates[1], abs=2e-6)
+    page = (project / "reports/index.html").read_text(encoding="utf-8")
+    assert "Before and after: version 1, which was champion when this student came" in page
+    card = (project / "reports/sentiment/model_card.md").read_text(encoding="utf-8")
+    assert "of 252 texts, rows and templates together, version 1 of " in card
+    assert "version 1 of " in tracking.connect().MlflowClient().get_model_version("sentiment", "2").description
+
+    tracking.connect().MlflowClient().set_registered_model_alias("sentiment", "champion", "2")
+    (project / "reports/sentiment/registered.json").unlink()
+    assert run_register(params(), "sentiment", project)["before"] == found  # a version is not its own predecessor
+
+
+def test_a_champion_that_cannot_be_compared_is_not(project: Path) -> None:
+    rows = project / "rows/test.parquet"
+    table = pd.read_parquet(rows)
+    table.loc[:1, "text"] = ["he plot warm", "film she dull"]
+    table.to_parquet(rows)
+    evaluated_and_registered(project, seed=2)
+    table.loc[0, "id"] = "train0000"  # the champion has learnt from it
+    table.to_parquet(rows)
+    learnt = evaluated_and_registered(project, seed=9)[0]["before"]
+    assert (learnt["left_out"], learnt["groups"]["gender"]["rows"]["texts"]) == (1, 1)
+
+    mlflow, record = tracking.connect(), project / "reports/sentiment/registered.json"
+    version = mlflow.MlflowClient().get_model_version("sentiment", "1")
+    stored = champion.student_folder(mlflow, version)
+    assert stored is not None
+    config = read_json(stored / "config.json")
+    write_json(stored / "config.json", config | {"id2label": {"0": "bad", "1": "good"}})
+    record.unlink()
+    named = run_register(params(), "sentiment", project)["before"]
+    assert (named["version"], named["reason"], "all" in named) == (1, "its labels are bad, good", False)
+    write_json(stored / "config.json", config)
+    assert run_register(params(), "sentiment", project)["before"] == learnt  # what could not be done is tried again
+    record.unlink()
+    Path(mlflow.artifacts.download_artifacts(run_id=version.run_id), rivals.TRAINING_ROWS).unlink()
+    lost = run_register(params(), "sentiment", project)["before"]
+    assert lost["reason"] == "the list of the rows that it has learnt from is gone"
+    shutil.rmtree(stored)
+    assert run_register(params(), "sentiment", project)["before"]["reason"] == "its student is stored no more"
+
+
+def evaluated_and_registered(project: Path, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Evaluate and register a student whose answers words move; return its summary and its figures of people."""
+    save_model(project / "student", type_of_student(), 16, seed=seed)
+    save_tokenizer(project / "student")
+    weights = load_file(project / "student/model.safetensors")
+    weights = {name: 20 * own for name, own in weights.items()}
+    save_file(weights, project / "student/model.safetensors", metadata={"format": "pt"})
+    run_evaluate(params(), "sentiment", project, project / "reports/sentiment")
+    summary = run_register(params(), "sentiment", project)
+    return summary, read_json(project / "reports/sentiment/evaluation.json")["counterfactuals"]
 
 
 def type_of_student() -> Any:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.evaluation.fairness import Counterfactual, counterfactuals, flip_figures, flip_rates
+from pipeline.evaluation.fairness import Counterfactual, before_and_after, counterfactuals, flip_figures, flip_rates
 from pipeline.evaluation.figures import FIGURES, score
 from pipeline.evaluation.significance import Bootstrap
 
@@ -57,6 +57,31 @@ def test_a_groups_rate_is_that_of_all_its_texts() -> None:
     assert found["gender"]["rows"]["student"]["flip_rate"] == pytest.approx(1 / 3)
     assert flip_rates(found, "student") == {"gender": pytest.approx(2 / 4), "race": 0.0}
     assert flip_rates(found, "teacher") == {"gender": 0.0, "race": 0.0}
+
+
+def test_before_and_after_by_hand() -> None:
+    texts = asked(1, -1) + asked(1, kind="templates") + asked(1, group="race", kind="templates")
+    plain = positive(0.9, 0.9, 0.9, 0.9)
+    former, new = positive(0.1, 0.4, 0.3, 0.8), positive(0.9, 0.4, 0.7, 0.2)
+    said = {"before": np.concatenate([plain, former]), "after": np.concatenate([plain, new])}
+    found = before_and_after(texts, said, BOOTSTRAP)
+
+    every, difference = found["all"], found["all"]["after_minus_before"]
+    assert (every["texts"], every["before"]["flip_rate"], every["after"]["flip_rate"]) == (4, 3 / 4, 2 / 4)
+    assert every["before"]["score_gap"] == pytest.approx((0.8 + 0.5 + 0.6 + 0.1) / 4)
+    assert every["after"]["score_gap"] == pytest.approx((0.0 + 0.5 + 0.2 + 0.7) / 4)
+    assert difference["flip_rate"]["difference"] == pytest.approx(1 / 4)  # fewer flips are better
+    assert difference["score_gap"]["difference"] == pytest.approx((2.0 - 1.4) / 4)
+    low, high = difference["flip_rate"]["interval"]
+    assert low < 0 < 1 / 4 < high
+
+    groups = found["groups"]
+    assert set(groups["gender"]) == {"sides", "rows", "templates"} and set(groups["race"]) == {"sides", "templates"}
+    rows, race = groups["gender"]["rows"], groups["race"]["templates"]
+    assert (rows["texts"], rows["before"]["flip_rate"], rows["after"]["flip_rate"]) == (2, 1.0, 0.5)
+    assert rows["after_minus_before"]["flip_rate"]["difference"] == 0.5
+    assert race["after_minus_before"]["flip_rate"]["difference"] == -1.0  # the one text flips only now
+    assert race["after_minus_before"]["flip_rate"]["interval"] == [-1.0, -1.0]
 
 
 def test_rows_without_people_are_left_out() -> None:

@@ -45,6 +45,24 @@ def people(student_minus_teacher: float) -> dict[str, Any]:
     return {"gender": {"sides": ["male", "female"], "rows": found | {"texts": 1234}}}
 
 
+def changed(texts: int, before: float, after: float, margin: float) -> dict[str, Any]:
+    """What `register` finds of texts whose flip rate was `before` and is `after`, `margin` to each side."""
+    found: dict[str, Any] = {
+        model: {
+            "flip_rate": rate,
+            "interval": [rate - 0.01, rate + 0.01],
+            "score_gap": rate / 2,
+            "score_gap_interval": [0.0, rate],
+        }
+        for model, rate in (("before", before), ("after", after))
+    }
+    found["after_minus_before"] = {
+        figure: {"difference": difference, "interval": [difference - margin, difference + margin]}
+        for figure, difference in (("flip_rate", before - after), ("score_gap", (before - after) / 2))
+    }
+    return found | {"texts": texts}
+
+
 def write_reports(reports: Path, naive_bayes: float, figures: tuple[str, ...] = ("accuracy", "macro_f1")) -> None:
     """Write what `evaluate` and `register` leave of a task whose models have these figures, the main one first."""
     paired = {"difference": 0.02, "interval": [0.0, 0.04], "lower_bound": 0.001, "p_value": 0.04}
@@ -267,6 +285,51 @@ def test_who_a_text_speaks_of_is_shown_and_a_student_that_minds_more_is_named(re
     summary = report.summary(reports, ["sentiment"])
     assert "speaks of" not in page.index_page(reports, params, summary) and sentence not in printed(summary)
     assert "This was not measured." in model_card("sentiment", unmeasured, dataset="rows", hashes={}, code="abc")
+
+
+def test_before_and_after_is_shown_and_said_where_it_is_more_than_chance(reports: Path, params: Params) -> None:
+    def shown(before: dict[str, Any] | None) -> tuple[str, str]:
+        record = read_json(reports / "sentiment" / "registered.json")
+        write_json(reports / "sentiment" / "registered.json", record | {"before": before})
+        summary = report.summary(reports, ["sentiment"])
+        return " ".join(printed(summary).split()), page.index_page(reports, params, summary)
+
+    table, text = shown(None)
+    assert "no champion is known that came before this student" in text and "before it" not in table
+    table, text = shown({"version": 3, "reason": "its labels are <b>, good"})
+    assert "version 3, the champion before this student, was not compared with it, as its labels are &lt;b&gt;" in text
+    assert "before it" not in table
+
+    both = {
+        "version": 3,
+        "left_out": 7,
+        "all": changed(1284, before=0.099, after=0.051, margin=0.02),
+        "groups": {
+            "gender": {"sides": ["male", "female"], "rows": changed(1234, 0.05, 0.04, 0.02)},
+            "race": {"sides": ["white", "black"], "templates": changed(50, 0.04, 0.28, 0.1)},
+        },
+    }
+    table, text = shown(both)
+    better = "5.1% of 1,284 test rows and templates, version 3 of 9.9%: 4.8 points better (2.8 to 6.8)."
+    worse = "28.0% of 50 templates, version 3 of 4.0%: 24.0 points worse (14.0 to 34.0)."
+    for said in (table, text):
+        assert f"champion before it: with people exchanged, the student changes its label of {better}" in said
+        assert f"with people told apart by race exchanged, the student changes its label of {worse}" in said
+        assert "told apart by gender" not in said  # 1.0 points better, -1.0 to 3.0
+    assert "asked about the same texts, without 7 test rows that version 3 has learnt from." in text
+    row = text[text.index('<th scope="row">race: white, black</th><td class="number">50 templates</td><td') :]
+    row = row[: row.index("</tr>")]
+    for words in ("4.0% (3.0% to 5.0%)", "28.0% (27.0% to 29.0%)", "-24.0 points (-34.0 to -14.0)", ">2.0 points<"):
+        assert words in row
+    assert "14.0 points<" in row and "-12.0 points (-22.0 to -2.0)" in row
+
+    evaluation = read_json(reports / "sentiment" / "evaluation.json")
+    card = model_card("sentiment", evaluation, both, dataset="rows", hashes={}, code="abc")
+    assert (
+        "Beside the champion before it: this student changes its label of 5.1% of 1,284 texts, rows and templates "
+        "together, version 3 of 9.9%: 4.8 points better (2.8 to 6.8)."
+    ) in card
+    assert "champion before" not in model_card("sentiment", evaluation, None, dataset="rows", hashes={}, code="abc")
 
 
 def test_no_task_is_a_sentence_and_no_crash(tmp_path: Path, params: Params) -> None:
