@@ -86,3 +86,6 @@ class GateParams(Section):
     max_flip_rate: Share | None
     """Maximum share of the texts about any of `evaluate.identity_groups` that may get another label when people are
     exchanged; null sets no limit."""
+    max_flip_rate_increase: Share | None = None
+    """Maximum by which that share may be larger than the teacher's, of the same group; null, the default, sets no
+    limit."""

@@ -248,6 +248,7 @@ class TaskParams(Section):
                 if value:
                     off, found = ("false", "true") if value is True else ("null", value)
                     raise ValueError(f"mitigation.{name}: must be {off} for {self.type}, got {found}")
-        if self.gate.max_flip_rate is not None and not self.evaluate.identity_groups:
-            raise ValueError("gate.max_flip_rate: must be null when evaluate.identity_groups is []")
+        for key in ("max_flip_rate", "max_flip_rate_increase"):
+            if getattr(self.gate, key) is not None and not self.evaluate.identity_groups:
+                raise ValueError(f"gate.{key}: must be null when evaluate.identity_groups is []")
         return self

@@ -18,6 +18,7 @@ def costs(served: Path, timings: dict[str, Any], figures: dict[str, Any]) -> Cos
         latency=timings["student"]["latency_milliseconds"],
         gaps=slice_gaps(figures["slices"], "student"),
         flip_rates=flip_rates(figures.get("counterfactuals", {}), "student"),
+        teacher_flip_rates=flip_rates(figures.get("counterfactuals", {}), "teacher"),
     )
 
 

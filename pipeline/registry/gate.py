@@ -45,13 +45,15 @@ class Costs:
     """What the candidate weighs and takes, and where it is worse: bytes, milliseconds for a single row, gaps.
 
     gaps: by slice, how much better the figure of slices is on its best value than on its worst. flip_rates: by group of
-    people, the share of texts that get another label when these people are exchanged for others.
+    people, the share of texts that get another label when these people are exchanged for others; teacher_flip_rates the
+    same of its teacher.
     """
 
     size: int
     latency: float
     gaps: Mapping[str, float] = field(default_factory=dict)
     flip_rates: Mapping[str, float] = field(default_factory=dict)
+    teacher_flip_rates: Mapping[str, float] = field(default_factory=dict)
 
 
 def decide(gate: GateParams, comparison: Comparison, costs: Costs) -> Decision:
@@ -65,6 +67,7 @@ def decide(gate: GateParams, comparison: Comparison, costs: Costs) -> Decision:
         "latency_milliseconds": costs.latency,
         "gaps": dict(costs.gaps),
         "flip_rates": dict(costs.flip_rates),
+        "teacher_flip_rates": dict(costs.teacher_flip_rates),
     }
     if exceeded := _exceeded_limit(gate, costs):
         return Decision("challenger", exceeded, evidence)
@@ -114,6 +117,15 @@ def _exceeded_limit(gate: GateParams, costs: Costs) -> str | None:
             return (
                 f"{shown(found)} of the texts about {group} get another label when people are exchanged, the gate "
                 f"allows {shown(gate.max_flip_rate)}"
+            )
+    if gate.max_flip_rate_increase is not None:
+        increases = {group: rate - costs.teacher_flip_rates[group] for group, rate in costs.flip_rates.items()}
+        group, found = max(increases.items(), key=lambda item: item[1])
+        if found > gate.max_flip_rate_increase:
+            change = FIGURES["flip_rate"].change
+            return (
+                f"{change(found, '')} more of the texts about {group} than with the teacher get another label when "
+                f"people are exchanged, the gate allows {change(gate.max_flip_rate_increase, '')}"
             )
     return None
 

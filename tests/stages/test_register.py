@@ -122,17 +122,33 @@ def assert_explains_itself(mlflow: Any, version: Any) -> None:
     assert {metric.key: metric.value for metric in model.metrics} == metrics
 
 
-def test_a_student_that_minds_who_a_text_speaks_of_is_no_champion(project: Path) -> None:
+@pytest.mark.parametrize(
+    ("limit", "decision"),
+    [
+        (
+            {"max_flip_rate": 0.1},
+            "12.0% of the texts about gender get another label when people are exchanged, the gate allows 10.0%",
+        ),
+        (
+            {"max_flip_rate_increase": 0.05},
+            "10.0 points more of the texts about gender than with the teacher get another label when people are "
+            "exchanged, the gate allows 5.0 points",
+        ),
+    ],
+    ids=["at all", "more than its teacher"],
+)
+def test_a_student_that_minds_who_a_text_speaks_of_is_no_champion(
+    project: Path, limit: dict[str, float], decision: str
+) -> None:
     path = project / "reports/sentiment/evaluation.json"
     found = read_json(path)
     assert found["counterfactuals"]["gender"]["templates"]["texts"] == 50
     found["counterfactuals"]["gender"]["templates"]["student"]["flip_rate"] = 0.12
+    found["counterfactuals"]["gender"]["templates"]["teacher"]["flip_rate"] = 0.02
     write_json(path, found)
-    first = run_stage(project, max_flip_rate=0.1)
+    first = run_stage(project, **limit)
     assert first["aliases"] == ["challenger"]
-    assert first["decision"] == (
-        "12.0% of the texts about gender get another label when people are exchanged, the gate allows 10.0%"
-    )
+    assert first["decision"] == decision
     metrics = tracking.connect().search_runs(filter_string="metrics.student_flip_rate_gender > 0.119")
     assert len(metrics) == 1
     assert "| gender | 50 templates | " in (project / "reports/sentiment/model_card.md").read_text(encoding="utf-8")

@@ -156,7 +156,10 @@ def test_questions_and_the_places_of_their_answers_are_named(column: str) -> Non
             "city",
             "mitigation.reweight_by_column: must be null for token_classification, got city",
         ),
-        ("gate.max_flip_rate", 0.1, r"gate\.max_flip_rate: must be null when evaluate\.identity_groups is \[\]"),
+        *(
+            (f"gate.{key}", 0.1, rf"gate\.{key}: must be null when evaluate\.identity_groups is \[\]")
+            for key in ("max_flip_rate", "max_flip_rate_increase")
+        ),
     ],
 )
 def test_people_are_exchanged_where_a_text_has_a_label_only(key: str, value: object, expected: str) -> None:

@@ -53,6 +53,20 @@ def test_a_model_that_minds_who_a_text_speaks_of_is_refused() -> None:
     assert decide(gate(), comparison, costs).alias == "champion"
 
 
+def test_a_model_that_minds_it_more_than_its_teacher_is_refused() -> None:
+    """Of two groups the one with the lower rate has the larger increase."""
+    comparison = Comparison(answers(0), answers(0), {})
+    rates = {"flip_rates": {"gender": 0.125, "religion": 0.5}, "teacher_flip_rates": {"gender": 0.0, "religion": 0.5}}
+    decision = decide(gate(max_flip_rate_increase=0.1), comparison, Costs(size=1, latency=1.0, **rates))
+    assert decision.alias == "challenger"
+    assert decision.reason == (
+        "12.5 points more of the texts about gender than with the teacher get another label when people are "
+        "exchanged, the gate allows 10.0 points"
+    )
+    assert decision.evidence["teacher_flip_rates"] == rates["teacher_flip_rates"]
+    assert decide(gate(max_flip_rate_increase=0.125), comparison, Costs(1, 1.0, **rates)).alias == "champion"
+
+
 def test_the_first_version_is_the_champion() -> None:
     assert compared(10).alias == "champion"
 
