@@ -181,7 +181,7 @@ def test_the_champion_before_is_asked_about_the_same_people(project: Path) -> No
     assert rates[0] != rates[1]
     assert every["after_minus_before"]["flip_rate"]["difference"] == pytest.approx(rates[0] - rates[1], abs=2e-6)
     page = (project / "reports/index.html").read_text(encoding="utf-8")
-    assert "Before and after: version 1, which was champion when this student came" in page
+    assert "Before → after: version 1, which was champion when this student came" in page
     card = (project / "reports/sentiment/model_card.md").read_text(encoding="utf-8")
     assert "of 252 texts, rows and templates together, version 1 of " in card
     assert "version 1 of " in tracking.connect().MlflowClient().get_model_version("sentiment", "2").description
