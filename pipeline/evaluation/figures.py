@@ -36,8 +36,8 @@ class Figure(NamedTuple):
     def change(self, value: float, sign: Literal["", "+"] = "+", digits: int = 1) -> str:
         """Return the difference of two values as people write it: that of two shares in points of a hundred."""
         if not self.unit:
-            return f"{value:{sign}.{digits + 2}f}"
-        return f"{self.drawn(value):{sign}.{digits}f} points"
+            return f"{value:{sign}z.{digits + 2}f}"
+        return f"{self.drawn(value):{sign}z.{digits}f} points"
 
     def change_interval(self, bounds: Sequence[float], sign: Literal["", "+"] = "+") -> str:
         """Return the interval of a difference to stand behind `change`, which has the unit."""

@@ -109,6 +109,7 @@ def test_values_and_their_differences_as_people_write_them() -> None:
     assert (perplexity.change(0.5), accuracy.change(0.01, "", 2)) == ("+0.500", "1.00 points")
     assert accuracy.change_interval([-0.004, 0.04]) == "-0.4 to +4.0"
     assert perplexity.change_interval([-0.004, 0.04]) == "-0.004 to +0.040"
+    assert accuracy.change_interval([-0.0004, -0.0]) == "+0.0 to +0.0"  # no minus before a nought
 
 
 @pytest.mark.parametrize("digits", [1, 6])
