@@ -35,13 +35,14 @@ class Figure(NamedTuple):
 
     def change(self, value: float, sign: Literal["", "+"] = "+", digits: int = 1) -> str:
         """Return the difference of two values as people write it: that of two shares in points of a hundred."""
-        if not self.unit:
-            return f"{value:{sign}z.{digits + 2}f}"
-        return f"{self.drawn(value):{sign}z.{digits}f} points"
+        return self._signed(value, sign, digits) + (" points" if self.unit else "")
 
     def change_interval(self, bounds: Sequence[float], sign: Literal["", "+"] = "+") -> str:
         """Return the interval of a difference to stand behind `change`, which has the unit."""
-        return " to ".join(self.change(bound, sign).removesuffix(" points") for bound in bounds)
+        return " to ".join(self._signed(bound, sign, 1) for bound in bounds)
+
+    def _signed(self, value: float, sign: str, digits: int) -> str:
+        return f"{self.drawn(value):{sign}z.{digits if self.unit else digits + 2}f}"  # z: no minus before a nought
 
     def drawn(self, value: float) -> float:
         """Return a value as an axis has it: of a hundred where it is a share."""

@@ -193,10 +193,7 @@ def test_dvc_killed_in_the_middle_of_writing_its_lock_is_in_nobody_s_way(checkou
         if not lock.stat().st_size:
             break
     assert lock.read_text() == "", "never hit"
-    shutil.copy(serial / "seeds/ash.txt", seed)
-    code, output = finish(start(checkout, *RUN))
-    assert code == 0, output
-    assert_whole(checkout, serial)
+    assert_a_run_makes_it_whole(checkout, serial)
 
 
 @pytest.mark.slow
@@ -222,7 +219,12 @@ def test_a_flow_goes_on_whose_dvc_alone_was_killed_while_it_wrote_its_lock(
     else:
         pytest.fail("never hit")
     assert (checkout / "done").read_text().split() == ["sown/ash.txt", "grown/ash.txt", "reaped.txt"]
-    shutil.copy(serial / "seeds/ash.txt", seed)
+    assert_a_run_makes_it_whole(checkout, serial)
+
+
+def assert_a_run_makes_it_whole(checkout: Path, serial: Path) -> None:
+    """It does with the seeds of the serial run."""
+    shutil.copytree(serial / "seeds", checkout / "seeds", dirs_exist_ok=True)
     code, output = finish(start(checkout, *RUN))
     assert code == 0, output
     assert_whole(checkout, serial)

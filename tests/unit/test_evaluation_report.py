@@ -28,16 +28,20 @@ def network(figures: tuple[str, ...], value: float, parameters: int) -> dict[str
     }
 
 
+def flips(rate: float) -> dict[str, Any]:
+    """What a model of that flip rate has."""
+    return {
+        "flip_rate": rate,
+        "interval": [rate - 0.01, rate + 0.01],
+        "score_gap": rate / 2,
+        "score_gap_interval": [0.0, rate],
+    }
+
+
 def people(student_minus_teacher: float) -> dict[str, Any]:
     """What `evaluate` finds of rows in which people are exchanged."""
     found: dict[str, Any] = {
-        model: {
-            "flip_rate": rate,
-            "interval": [rate - 0.01, rate + 0.01],
-            "score_gap": rate / 2,
-            "score_gap_interval": [0.0, rate],
-            "leaning": {"label": "positive", "difference": -0.013},
-        }
+        model: flips(rate) | {"leaning": {"label": "positive", "difference": -0.013}}
         for model, rate in (("teacher", 0.021), ("student", 0.043))
     }
     margin = student_minus_teacher
@@ -47,15 +51,7 @@ def people(student_minus_teacher: float) -> dict[str, Any]:
 
 def changed(texts: int, before: float, after: float, margin: float) -> dict[str, Any]:
     """What `register` finds of texts whose flip rate was `before` and is `after`, `margin` to each side."""
-    found: dict[str, Any] = {
-        model: {
-            "flip_rate": rate,
-            "interval": [rate - 0.01, rate + 0.01],
-            "score_gap": rate / 2,
-            "score_gap_interval": [0.0, rate],
-        }
-        for model, rate in (("before", before), ("after", after))
-    }
+    found: dict[str, Any] = {"before": flips(before), "after": flips(after)}
     found["after_minus_before"] = {
         figure: {"difference": difference, "interval": [difference - margin, difference + margin]}
         for figure, difference in (("flip_rate", before - after), ("score_gap", (before - after) / 2))
