@@ -98,6 +98,13 @@ MIXTURES = [
     ),
     Mixture("attentions, then soft labels", SOFT, HEADS_SOFT, WITH_HEADS, LAYERS, first={"attentions": 1.0}),
     Mixture("MiniLM, then soft labels", SOFT, HEADS_SOFT, WITH_HEADS, _relations(12), first=MINILM),
+    # what these are made of, one by one, in the same shape
+    *(
+        Mixture(f"soft labels + {loss.replace('_', ' ')}", SOFT | {loss: 1.0}, HEADS_SOFT, WITH_HEADS, _relations(12))
+        for loss in ("attention_distributions", *RELATIONS)
+    ),
+    # its squares are some 25 times as large as soft labels
+    Mixture("soft labels + hidden states, 0.04", SOFT | {"hidden_states": 0.04}, HEADS_SOFT, WITH_HEADS, LAYERS),
     # a student of the teacher's width, which can start from its layers
     Mixture(WIDE_SOFT, SOFT, FIRST, WIDE, GENTLY),
     Mixture("soft labels; 2 x 384, teacher's layers", SOFT, WIDE_SOFT, WIDE | {"layers": "teacher"}, GENTLY),

@@ -3,13 +3,15 @@
 import importlib.metadata
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 from pipeline.files import InputError
-from pipeline.params import Params
+from pipeline.params import HubWeights, Params
 from pipeline.params.fit import misfits
 
 WRITTEN = (".", ".dvc", ".stillhouse", "data", "models", "reports", "mlruns", "mlflow.db", "dvc.lock")
+HUB_SECONDS = 5.0
 ROOM = 2 * 2**30  # bytes; a run leaves about half of that, and besides what losses of layers have the teacher cache
 
 
@@ -63,29 +65,56 @@ def _check_students(params: Params) -> None:
     """Raise InputError where a student cannot learn from a teacher of the shape and the tokens `init_from` brings."""
     from pipeline.architectures.shape import shape_of
 
-    folder = _adopted_folder(params)
-    if folder is None:
-        return
-    teacher = shape_of(folder)
-    for name, task in params.tasks.items():
-        for problem in misfits(f"tasks.{name}", task, teacher):
-            raise InputError(f"params.yaml: {problem}")
-    _check_cut_vocabularies(params, folder)
+    with tempfile.TemporaryDirectory() as fetched:
+        folder = _adopted_folder(params, Path(fetched))
+        if folder is None:
+            return
+        teacher = shape_of(folder)
+        for name, task in params.tasks.items():
+            for problem in misfits(f"tasks.{name}", task, teacher):
+                raise InputError(f"params.yaml: {problem}")
+        _check_cut_vocabularies(params, folder)
 
 
-def _adopted_folder(params: Params) -> Path | None:
-    """Return the folder of the weights that `init_from` names; None for random ones and what is still on the hub.
+def _adopted_folder(params: Params, fetched: Path) -> Path | None:
+    """Return the folder of the weights that `init_from` names, or of their shape and tokenizer alone.
 
-    Of the hub's models only those in its cache are looked at: without a network, asking it takes half a minute.
+    None for random weights, and where the hub cannot be asked. What is fetched to look at goes to `fetched`: files in
+    the hub's cache would be taken for a whole model by whoever has no network next time.
     """
     from pipeline.architectures.initial_weights import resolve
 
-    if params.init_from.kind != "hub":
-        return resolve(params.init_from, Path(params.init_from.path))
+    init_from = params.init_from
+    if not isinstance(init_from, HubWeights):
+        return resolve(init_from, Path(init_from.path))
     from huggingface_hub import try_to_load_from_cache
 
-    config = try_to_load_from_cache(params.init_from.name, "config.json", revision=params.init_from.revision)
-    return Path(config).parent if isinstance(config, str) else None
+    cached = try_to_load_from_cache(init_from.name, "config.json", revision=init_from.revision)
+    if isinstance(cached, str):
+        return Path(cached).parent
+    return fetched if _fetch_shape(init_from, fetched) else None
+
+
+def _fetch_shape(init_from: HubWeights, folder: Path) -> bool:
+    """Fetch the model's config.json and, where it has one, tokenizer.json; return whether the hub gave the first.
+
+    What the hub answers but for these files is left to the stage that fetches all of the model, and says what is wrong.
+    """
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+    from huggingface_hub.errors import EntryNotFoundError
+
+    from pipeline.tokenization.adoption import FAST_FILE
+
+    name, revision = init_from.name, init_from.revision
+    try:  # a download tries six times in half a minute, this once
+        get_hf_file_metadata(hf_hub_url(name, "config.json", revision=revision), timeout=HUB_SECONDS)
+        for file in ("config.json", FAST_FILE):
+            hf_hub_download(name, file, revision=revision, local_dir=folder)
+    except EntryNotFoundError:
+        pass  # an older tokenizer has no such file
+    except Exception:  # no network, no such model, no access: the client's classes for it change with its HTTP library
+        return False
+    return (folder / "config.json").is_file()
 
 
 def _check_cut_vocabularies(params: Params, folder: Path) -> None:
@@ -102,9 +131,10 @@ def _check_cut_vocabularies(params: Params, folder: Path) -> None:
         return
     kind = type(read_tokenizer(folder / FAST_FILE).model).__name__
     if kind != "WordPiece":
+        adopted = params.init_from.name if isinstance(params.init_from, HubWeights) else folder
         raise InputError(
             f"params.yaml: tasks.{cut[0]}.student.vocabulary_size: must be null (the teacher's tokens) where the "
-            f"adopted tokenizer, a {kind} in {folder}, is no WordPiece, got {sizes[cut[0]]}"
+            f"adopted tokenizer, a {kind} in {adopted}, is no WordPiece, got {sizes[cut[0]]}"
         )
 
 
