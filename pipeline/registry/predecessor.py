@@ -3,18 +3,20 @@
 No version keeps its answers to such texts, so both are asked about the same ones.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from pipeline.evaluation import fairness, outcome
 from pipeline.evaluation.calibration import Calibration
-from pipeline.evaluation.fairness import before_and_after, counterfactuals
+from pipeline.evaluation.fairness import counterfactuals
 from pipeline.evaluation.significance import Bootstrap
 from pipeline.files import read_json
+from pipeline.params import Params
 from pipeline.registry import rivals
 from pipeline.registry.champion import student_folder
-from pipeline.registry.publish import RECORD
+from pipeline.registry.publish import GRAPH, RECORD
 from pipeline.training.batches import Rows
 
 CHAMPION_BEFORE = "stillhouse.champion_before"  # of a version: which one was @champion when the gate decided on it
@@ -31,44 +33,74 @@ def predecessor(mlflow: ModuleType, name: str, version: Any | None) -> Any | Non
     return next((one for one in versions if str(one.version) == version.tags.get(CHAMPION_BEFORE)), None)
 
 
-def people_before_and_after(
+def before_and_after(
+    mlflow: ModuleType,
+    former: Any | None,
+    params: Params,
+    task: str,
+    paths: dict[str, Path],
+    links: dict[str, str],
+    known: dict[str, Any] | None,
+    head: Any,
+    encode: Callable[[Path, list[str]], Rows],
+) -> dict[str, Any] | None:
+    """Return what texts about other people do to the new student and did to `former`, the champion before it.
+
+    None where there was none, or no groups of people are to be told apart. `links` are the hashes of what lies at
+    `paths`. `known` is what was found last; both are asked once for an evaluation. `head` is the task's as
+    pipeline.tasks has it, `encode` returns texts as the model in a folder reads them. Where the two cannot be compared
+    there is a `reason` instead.
+    """
+    if former is None or not params.tasks[task].evaluate.identity_groups:
+        return None
+    key = {"version": int(former.version), "run_id": former.run_id, "evaluation_sha256": links["evaluation"]}
+    if known and "reason" not in known and all(known.get(name) == value for name, value in key.items()):
+        return known
+    print(f"version {former.version}, the champion before it, and the student on texts about other people", flush=True)
+    return key | outcome.rounded(_ask_both(mlflow, former, params, task, paths, head, encode))
+
+
+def _ask_both(
     mlflow: ModuleType,
     former: Any,
-    student: tuple[Path, Calibration],
-    *,
-    task: Any,
+    params: Params,
+    task: str,
+    paths: dict[str, Path],
+    head: Any,
     encode: Callable[[Path, list[str]], Rows],
-    test: Path,
-    groups: Sequence[str],
-    bootstrap: Bootstrap,
 ) -> dict[str, Any]:
-    """Return what `fairness.before_and_after` does of `former`, a version, and of the folder of the new student.
+    """Return what `fairness.before_and_after` does of the two, by templates and the texts of test.
 
-    Texts are those of the table `test` and templates. Rows that the former trained on are no test of it: they are left
-    out, and `left_out` says how many of them there are. `task` is as pipeline.tasks has it, `encode` returns texts as
-    the model in a folder reads them. Where the two cannot be compared there is a `reason` and nothing else.
+    Rows that the former trained on are no test of it: they are left out, and `left_out` says how many there are.
     """
     from pipeline.evaluation.contenders import label_probabilities
+    from pipeline.training import runtime
 
+    settings = params.tasks[task].evaluate
     folder = student_folder(mlflow, former)
     if folder is None:
         return {"reason": "its student is stored no more"}
     named = read_json(folder / "config.json")["id2label"]
-    if (known := [named[str(index)] for index in range(len(named))]) != list(task.labels):
-        return {"reason": f"its labels are {', '.join(known)}"}
+    if (labels := [named[str(index)] for index in range(len(named))]) != list(head.labels):
+        return {"reason": f"its labels are {', '.join(labels)}"}
     try:
         seen = rivals.rows_seen(mlflow, former)
     except (mlflow.exceptions.MlflowException, OSError):
         return {"reason": "the list of the rows that it has learnt from is gone"}
-    texts, left_out = _texts(test, seen)
-    asked = counterfactuals(groups, texts)
+    runtime.prepare(params.runtime)  # as `evaluate` does, so that the student says what it said there
+    texts, left_out = _texts(paths["rows"] / "test.parquet", seen)
+    asked = counterfactuals(settings.identity_groups, texts)
     both = [one.text for one in asked] + [one.swapped for one in asked]
-    record = folder / RECORD
-    calibration = Calibration.of(read_json(record) if record.is_file() else {})
-    models = {"before": (folder, calibration), "after": student}
-    networks = {name: (own, encode(own, both)) for name, (own, _) in models.items()}
-    scores = label_probabilities(task, networks, {name: found for name, (_, found) in models.items()}, both)
-    return {"left_out": left_out} | before_and_after(asked, scores, bootstrap)
+    served = paths["exported"] if (paths["exported"] / GRAPH).is_file() else paths["student"]
+    models = {"before": (folder, folder / RECORD), "after": (served, paths["exported"] / RECORD)}
+    scores = label_probabilities(
+        head,
+        {name: (own, encode(own, both)) for name, (own, _) in models.items()},
+        {name: Calibration.of(read_json(file) if file.is_file() else {}) for name, (_, file) in models.items()},
+        both,
+    )
+    bootstrap = Bootstrap(settings.bootstrap_samples, settings.confidence, params.runtime.seed)
+    return {"left_out": left_out} | fairness.before_and_after(asked, scores, bootstrap)
 
 
 def _texts(test: Path, seen: set[str]) -> tuple[list[str], int]:

@@ -5,12 +5,13 @@ Of a DVC experiment the run is recorded and nothing else happens: a trial regist
 
 import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pipeline import tracking
-from pipeline.files import content_hash, read_json, without_credentials, write_json, write_text
-from pipeline.params import Params
+from pipeline.files import read_json, without_credentials, write_json, write_text
+from pipeline.params import Params, TaskParams
 from pipeline.stages.command import main
 
 DVC_EXPERIMENT = "stillhouse.experiment"  # of a trial's run: what DVC calls it
@@ -38,14 +39,17 @@ def run(
 ) -> None:
     """Publish, gate, time and report the student of `task`."""
     from pipeline.registry import candidate, gate, lineage, model_card, predecessor, promotions, publish, rivals
+    from pipeline.tasks import TASKS
 
     settings, figures = params.tasks[task], read_json(evaluation)
     paths = {"rows": rows, "corpus": corpus, "pretrained": pretrained, "teacher": teacher, "student": student}
     paths |= {"exported": exported, "evaluation": evaluation, "predictions": predictions}
     links = lineage.hashes(paths)
-    behind = _behind(params, task, paths, links, pretrain_history, finetune_history, distill_history)
-    if params.tasks[task].student.distill_pretrained is not None:
-        behind["stages"].append(_first_training(params, task, pretrained_student, distill_pretrained_history))
+    histories = {"pretrain": pretrain_history, "finetune": finetune_history, "distill": distill_history}
+    behind = candidate.behind(params, task, paths, links, histories)
+    if settings.student.distill_pretrained is not None:
+        trained = candidate.first_training(settings, task, pretrained_student, distill_pretrained_history)
+        behind["stages"].append(trained)
     if trial := tracking.dvc_experiment():
         _record_trial(trial, task, candidate.metrics(figures), behind, lineage.tags(paths, links))
         return
@@ -54,14 +58,18 @@ def run(
     models = {"teacher": teacher, "student": student}
     if graph.is_file():
         models |= {"student": exported, "student_in_pytorch": student}
-    timings = _timings(params, task, record, links, tokens, models)
+    known = read_json(record) if record.exists() else {}
+    head = TASKS[settings.type]().from_params(settings)
+    timings = _timings(params, head, known.get("timings", {}), links, tokens, models)
     code = lineage.code_revision()
 
     with tracking.connected() as mlflow, promotions.promotions_of(mlflow, task) as moves:
         version = publish.find_version(mlflow, task, links["student"], links["exported"])
         comparison = None if version else rivals.side_by_side(mlflow, task, predictions, rows, settings.labels)
         former = predecessor.predecessor(mlflow, task, version)
-        before = _before(mlflow, params, task, former, paths, links, record)
+        before = predecessor.before_and_after(
+            mlflow, former, params, task, paths, links, known.get("before"), head, partial(_encoded, settings)
+        )
         card = model_card.model_card(task, figures, before, dataset=settings.dataset, hashes=links, code=code)
         if comparison is not None:
             served = graph if graph.is_file() else student / "model.safetensors"
@@ -92,117 +100,39 @@ def run(
 
 
 def _timings(
-    params: Params, task: str, record: Path, links: dict[str, str], tokens: Path, models: dict[str, Path]
+    params: Params,
+    head: Any,
+    known: dict[str, Any],
+    links: dict[str, str],
+    tokens: Path,
+    models: dict[str, Path],
 ) -> dict[str, Any]:
     """Measure the models side by side, once per student, machine and thread count; all but the teacher read its rows.
 
-    The student is timed in the form that is served.
+    The student is timed in the form that is served. `known`: what was measured last.
     """
     from pipeline.evaluation import efficiency
-    from pipeline.tasks import TASKS
     from pipeline.tokenization.ragged import TokenRows
 
     key: dict[str, Any] = {f"{name}_sha256": links[name] for name in ("student", "exported")}
     key |= {"machine": efficiency.machine(), "threads": params.runtime.threads}
-    if record.exists():
-        known = read_json(record)["timings"]
-        if all(known.get(name) == value for name, value in key.items()):
-            return dict(known)
+    if all(known.get(name) == value for name, value in key.items()):
+        return known
     print("timing teacher and student", flush=True)
-    head = TASKS[params.tasks[task].type]().from_params(params.tasks[task])
     rows = {side: TokenRows.load(tokens / side / "test") for side in ("teacher", "student")}
     timed = {name: (head.load(folder), rows[name.partition("_")[0]]) for name, folder in models.items()}
     return key | efficiency.compare(timed, threads=params.runtime.threads)
 
 
-def _before(
-    mlflow: Any,
-    params: Params,
-    task: str,
-    former: Any,
-    paths: dict[str, Path],
-    links: dict[str, str],
-    record: Path,
-) -> dict[str, Any] | None:
-    """Return what texts about other people do to the student and did to `former`, the champion before it.
-
-    None where there was none, or no groups of people are to be told apart. Both are asked once for an evaluation.
-    """
+def _encoded(section: TaskParams, folder: Path, texts: list[str]) -> Any:
+    """Return token rows of the texts as the model in `folder` reads them."""
     import numpy as np
 
-    from pipeline.evaluation import outcome
-    from pipeline.evaluation.calibration import Calibration
-    from pipeline.evaluation.significance import Bootstrap
-    from pipeline.registry import predecessor, publish
-    from pipeline.tasks import TASKS
     from pipeline.tokenization.encoding import encode_rows
     from pipeline.tokenization.folder import load_tokenizer, read_max_length
-    from pipeline.training import runtime
 
-    section = params.tasks[task]
-    if former is None or not section.evaluate.identity_groups:
-        return None
-    key = {"version": int(former.version), "run_id": former.run_id, "evaluation_sha256": links["evaluation"]}
-    known = read_json(record).get("before") if record.exists() else None
-    if known and "reason" not in known and all(known.get(name) == value for name, value in key.items()):
-        return dict(known)
-    runtime.prepare(params.runtime)  # as `evaluate` does, so that the student says what it said there
-
-    def encode(folder: Path, texts: list[str]) -> Any:
-        length = min(section.max_length, read_max_length(folder))
-        return encode_rows(load_tokenizer(folder)[0], texts, np.zeros(len(texts), np.int64), length)
-
-    print(f"version {former.version}, the champion before it, and the student on texts about other people", flush=True)
-    served = paths["exported"] if (paths["exported"] / publish.GRAPH).is_file() else paths["student"]
-    found = predecessor.people_before_and_after(
-        mlflow,
-        former,
-        (served, Calibration.of(read_json(paths["exported"] / publish.RECORD))),
-        task=TASKS[section.type]().from_params(section),
-        encode=encode,
-        test=paths["rows"] / "test.parquet",
-        groups=section.evaluate.identity_groups,
-        bootstrap=Bootstrap(section.evaluate.bootstrap_samples, section.evaluate.confidence, params.runtime.seed),
-    )
-    return key | outcome.rounded(found)
-
-
-def _behind(
-    params: Params,
-    task: str,
-    paths: dict[str, Path],
-    links: dict[str, str],
-    pretrain: Path,
-    finetune: Path,
-    distill: Path,
-) -> dict[str, Any]:
-    """Return what a candidate's run is made of whatever the gate says of it, as `record_candidate` takes it.
-
-    The last three are what each stage left in its history file.
-    """
-    from pipeline.registry.publish import DatasetRecord, StageRecord
-
-    settings = params.tasks[task]
-    return {
-        "stages": [
-            StageRecord("pretrain", links["pretrained"], pretrain, params.pretrain.model_dump()),
-            StageRecord(f"finetune@{task}", links["teacher"], finetune, settings.finetune.model_dump()),
-            StageRecord(f"distill@{task}", links["student"], distill, settings.distill.model_dump()),
-        ],
-        "datasets": [
-            DatasetRecord(settings.dataset, paths["rows"], links["rows"], "training and testing"),
-            DatasetRecord(params.corpus.dataset, paths["corpus"], links["corpus"], "pretraining and transfer"),
-        ],
-        "artifacts": [paths["evaluation"], paths["predictions"]],
-    }
-
-
-def _first_training(params: Params, task: str, pretrained_student: Path, history: Path) -> Any:
-    """Return the student's training before it had a task."""
-    from pipeline.registry.publish import StageRecord
-
-    section: Any = params.tasks[task].student.distill_pretrained
-    return StageRecord(f"distill_pretrained@{task}", content_hash(pretrained_student), history, section.model_dump())
+    length = min(section.max_length, read_max_length(folder))
+    return encode_rows(load_tokenizer(folder)[0], texts, np.zeros(len(texts), np.int64), length)
 
 
 def _as_registered(mlflow: Any, task: str, version: Any) -> dict[str, Any]:
