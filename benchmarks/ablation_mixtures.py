@@ -103,7 +103,10 @@ MIXTURES = [
         Mixture(f"soft labels + {loss.replace('_', ' ')}", SOFT | {loss: 1.0}, HEADS_SOFT, WITH_HEADS, _relations(12))
         for loss in ("attention_distributions", *RELATIONS)
     ),
-    # its squares are some 25 times as large as soft labels
+    # weights of another size: MiniLM's divergences are small beside soft labels, squares of states 25 times as large
+    Mixture(
+        "soft labels + MiniLM, tenfold", SOFT | dict.fromkeys(MINILM, 10.0), HEADS_SOFT, WITH_HEADS, _relations(12)
+    ),
     Mixture("soft labels + hidden states, 0.04", SOFT | {"hidden_states": 0.04}, HEADS_SOFT, WITH_HEADS, LAYERS),
     # a student of the teacher's width, which can start from its layers
     Mixture(WIDE_SOFT, SOFT, FIRST, WIDE, GENTLY),
