@@ -56,6 +56,7 @@ FIRST, CUT_HEADS_SOFT, WHOLE_SOFT, HEADS_SOFT, WIDE_SOFT = (
     "soft labels; 2 x 384, teacher's embeddings",
 )
 CUT_HEADS = {"architecture": HEADS}
+TWELVE = _relations(12)
 WITH_HEADS = WHOLE | {"architecture": HEADS}
 
 MIXTURES = [
@@ -87,7 +88,7 @@ MIXTURES = [
     # attention, with as many heads as the teacher
     Mixture(HEADS_SOFT, SOFT, FIRST, student=WITH_HEADS),
     Mixture("soft labels + attentions", SOFT | {"attentions": 1.0}, HEADS_SOFT, WITH_HEADS, LAYERS),
-    Mixture("soft labels + MiniLM", SOFT | MINILM, HEADS_SOFT, WITH_HEADS, _relations(12)),
+    Mixture("soft labels + MiniLM", SOFT | MINILM, HEADS_SOFT, WITH_HEADS, TWELVE),
     Mixture(
         "TinyBERT: hidden states + attentions, then soft labels",
         SOFT,
@@ -97,16 +98,15 @@ MIXTURES = [
         first={"hidden_states": 1.0, "attentions": 1.0},
     ),
     Mixture("attentions, then soft labels", SOFT, HEADS_SOFT, WITH_HEADS, LAYERS, first={"attentions": 1.0}),
-    Mixture("MiniLM, then soft labels", SOFT, HEADS_SOFT, WITH_HEADS, _relations(12), first=MINILM),
+    Mixture("MiniLM, then soft labels", SOFT, HEADS_SOFT, WITH_HEADS, TWELVE, first=MINILM),
     # what these are made of, one by one, in the same shape
     *(
-        Mixture(f"soft labels + {loss.replace('_', ' ')}", SOFT | {loss: 1.0}, HEADS_SOFT, WITH_HEADS, _relations(12))
+        Mixture(f"soft labels + {loss.replace('_', ' ')}{size}", SOFT | {loss: weight}, HEADS_SOFT, WITH_HEADS, TWELVE)
+        for size, weight in {"": 1.0, ", tenfold": 10.0}.items()  # their divergences are small beside soft labels
         for loss in ("attention_distributions", *RELATIONS)
     ),
-    # weights of another size: MiniLM's divergences are small beside soft labels, squares of states 25 times as large
-    Mixture(
-        "soft labels + MiniLM, tenfold", SOFT | dict.fromkeys(MINILM, 10.0), HEADS_SOFT, WITH_HEADS, _relations(12)
-    ),
+    Mixture("soft labels + MiniLM, tenfold", SOFT | dict.fromkeys(MINILM, 10.0), HEADS_SOFT, WITH_HEADS, TWELVE),
+    # the squares of states are some 25 times as large as soft labels
     Mixture("soft labels + hidden states, 0.04", SOFT | {"hidden_states": 0.04}, HEADS_SOFT, WITH_HEADS, LAYERS),
     # a student of the teacher's width, which can start from its layers
     Mixture(WIDE_SOFT, SOFT, FIRST, WIDE, GENTLY),
