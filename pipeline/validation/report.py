@@ -66,11 +66,11 @@ def _profile(
     split: str, measures: "pd.DataFrame", further: Mapping[str, "pd.DataFrame"], labelled: "pd.DataFrame", left: int
 ) -> dict[str, Any]:
     own = measures["split"] == split  # a column at a time, as there may be millions of rows
-    labels = labelled["label"][labelled["split"] == split].value_counts(normalize=True)
+    labels = labelled["label"][labelled["split"] == split].value_counts()
     profile = {
         "rows": int(own.sum()),
         "rows_left": left,
-        "label_shares": {str(label): float(share) for label, share in sorted(labels.items()) if share},
+        "label_shares": {str(label): count / int(labels.sum()) for label, count in sorted(labels.items()) if count},
         "characters": _quantiles(measures["characters"][own], int),
     }
     for column, texts in further.items():

@@ -30,10 +30,10 @@ PARAMS = ValidationParams(
 
 @pytest.fixture
 def summary() -> dict[str, object]:
-    measures = pd.DataFrame(
+    measures = pd.DataFrame(  # split and label as the stage has them
         {
-            "split": ["train"] * 4 + ["dev"],
-            "label": ["good", "bad", "good", "good", "bad"],
+            "split": pd.Categorical(["train"] * 4 + ["dev"], categories=["train", "dev", "test"]),
+            "label": pd.Categorical(["good", "bad", "good", "good", "bad"]),
             "characters": [10.0, 20.0, None, 40.0, 7.0],
             "score": [None] * 5,
         }
