@@ -5,8 +5,9 @@
 Needs what `make run` leaves in data and models, of a task that labels texts. A student is its layers by its width, with
 twice the width in its feed-forward network and as many heads as that of params.yaml where they divide the width, or a
 BiLSTM of a width; the rest is that of params.yaml. Losses of layers are left out where a student's family or heads are
-not the teacher's, else those of the teacher that params.yaml names are compared with its last ones: so students of any
-depth learn from one cache, and the teacher is asked once more at most, for its answers alone.
+not the teacher's or `relation_heads` do not divide its width, else those of the teacher that params.yaml names are
+compared with its last ones: so students of any depth learn from one cache, and the teacher is asked once more at most,
+for its answers alone.
 Bytes are those of the folder in float32, tokenizer included. How many times the teacher's throughput is the median over
 pairs, on one thread at batch 1 and at batch 32, both in PyTorch in float32 and both exported in 8 bits, which a BiLSTM
 cannot be. Accuracy is that on test, and on dev, by which a student is chosen; `without` is the same student without a
@@ -36,7 +37,7 @@ from pipeline.evaluation.efficiency import machine, size
 from pipeline.evaluation.table import read_labelled_texts, read_texts
 from pipeline.params import DistillParams, Params, load_params
 from pipeline.params.fit import TeacherShape
-from pipeline.params.task_types import OF_HEADS, OF_LAYERS
+from pipeline.params.task_types import OF_HEADS, OF_LAYERS, RELATIONS
 from pipeline.params.training import ArchitectureParams
 from pipeline.tasks import TASKS
 from pipeline.tokenization.ragged import TokenRows, open_array
@@ -67,6 +68,7 @@ def lessons(distill: DistillParams, student: ArchitectureParams, teacher: Teache
         unfit: tuple[str, ...] = OF_LAYERS
     else:
         unfit = OF_HEADS if student.attention_heads != teacher.attention_heads else ()
+        unfit += RELATIONS if student.hidden_size % (distill.relation_heads or 1) else ()
     compared = [its for own, its in distill.layer_map if own][-student.layers :]
     pairs = [
         list(pair) for pair in zip(range(student.layers - len(compared) + 1, student.layers + 1), compared, strict=True)

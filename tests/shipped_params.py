@@ -12,5 +12,6 @@ def shipped_values() -> dict[str, Any]:
     """Return the values of the default's params.yaml, of its losses the soft labels alone."""
     values = load_params(SHIPPED).model_dump()
     distill = values["tasks"]["sentiment"]["distill"]
-    distill |= {"losses": dict.fromkeys(distill["losses"], 0.0) | {"soft_labels": 1.0}, "layer_map": []}
+    distill["losses"] = dict.fromkeys(distill["losses"], 0.0) | {"soft_labels": 1.0}
+    distill |= {"layer_map": [], "relation_map": [], "relation_heads": None}
     return values

@@ -246,8 +246,9 @@ def test_what_needs_the_corpus_whole_is_refused_in_shards(changes: dict[str, Any
 
 def test_several_teachers_have_no_layers_to_be_compared_with() -> None:
     values = changed("tasks.sentiment.finetune.teachers", 3)
-    losses = values["tasks"]["sentiment"]["distill"]["losses"]
-    losses["attentions"] = 0.0
+    distill = values["tasks"]["sentiment"]["distill"]
+    losses, distill["layer_map"] = distill["losses"], [[2, 6]]
+    losses["key_relations"] = 0.0
     check_params(values, Path("params.yaml"))
     losses["hidden_cosines"] = 1.0
     with pytest.raises(

@@ -177,21 +177,22 @@ def test_students_of_any_depth_learn_from_the_teachers_layers_that_are_asked_whe
 ) -> None:
     monkeypatch.syspath_prepend(FOLDER)
     students, task = loaded("students"), load_params(FOLDER.parent / "params.yaml").tasks["sentiment"]
-    weights = {"attentions": 0.3, "hidden_cosines": 0.2}
-    distill = task.distill.model_copy(update={"losses": task.distill.losses.model_copy(update=weights)})
+    losses = task.distill.losses.model_copy(update={"attentions": 0.3, "hidden_cosines": 0.2, "key_relations": 10.0})
+    distill = task.distill.model_copy(update={"losses": losses, "layer_map": [[1, 3], [2, 6]], "relation_heads": 12})
     shipped = task.student.architecture.model_copy(update={"attention_heads": 12})
     teacher = TeacherShape("bert", 6, 384, 12, 1536, 512)
 
-    def learnt(name: str) -> tuple[int | None, list[list[int]], float, float]:
+    def learnt(name: str) -> tuple[int | None, list[list[int]], float, float, float]:
         shape = students.shape(name, shipped)
         found = students.lessons(distill, shape, teacher)
-        return shape.attention_heads, found.layer_map, found.losses.attentions, found.losses.hidden_cosines
+        losses = found.losses
+        return shape.attention_heads, found.layer_map, losses.attentions, losses.hidden_cosines, losses.key_relations
 
     assert learnt("1x156")[:2] == (12, [[1, 6]])
-    assert learnt("2x156") == (12, [[1, 3], [2, 6]], 0.3, 0.2)
-    assert learnt("4x192") == (12, [[3, 3], [4, 6]], 0.3, 0.2)
-    assert learnt("3x128") == (4, [[2, 3], [3, 6]], 0.0, 0.2)
-    assert learnt("bilstm-300")[2:] == (0.0, 0.0)
+    assert learnt("2x156") == (12, [[1, 3], [2, 6]], 0.3, 0.2, 10.0)
+    assert learnt("4x192") == (12, [[3, 3], [4, 6]], 0.3, 0.2, 10.0)
+    assert learnt("3x128") == (4, [[2, 3], [3, 6]], 0.0, 0.2, 0.0)  # whose width 12 relation heads do not divide
+    assert learnt("bilstm-300")[2:] == (0.0, 0.0, 0.0)
 
 
 @pytest.mark.slow

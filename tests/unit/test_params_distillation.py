@@ -56,7 +56,7 @@ def test_a_bilstm_has_no_layers_to_compare(loss: str) -> None:
     [
         (
             {"student__architecture__family": "bilstm"},
-            "student.architecture: attention_heads must be null for family bilstm, got 12",
+            "student.architecture: attention_heads must be null for family bilstm, got 6",
         ),
         (
             {"student__architecture__attention_heads": None},
