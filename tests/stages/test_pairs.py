@@ -34,7 +34,7 @@ def test_a_label_that_only_both_texts_tell_is_learnt_and_served(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    for split, seed, count in (("train", 1, 20), ("dev", 1, 20), ("test", 2, 10)):
+    for split, seed, count in (("train", 3, 20), ("dev", 3, 20), ("test", 2, 10)):
         pairs, labels = alike_or_not(seed, count)
         write_pairs(ROWS / f"{split}.parquet", pairs, label=labels)
     columns = {"text": "text", "pair": "pair", "label": "label", "source": "source"}
