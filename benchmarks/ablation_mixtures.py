@@ -16,7 +16,6 @@ GENTLY = {"training": {"learning_rate": 5e-4}}  # weights that are good already 
 LAYERS = {"layer_map": [[0, 0], [1, 3], [2, 6]]}
 LAST = {"layer_map": [[2, 6]]}
 RELATIONS = {"query_relations": 1.0, "key_relations": 1.0, "value_relations": 1.0}
-KEYS = {"key_relations": 10.0}
 MINILM = {"attention_distributions": 1.0, "value_relations": 1.0}
 
 
@@ -78,7 +77,12 @@ MIXTURES = [
     # attention, in the vocabulary that ships: of the rows that are the same tokens to both
     Mixture(CUT_HEADS_SOFT, SOFT, FIRST, student=CUT_HEADS),
     Mixture("soft labels + attentions; 12 heads", SOFT | {"attentions": 1.0}, CUT_HEADS_SOFT, CUT_HEADS, LAYERS),
-    Mixture("soft labels + key relations, tenfold; cut, 6 heads", SOFT | KEYS, FIRST, distill=_relations(12)),
+    Mixture(
+        "soft labels + key relations, tenfold; cut, 6 heads",
+        SOFT | {"key_relations": 10.0},
+        FIRST,
+        distill=_relations(12),
+    ),
     # layers, in that shape
     Mixture(WHOLE_SOFT, SOFT, FIRST, student=WHOLE),
     Mixture("soft labels + hidden states", SOFT | {"hidden_states": 1.0}, WHOLE_SOFT, WHOLE, LAYERS),
@@ -87,7 +91,6 @@ MIXTURES = [
     Mixture("hidden states, then soft labels", SOFT, WHOLE_SOFT, WHOLE, LAYERS, first={"hidden_states": 1.0}),
     Mixture("hidden cosines, then soft labels", SOFT, WHOLE_SOFT, WHOLE, LAST, first={"hidden_cosines": 1.0}),
     Mixture("MiniLM v2's relations, then soft labels", SOFT, WHOLE_SOFT, WHOLE, _relations(24), first=RELATIONS),
-    Mixture("soft labels + key relations, tenfold; 6 heads", SOFT | KEYS, WHOLE_SOFT, WHOLE, _relations(12)),
     # attention, with as many heads as the teacher
     Mixture(HEADS_SOFT, SOFT, FIRST, student=WITH_HEADS),
     Mixture("soft labels + attentions", SOFT | {"attentions": 1.0}, HEADS_SOFT, WITH_HEADS, LAYERS),
